@@ -1,0 +1,160 @@
+"""One step of a model as a list of `Op`s. Everything the tool says is a sum over this list.
+
+Parameters, FLOPs, bytes of weights, KV cache and recurrent state are columns of the same rows, so that what is
+*stored*, what is *read* and what is *computed* can never drift apart.
+
+Symbols used in this package: B batch, T new tokens per sequence, S context (past and new), H hidden_size,
+E experts, k experts per token.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+Component = Literal[
+    "embedding",
+    "attention",
+    "dense_ffn",
+    "routed_experts",
+    "shared_experts",
+    "router",
+    "norm",
+    "state_space",
+    "lm_head",
+    "other",
+]
+COMPONENTS: tuple[Component, ...] = get_args(Component)
+
+Kind = Literal["matmul", "experts", "attention", "scan", "conv", "vector", "lookup"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One operation of one step, with what it stores, reads and computes *per layer*; it stands for `layers` layers.
+
+    Stored elements are `matrices` matrices of `rows` x `cols` (rows: output features, as torch.nn.Linear stores
+    them) and `vectors` further elements (biases, gains, per-channel constants) that no quantizer touches.
+    """
+
+    name: str
+    component: Component
+    kind: Kind
+    layers: int = 1
+    group: str = ""
+    rows: int = 0
+    cols: int = 0
+    matrices: int = 0
+    vectors: int = 0
+    tied: bool = False
+    """The weights are another op's: used here, stored there."""
+    selected: int = 1
+    experts: int = 1
+    """A token uses `selected` of `experts` equal shares of the weights (routed experts; 1 of 1 elsewhere)."""
+    read_share: float = 1
+    """Expected share of the stored weights that this step reads (distinct experts / experts; rows of a table)."""
+    tokens: int = 0
+    """Rows of the activation matrix, M of an M x N x K product (routed experts: B*T*k rows in all)."""
+    flops: int = 0
+    """2 per multiply-accumulate of matrix products, attention scores and values, and state updates."""
+    kv_elements_per_token: int = 0
+    """Cache elements that one more token of one sequence adds before any window fills."""
+    kv_elements: int = 0
+    """Cache elements held by all sequences at the end of the step, windows applied."""
+    index_elements_per_token: int = 0
+    """Elements of a sparse indexer's own key cache per token: held beside the KV cache, not part of it."""
+    index_elements: int = 0
+    state_elements: int = 0
+    """Elements of recurrent state of all sequences, of constant size in the context."""
+    state_is_fp32: bool = False
+    activation_elements: int = 0
+    """Elements of inputs and outputs that the op moves."""
+    scratch_elements: int = 0
+    """Elements of the op's output that must be held at once."""
+    note: str = ""
+    source: str = ""
+
+    @property
+    def used_params(self) -> int:
+        """Elements of the weights that the op multiplies with, tied or not, in one layer."""
+        return self.matrices * self.rows * self.cols + self.vectors
+
+    @property
+    def params(self) -> int:
+        """Stored elements in one layer: matrices * rows * cols + vectors; none where the weights are tied."""
+        return 0 if self.tied else self.used_params
+
+    @property
+    def active_params(self) -> int:
+        """Stored elements that one token uses: all, or selected / experts of them."""
+        return self.params * self.selected // self.experts
+
+    @property
+    def read_params(self) -> float:
+        """Expected number of weight elements that the step reads in one layer."""
+        return self.used_params * self.read_share
+
+
+class Ledger(tuple[Op, ...]):
+    """Ops in order, with sums over all layers."""
+
+    __slots__ = ()
+
+    def sum(self, column: str | Callable[[Op], float], where: Callable[[Op], bool] = lambda op: True) -> float:
+        """Sum of `column` times `layers` over the ops that `where` accepts; exact while the column is an integer."""
+        value = column if callable(column) else (lambda op: getattr(op, column))
+        return sum(value(op) * op.layers for op in self if where(op))
+
+    def total(self, column: str) -> int:
+        """`sum` of an integer column."""
+        return int(self.sum(column))
+
+    def by_component(self, column: str) -> dict[Component, int]:
+        """`column` summed per component; every component is present, so that ledgers compare."""
+        sums: dict[Component, int] = dict.fromkeys(COMPONENTS, 0)
+        for op in self:
+            sums[op.component] += getattr(op, column) * op.layers
+        return sums
+
+    def in_group(self, group: str, layers: int) -> Iterator[Op]:
+        """The same ops as rows of one layer group with `layers` layers."""
+        return (replace(op, group=group, layers=op.layers * layers) for op in self)
+
+
+def linear(
+    name: str,
+    component: Component,
+    in_features: int,
+    out_features: int,
+    tokens: int,
+    *,
+    bias: bool = False,
+    matrices: int = 1,
+    tied: bool = False,
+) -> Op:
+    """A dense projection, y = x W^T + b: stores in*out (+ out), computes 2 * tokens * in * out per matrix."""
+    return Op(
+        name=name,
+        component=component,
+        kind="matmul",
+        rows=out_features,
+        cols=in_features,
+        matrices=matrices,
+        vectors=out_features * matrices if bias else 0,
+        tied=tied,
+        tokens=tokens,
+        flops=2 * tokens * in_features * out_features * matrices,
+        activation_elements=tokens * (in_features + out_features * matrices),
+        scratch_elements=tokens * out_features * matrices,
+    )
+
+
+def vector(name: str, component: Component, elements: int, tokens: int = 0) -> Op:
+    """Gains, biases and constants that are applied elementwise: stored and read, but no matrix product."""
+    return Op(
+        name=name, component=component, kind="vector", vectors=elements, tokens=tokens, activation_elements=0
+    )
+
+
+def ledger(*parts: Iterable[Op]) -> Ledger:
+    """Join lists of ops into one ledger."""
+    return Ledger(op for part in parts for op in part)

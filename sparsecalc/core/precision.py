@@ -1,0 +1,83 @@
+"""How many bytes elements take: number formats with their scales, per component of a model."""
+
+from dataclasses import dataclass, field
+from math import ceil
+
+from sparsecalc.core.ops import Component, Ledger, Op
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberFormat:
+    """A way to store matrices: `bits` per element plus `block_bytes` of scales per block of rows x cols elements.
+
+    bytes(rows x cols) = ceil(rows * cols * bits / 8) + ceil(rows / br) * ceil(cols / bc) * block_bytes + tensor_bytes
+    """
+
+    id: str
+    bits: float
+    block_rows: int = 1
+    block_cols: int = 1
+    block_bytes: int = 0
+    tensor_bytes: int = 0
+    keeps: tuple[Component, ...] = ()
+    """Components that are left in `kept_as`, as the tools that write this format do."""
+    kept_as_bits: float = 16
+    vector_bits: float = 16
+    source: str = ""
+
+    def matrix_bytes(self, rows: int, cols: int) -> int:
+        """Bytes of one rows x cols matrix; a block whose side is 0 spans the whole side (per channel, per tensor)."""
+        if not rows or not cols:
+            return 0
+        blocks = ceil(rows / (self.block_rows or rows)) * ceil(cols / (self.block_cols or cols))
+        return ceil(rows * cols * self.bits / 8) + (blocks * self.block_bytes) + self.tensor_bytes
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits per element of a large matrix, scales included (per channel and per tensor scales vanish)."""
+        per_block = self.block_rows * self.block_cols
+        return self.bits + (8 * self.block_bytes / per_block if per_block else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """Formats of weights (by component where they differ), activations and KV cache."""
+
+    weights: NumberFormat
+    kv_cache: NumberFormat
+    activations: NumberFormat
+    by_component: dict[Component, NumberFormat] = field(default_factory=dict)
+    origin: str = "requested"
+    """Where the weights' formats come from: requested, default, or the config's quantization_config."""
+
+    def weight_bytes(self, op: Op) -> int:
+        """Bytes that the op's own weights take in one layer: matrices in their format, vectors unquantized."""
+        return 0 if op.tied else self.used_weight_bytes(op)
+
+    def used_weight_bytes(self, op: Op) -> int:
+        """Bytes of the weights that the op multiplies with, its own or another op's."""
+        chosen = self.by_component.get(op.component)
+        if chosen is None and (op.component in self.weights.keeps or op.kind in ("conv", "vector")):
+            matrix = ceil(op.rows * op.cols * self.weights.kept_as_bits / 8)
+        else:
+            matrix = (chosen or self.weights).matrix_bytes(op.rows, op.cols)
+        return op.matrices * matrix + ceil(op.vectors * (chosen or self.weights).vector_bits / 8)
+
+    def read_weight_bytes(self, op: Op) -> float:
+        """Expected bytes of weights that the step reads in one layer."""
+        return self.used_weight_bytes(op) * op.read_share
+
+    def kv_cache_bytes(self, elements: int) -> int:
+        """Bytes of `elements` of the KV cache."""
+        return ceil(elements * self.kv_cache.bits_per_weight / 8)
+
+    def state_bytes(self, ledger: Ledger) -> int:
+        """Bytes of recurrent state: fp32 where the reference implementation keeps it so, else as activations."""
+        bits = self.activations.bits
+        return ceil(ledger.sum(lambda op: op.state_elements * (32 if op.state_is_fp32 else bits)) / 8)
+
+    @property
+    def name(self) -> str:
+        """Short name, as it is typed: `bf16`, `bf16,routed_experts=mxfp4`."""
+        parts = [self.weights.id, *(f"{part}={fmt.id}" for part, fmt in sorted(self.by_component.items()))]
+        return ",".join(parts)

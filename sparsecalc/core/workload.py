@@ -1,0 +1,83 @@
+"""What one step works on, and how many query-key pairs it sees."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["prefill", "decode"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One forward step of `batch_size` equal sequences.
+
+    `new_tokens` (T) are computed in this step; `context_len` (S) is what a sequence holds once the step is done, new
+    tokens included, so S - T tokens come from the cache.
+    """
+
+    phase: Phase = "prefill"
+    batch_size: int = 1
+    new_tokens: int = 1
+    context_len: int = 1
+    causal: bool = True
+    """False counts the full T * S square of scores, as training papers (PaLM, nanoGPT) do."""
+    logits: Literal["all", "last"] = "all"
+    """Positions that the LM head is computed for; serving engines need only the last of a prompt."""
+    latent_attention: Literal["auto", "absorbed", "expanded"] = "auto"
+    """MLA: read the latents directly, or expand them to keys and values; auto: absorbed in decode, as engines do."""
+
+    @classmethod
+    def prefill(cls, context_len: int, batch_size: int = 1, **kw: object) -> "Workload":
+        """A prompt of `context_len` tokens from an empty cache."""
+        return cls(phase="prefill", batch_size=batch_size, new_tokens=context_len, context_len=context_len, **kw)  # type: ignore[arg-type]
+
+    @classmethod
+    def decode(cls, context_len: int, batch_size: int = 1, **kw: object) -> "Workload":
+        """One more token per sequence; the new token sees `context_len` tokens, itself among them."""
+        return cls(phase="decode", batch_size=batch_size, new_tokens=1, context_len=context_len, **kw)  # type: ignore[arg-type]
+
+    @property
+    def tokens(self) -> int:
+        """Rows of every activation matrix: B * T."""
+        return self.batch_size * self.new_tokens
+
+    @property
+    def past(self) -> int:
+        """Tokens per sequence that were computed before this step: S - T."""
+        return self.context_len - self.new_tokens
+
+    @property
+    def logit_tokens(self) -> int:
+        """Rows of the LM head's product."""
+        return self.tokens if self.logits == "all" else self.batch_size
+
+    def pairs(self, window: int | None = None, chunk: int | None = None) -> int:
+        """Visible query-key pairs of the batch.
+
+            B * sum over the new positions p of min(p + 1, W)         (W: window, if any)
+            B * sum over the new positions p of (p mod chunk) + 1     (attention within chunks)
+            B * T * S                                                 (not causal)
+        """
+        if not self.causal:
+            return self.batch_size * self.new_tokens * self.context_len
+        return self.batch_size * (_pairs_up_to(self.context_len, window, chunk) - _pairs_up_to(self.past, window, chunk))
+
+    def pooled_pairs(self, ratio: int, limit: int | None = None) -> int:
+        """Pairs of the new queries with entries that each stand for `ratio` past tokens, at most `limit` of them.
+
+        B * sum over the new positions p of min(floor((p + 1) / ratio), limit)
+        """
+
+        def up_to(n: int) -> int:
+            most = n // ratio if limit is None else min(n // ratio, limit)
+            return ratio * most * (most - 1) // 2 + most * (n - most * ratio + 1)
+
+        return self.batch_size * (up_to(self.context_len) - up_to(self.past))
+
+
+def _pairs_up_to(n: int, window: int | None, chunk: int | None) -> int:
+    """Causal pairs of the first `n` positions: n(n+1)/2, or with each query seeing at most `window` or its chunk."""
+    if chunk is not None:
+        whole, rest = divmod(n, chunk)
+        return whole * (chunk * (chunk + 1) // 2) + rest * (rest + 1) // 2
+    seen = n if window is None else min(n, window)
+    return seen * (seen + 1) // 2 + (n - seen) * seen

@@ -1,0 +1,91 @@
+"""Build a model's real architecture on the meta device, and put every one of its tensors into a component."""
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.ops import COMPONENTS, Component
+
+_EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
+_SHARED = re.compile(r"(^|\.)(shared_experts?|shared_mlp|shared_expert_gate)(\.|$)")
+_ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics)(\.|$)")
+_RECURRENT = re.compile(r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|KimiLinearDelta|Mixer2?$|KDA")
+_ATTENTION = re.compile(r"Attention|Attn|Compressor|Indexer")
+_MLP = re.compile(r"M[lL][pP]|FeedForward|FFN|Ffn|DenseActDense|DenseGatedActDense")
+
+
+def build(config: dict[str, Any]) -> nn.Module:
+    """The architecture that transformers builds from `config`, with no storage behind its tensors.
+
+    Raises InputError where transformers has no such model_type or rejects the config.
+    """
+    fields = copy.deepcopy(config)
+    model_type = fields.pop("model_type", None)
+    if model_type not in CONFIG_MAPPING:
+        raise InputError(f"transformers {transformers.__version__} has no model_type {model_type!r}")
+    try:
+        parsed = CONFIG_MAPPING[model_type](**fields)
+        text = parsed.get_text_config(decoder=True)
+        with torch.device("meta"):
+            auto = AutoModelForSeq2SeqLM if parsed.is_encoder_decoder else AutoModelForCausalLM
+            model: nn.Module = auto.from_config(text, dtype=torch.bfloat16)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise InputError(f"transformers {transformers.__version__} cannot build this {model_type}: {first}") from error
+    if any(tensor.device.type != "meta" for tensor in model.parameters()):
+        raise InputError(f"{model_type}: a tensor has real storage; not a meta model")
+    return model.eval().requires_grad_(False)
+
+
+def tensors(model: nn.Module) -> Iterator[tuple[str, int, Component]]:
+    """Every distinct parameter of the model: name, elements, component."""
+    embedding = model.get_input_embeddings()
+    head = model.get_output_embeddings()
+    prefix = re.sub(r"(For\w+|LMHeadModel|Model)$", "", type(model).__name__)
+    modules = dict(model.named_modules())
+    for name, tensor in model.named_parameters():
+        yield name, tensor.numel(), _component(name, modules, embedding, head, prefix)
+
+
+def _component(name: str, modules: dict[str, nn.Module], embedding: Any, head: Any, prefix: str) -> Component:
+    owner_name = name.rpartition(".")[0]
+    owner = modules[owner_name]
+    if owner is embedding or (isinstance(owner, nn.Embedding) and "relative_attention_bias" not in name):
+        return "embedding"
+    if owner is head:
+        return "lm_head"
+    if _SHARED.search(name) and "vision" not in name:
+        return "shared_experts"
+    if _EXPERTS.search(name):
+        return "routed_experts"
+    if type(owner).__name__.endswith(("Norm", "RMSNormGated")) or "Norm" in type(owner).__name__ or "layernorm" in owner_name:
+        return "norm"
+    moe_router = _ROUTER.search(owner_name) or _ROUTER.search(name)
+    path = owner_name
+    while path:
+        kind = type(modules[path]).__name__.removeprefix(prefix)
+        if moe_router and re.search(r"Router|Gate|MoE|Moe|Sparse", kind):
+            return "router"
+        if _RECURRENT.search(kind):
+            return "state_space"
+        if _ATTENTION.search(kind):
+            return "attention"
+        if _MLP.search(kind):
+            return "dense_ffn"
+        path = path.rpartition(".")[0]
+    return "router" if moe_router and "mlp" in name else "other"
+
+
+def by_component(model: nn.Module) -> dict[Component, int]:
+    """Distinct parameters of the model, summed per component."""
+    sums: dict[Component, int] = dict.fromkeys(COMPONENTS, 0)
+    for _, elements, component in tensors(model):
+        sums[component] += elements
+    return sums

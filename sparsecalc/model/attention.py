@@ -1,0 +1,98 @@
+"""Softmax attention with a cache of keys and values: MHA, MQA, GQA, windowed, chunked, gated, shared."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from sparsecalc.core.ops import Op, linear, vector
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.part import Part
+
+
+class Gqa(Part):
+    """Grouped-query attention (MHA: K = N heads; MQA: K = 1).
+
+        params  = H*N*h * (2 if gated) + H*K*(h + v) + N*v*H + biases + q/k norms
+        flops   = 2 * params of the projections * tokens + 2 * pairs * N * (h + v)
+        cache   = K * (h + v) elements per token, at most `sliding_window` tokens
+
+    N query heads, K key-value heads, h head_dim, v v_head_dim. Source: GQA, arXiv:2305.13245.
+    """
+
+    kind: Literal["gqa"] = "gqa"
+    name: str = "self_attn"
+    hidden_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    v_head_dim: int | None = None
+    qkv_bias: bool = False
+    k_bias: bool | None = None
+    """Where only the key projection differs from the others (Whisper-like); None: as `qkv_bias`."""
+    o_bias: bool = False
+    qk_norm: int = 0
+    """Elements of all norms over queries and keys (and values) of a layer."""
+    qk_norm_layers: int = 0
+    sliding_window: int | None = None
+    attention_chunk_size: int | None = None
+    output_gate: Literal["none", "per_element", "per_head"] = "none"
+    """per_element: the query projection is twice as wide; per_head: one more projection to N gates."""
+    sinks: bool = False
+    key_value: Literal["own", "shared", "cross"] = "own"
+    """shared: keys and values of an earlier layer, no projections and no cache; cross: of the encoder's output."""
+    v_proj: bool = True
+    """False where values are the keys' projection (K = V)."""
+    causal: bool = True
+    relative_attention_num_buckets: int = 0
+    """T5: a table of buckets x N biases, in the first layer of a stack."""
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        value_dim = self.v_head_dim or self.head_dim
+        queries = self.num_attention_heads * self.head_dim
+        keys = self.num_key_value_heads * self.head_dim
+        values = self.num_key_value_heads * value_dim
+        mixed = self.num_attention_heads * value_dim
+        hidden, tokens, bias = self.hidden_size, work.tokens, self.qkv_bias
+        source_tokens = tokens if self.key_value == "own" else work.batch_size * work.context_len
+        if self.key_value == "cross" and work.phase == "decode":
+            source_tokens = 0  # keys and values of the source are computed once, with the prompt
+        gate = 2 if self.output_gate == "per_element" else 1
+        yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias)
+        if self.key_value != "shared":
+            k_bias = bias if self.k_bias is None else self.k_bias
+            yield linear("k_proj", "attention", hidden, keys, source_tokens, bias=k_bias)
+            if self.v_proj:
+                yield linear("v_proj", "attention", hidden, values, source_tokens, bias=bias)
+        if self.output_gate == "per_head":
+            yield linear("gate_proj", "attention", hidden, self.num_attention_heads, tokens)
+        if self.qk_norm:
+            yield vector("qk_norm", "norm", self.qk_norm, tokens)
+        if self.sinks:
+            yield vector("sinks", "attention", self.num_attention_heads, tokens)
+        if self.relative_attention_num_buckets:
+            buckets = self.relative_attention_num_buckets * self.num_attention_heads
+            yield vector("relative_attention_bias", "attention", buckets, tokens)
+        yield self._scores(work, value_dim)
+        yield linear("o_proj", "attention", mixed, hidden, tokens, bias=self.o_bias)
+
+    def _scores(self, work: Workload, value_dim: int) -> Op:
+        """Scores and weighted values: 2 * pairs * N * (h + v), and the cache that they read."""
+        pairs = work.pairs(self.sliding_window, self.attention_chunk_size)
+        if not self.causal or self.key_value == "cross":
+            pairs = work.batch_size * work.new_tokens * work.context_len
+        limit = self.sliding_window or self.attention_chunk_size
+        per_token = 0 if self.key_value == "shared" else self.num_key_value_heads * (self.head_dim + value_dim)
+        held = work.context_len if limit is None else min(work.context_len, limit)
+        heads = self.num_attention_heads
+        return Op(
+            name="scores_and_values",
+            component="attention",
+            kind="attention",
+            tokens=work.tokens,
+            flops=2 * pairs * heads * (self.head_dim + value_dim),
+            kv_elements_per_token=per_token,
+            kv_elements=work.batch_size * held * per_token,
+            activation_elements=work.tokens * heads * (self.head_dim + value_dim),
+            scratch_elements=work.tokens * heads * value_dim,
+            note=f"{pairs:,} query-key pairs x {heads} heads x ({self.head_dim} + {value_dim})",
+            source="arXiv:2305.13245",
+        )

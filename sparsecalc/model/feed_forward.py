@@ -1,0 +1,140 @@
+"""Feed-forward parts: dense MLPs and mixtures of experts."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import model_validator
+
+from sparsecalc.core.ops import Component, Op, linear, vector
+from sparsecalc.core.routing import expected_distinct_experts
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.part import Part
+
+
+class DenseMlp(Part):
+    """Dense MLP: gated (SwiGLU, GeGLU) 3*H*I, plain 2*H*I, and biases. Source of the gated form: arXiv:2002.05202."""
+
+    kind: Literal["dense"] = "dense"
+    component: Component = "dense_ffn"
+    hidden_size: int
+    intermediate_size: int
+    gated: bool = True
+    up_bias: bool = False
+    down_bias: bool = False
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        matrices = 2 if self.gated else 1
+        yield linear(
+            "gate_up_proj" if self.gated else "up_proj",
+            self.component,
+            self.hidden_size,
+            self.intermediate_size,
+            work.tokens,
+            bias=self.up_bias,
+            matrices=matrices,
+        )
+        yield linear(
+            "down_proj", self.component, self.intermediate_size, self.hidden_size, work.tokens, bias=self.down_bias
+        )
+
+
+class Moe(Part):
+    """Mixture of experts: a router picks k = num_experts_per_tok of E = num_experts for each token.
+
+        stored = E * (3 or 2) * H * I (+ biases);   active = k / E of it;   flops = 2 * (3 or 2) * H * I * k per token
+        read   = expected distinct experts, E * (1 - (1 - k / (E + Z)) ** tokens) under uniform routing
+
+    Z zero_experts take part in routing and cost nothing (LongCat-Flash): then fewer than k real experts are expected
+    per token, and `active` keeps the upper bound k. Source: arXiv:2101.03961 (Switch), arXiv:2401.06066 (shared).
+    """
+
+    kind: Literal["moe"] = "moe"
+    hidden_size: int
+    expert_input_size: int | None = None
+    """Width of the experts' input where it is not hidden_size (latent experts)."""
+    num_experts: int
+    num_experts_per_tok: int
+    moe_intermediate_size: int
+    gated: bool = True
+    expert_bias: bool = False
+    router_bias: int = 0
+    """Further elements of the router: biases and scales."""
+    router_input_size: int | None = None
+    zero_experts: int = 0
+    shared_intermediate_size: int = 0
+    """Width of all shared experts together."""
+    shared_bias: bool = False
+    shared_gate: bool = False
+    """One more row that gates the shared expert (Qwen2-MoE)."""
+
+    @model_validator(mode="after")
+    def _top_k_within_experts(self) -> "Moe":
+        if self.num_experts_per_tok > self.num_experts + self.zero_experts:
+            raise ValueError(f"num_experts_per_tok is {self.num_experts_per_tok}, more than num_experts ({self.num_experts})")
+        return self
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, tokens = self.hidden_size, work.tokens
+        routed_to = self.num_experts + self.zero_experts
+        yield linear("router", "router", self.router_input_size or hidden, routed_to, tokens)
+        if self.router_bias:
+            yield vector("router.bias", "router", self.router_bias, tokens)
+        width = self.expert_input_size or hidden
+        yield self._experts("experts.gate_up_proj" if self.gated else "experts.up_proj", width, True, work)
+        yield self._experts("experts.down_proj", width, False, work)
+        if self.shared_intermediate_size:
+            shared = DenseMlp(
+                component="shared_experts",
+                hidden_size=hidden,
+                intermediate_size=self.shared_intermediate_size,
+                gated=self.gated,
+                up_bias=self.shared_bias,
+                down_bias=self.shared_bias,
+            )
+            yield from shared.ops(work)
+        if self.shared_gate:
+            yield linear("shared_expert_gate", "shared_experts", hidden, 1, tokens)
+
+    def _experts(self, name: str, width: int, up: bool, work: Workload) -> Op:
+        count, k = self.num_experts, min(self.num_experts_per_tok, self.num_experts)
+        per_expert = 2 if up and self.gated else 1
+        n_in, n_out = (width, self.moe_intermediate_size) if up else (self.moe_intermediate_size, width)
+        rows = work.tokens * self.num_experts_per_tok * count // (count + self.zero_experts)
+        distinct = expected_distinct_experts(count + self.zero_experts, self.num_experts_per_tok, work.tokens)
+        return Op(
+            name=name,
+            component="routed_experts",
+            kind="experts",
+            rows=n_out,
+            cols=n_in,
+            matrices=count * per_expert,
+            vectors=count * per_expert * n_out if self.expert_bias else 0,
+            selected=k,
+            experts=count,
+            read_share=distinct / (count + self.zero_experts),
+            tokens=rows,
+            flops=2 * rows * n_in * n_out * per_expert,
+            activation_elements=rows * (n_in + n_out * per_expert),
+            scratch_elements=rows * n_out * per_expert,
+        )
+
+
+class RwkvChannelMix(Part):
+    """RWKV-4's feed-forward: key H -> I, value I -> H, receptance H -> H. Source: arXiv:2305.13048."""
+
+    kind: Literal["rwkv_channel_mix"] = "rwkv_channel_mix"
+    hidden_size: int
+    intermediate_size: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, tokens = self.hidden_size, work.tokens
+        yield linear("key", "dense_ffn", hidden, self.intermediate_size, tokens)
+        yield linear("value", "dense_ffn", self.intermediate_size, hidden, tokens)
+        yield linear("receptance", "dense_ffn", hidden, hidden, tokens)
+        yield Op(
+            name="time_mix",
+            component="dense_ffn",
+            kind="vector",
+            vectors=2 * hidden,
+            state_elements=work.batch_size * hidden,
+        )

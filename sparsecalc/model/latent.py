@@ -1,0 +1,187 @@
+"""Multi-head latent attention (MLA), with or without a sparse indexer (DSA), and DeepSeek-V4's compressed attention."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from sparsecalc.core.ops import Op, linear, vector
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.part import Part
+
+
+class Mla(Part):
+    """Multi-head latent attention: the cache holds one latent of kv_lora_rank + qk_rope_head_dim per token.
+
+        expanded: kv_b_proj turns every cached latent into N keys and values;   2 * pairs * N * (nope + rope + v)
+        absorbed: kv_b_proj is folded into queries and outputs (2 * N * r * (nope + v) per new token);
+                  scores and values on the latent itself                         2 * pairs * N * (2 r + rope)
+
+    r kv_lora_rank. Source: DeepSeek-V2, arXiv:2405.04434, section 2.1; absorbed form: its appendix C.
+    """
+
+    kind: Literal["mla"] = "mla"
+    hidden_size: int
+    num_attention_heads: int
+    q_lora_rank: int | None
+    kv_lora_rank: int
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+    attention_bias: bool = False
+    index_n_heads: int = 0
+    """DSA: heads of the indexer that picks `index_topk` past tokens for each query; 0: no indexer of its own."""
+    index_head_dim: int = 0
+    index_topk: int | None = None
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, heads, tokens, bias = self.hidden_size, self.num_attention_heads, work.tokens, self.attention_bias
+        nope, rope, v, r = self.qk_nope_head_dim, self.qk_rope_head_dim, self.v_head_dim, self.kv_lora_rank
+        norms = r
+        if self.q_lora_rank is None:
+            yield linear("q_proj", "attention", hidden, heads * (nope + rope), tokens)
+        else:
+            norms += self.q_lora_rank
+            yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias)
+            yield linear("q_b_proj", "attention", self.q_lora_rank, heads * (nope + rope), tokens)
+        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias)
+        yield vector("latent_norms", "norm", norms, tokens)
+        absorbed = work.latent_attention == "absorbed" or (work.latent_attention == "auto" and work.phase == "decode")
+        expanded_tokens = tokens if absorbed else work.batch_size * work.context_len
+        yield linear("kv_b_proj", "attention", r, heads * (nope + v), expanded_tokens)
+        yield from self._indexer(work)
+        yield self._scores(work, absorbed)
+        yield linear("o_proj", "attention", heads * v, hidden, tokens, bias=bias)
+
+    def _scores(self, work: Workload, absorbed: bool) -> Op:
+        pairs = work.pairs(self.index_topk)
+        per_pair = 2 * self.kv_lora_rank + self.qk_rope_head_dim
+        if not absorbed:
+            per_pair = self.qk_nope_head_dim + self.qk_rope_head_dim + self.v_head_dim
+        per_token = self.kv_lora_rank + self.qk_rope_head_dim
+        heads = self.num_attention_heads
+        form = "absorbed" if absorbed else "expanded"
+        return Op(
+            name="scores_and_values",
+            component="attention",
+            kind="attention",
+            tokens=work.tokens,
+            flops=2 * pairs * heads * per_pair,
+            kv_elements_per_token=per_token,
+            kv_elements=work.batch_size * work.context_len * per_token,
+            activation_elements=work.tokens * heads * per_pair,
+            scratch_elements=work.tokens * heads * self.v_head_dim,
+            note=f"{pairs:,} query-key pairs x {heads} heads x {per_pair} ({form})",
+            source="arXiv:2405.04434",
+        )
+
+    def _indexer(self, work: Workload) -> Iterator[Op]:
+        """DSA's lightning indexer: index_n_heads small heads score every past token (DeepSeek-V3.2-Exp report)."""
+        if not self.index_n_heads:
+            return
+        wide = self.index_n_heads * self.index_head_dim
+        yield linear("indexer.wq_b", "attention", self.q_lora_rank or self.hidden_size, wide, work.tokens)
+        yield linear("indexer.wk", "attention", self.hidden_size, self.index_head_dim, work.tokens)
+        yield vector("indexer.k_norm", "norm", 2 * self.index_head_dim, work.tokens)
+        yield linear("indexer.weights_proj", "attention", self.hidden_size, self.index_n_heads, work.tokens)
+        pairs = work.pairs()
+        yield Op(
+            name="indexer.scores",
+            component="attention",
+            kind="attention",
+            tokens=work.tokens,
+            flops=2 * pairs * wide,
+            index_elements_per_token=self.index_head_dim,
+            index_elements=work.batch_size * work.context_len * self.index_head_dim,
+            note=f"{pairs:,} query-key pairs x {self.index_n_heads} heads x {self.index_head_dim}",
+            source="DeepSeek-V3.2-Exp technical report",
+        )
+
+
+class CompressedAttention(Part):
+    """DeepSeek-V4's attention: one shared key-value head, a sliding window, and a compressed far context.
+
+        q = q_b(norm(q_a(x))), N heads of h;  kv = norm(kv_proj(x)), one head of h, keys and values alike
+        far context: one entry per `compress_rate` tokens; with an indexer the best `index_topk` of them per query
+        output: o_groups groups, N*h -> o_groups * o_lora_rank -> hidden_size
+
+    pairs = window pairs + far pairs; flops = 2 * pairs * N * 2h + the projections'.
+    Cache: a window of h elements per token; the compressed entries, h per `compress_rate` tokens, are counted as
+    index elements (they are not a KV cache per token). Source: transformers' deepseek_v4; DeepSeek-V4 report.
+    """
+
+    kind: Literal["compressed"] = "compressed"
+    hidden_size: int
+    num_attention_heads: int
+    head_dim: int
+    q_lora_rank: int
+    o_groups: int
+    o_lora_rank: int
+    sliding_window: int
+    compress_rate: int = 0
+    """Tokens per compressed entry; 0: the window only."""
+    overlap: bool = False
+    """Two interleaved streams of entries (CSA), so projections twice as wide."""
+    index_n_heads: int = 0
+    index_head_dim: int = 0
+    index_topk: int | None = None
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, heads, dim, tokens = self.hidden_size, self.num_attention_heads, self.head_dim, work.tokens
+        yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens)
+        yield linear("q_b_proj", "attention", self.q_lora_rank, heads * dim, tokens)
+        yield linear("kv_proj", "attention", hidden, dim, tokens)
+        yield vector("q_a_norm, kv_norm", "norm", self.q_lora_rank + dim, tokens)
+        yield vector("sinks", "attention", heads, tokens)
+        if self.compress_rate:
+            yield from self._compressor("compressor", dim, work)
+        if self.index_n_heads:
+            yield from self._compressor("indexer", self.index_head_dim, work)
+            wide = self.index_n_heads * self.index_head_dim
+            yield linear("indexer.q_b_proj", "attention", self.q_lora_rank, wide, tokens)
+            yield linear("indexer.weights_proj", "attention", hidden, self.index_n_heads, tokens)
+            pairs = work.pooled_pairs(self.compress_rate)
+            note = f"{pairs:,} pairs x {self.index_n_heads} heads x {self.index_head_dim}"
+            yield Op(
+                name="indexer.scores",
+                component="attention",
+                kind="attention",
+                tokens=tokens,
+                flops=2 * pairs * wide,
+                note=note,
+            )
+        yield self._scores(work)
+        group_in = heads * dim // self.o_groups
+        yield linear("o_a_proj", "attention", group_in, self.o_lora_rank, tokens, matrices=self.o_groups)
+        yield linear("o_b_proj", "attention", self.o_groups * self.o_lora_rank, hidden, tokens)
+
+    def _compressor(self, name: str, dim: int, work: Workload) -> Iterator[Op]:
+        width = dim * (2 if self.overlap else 1)
+        held = work.batch_size * (work.context_len // self.compress_rate) * dim
+        yield linear(f"{name}.kv_proj", "attention", self.hidden_size, width, work.tokens)
+        yield linear(f"{name}.gate_proj", "attention", self.hidden_size, width, work.tokens)
+        yield Op(
+            name=f"{name}.position_bias",
+            component="attention",
+            kind="vector",
+            vectors=self.compress_rate * width,
+            index_elements=held,
+        )
+        yield vector(f"{name}.kv_norm", "norm", dim, work.tokens)
+
+    def _scores(self, work: Workload) -> Op:
+        pairs = work.pairs(self.sliding_window)
+        if self.compress_rate:
+            pairs += work.pooled_pairs(self.compress_rate, self.index_topk)
+        heads, dim = self.num_attention_heads, self.head_dim
+        return Op(
+            name="scores_and_values",
+            component="attention",
+            kind="attention",
+            tokens=work.tokens,
+            flops=2 * pairs * heads * 2 * dim,
+            kv_elements_per_token=dim,
+            kv_elements=work.batch_size * min(work.context_len, self.sliding_window) * dim,
+            activation_elements=work.tokens * heads * 2 * dim,
+            scratch_elements=work.tokens * heads * dim,
+            note=f"{pairs:,} query-key pairs x {heads} heads x 2 x {dim}",
+            source="transformers deepseek_v4",
+        )

@@ -1,0 +1,209 @@
+"""Mixers with a state of constant size: Mamba 1 and 2, gated delta nets, linear attention, short convolutions, RWKV.
+
+State updates are counted in their recurrent form, matrix products only: 2 FLOPs per multiply-accumulate of the outer
+product that enters the state, of the read-out, and (delta rule) of the prediction that is subtracted. Decay factors,
+gates and activations are elementwise and not counted, as for every other op.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from sparsecalc.core.ops import Op, linear, vector
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.part import Part
+
+
+def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: int | None = None) -> Op:
+    """Depthwise causal convolution: channels * kernel (+ channels) elements, 2 * tokens * channels * kernel FLOPs."""
+    return Op(
+        name="conv1d",
+        component="state_space",
+        kind="conv",
+        rows=channels,
+        cols=kernel,
+        matrices=1,
+        vectors=channels if bias else 0,
+        tokens=work.tokens,
+        flops=2 * work.tokens * channels * kernel,
+        state_elements=work.batch_size * channels * (kernel if state_tokens is None else state_tokens),
+        activation_elements=2 * work.tokens * channels,
+        scratch_elements=work.tokens * channels,
+    )
+
+
+def _scan(work: Workload, state: int, products: int, source: str, width: int, *, fp32: bool = False) -> Op:
+    """`products` multiply-accumulates per state element and token; `state` elements are held per sequence."""
+    return Op(
+        name="state_update",
+        component="state_space",
+        kind="scan",
+        tokens=work.tokens,
+        flops=2 * work.tokens * state * products,
+        state_elements=work.batch_size * state,
+        state_is_fp32=fp32,
+        activation_elements=2 * work.tokens * width,
+        scratch_elements=work.tokens * width,
+        note=f"{work.tokens:,} tokens x {state:,} state elements x {products} products",
+        source=source,
+    )
+
+
+class Mamba(Part):
+    """Selective state space (Mamba-1). d = intermediate_size, n = state_size, r = time_step_rank.
+
+    params = H*2d + d*(r + 2n) + r*d + d + d*n + d + d*H + conv; state d*n per sequence. Source: arXiv:2312.00752.
+    """
+
+    kind: Literal["mamba"] = "mamba"
+    hidden_size: int
+    intermediate_size: int
+    state_size: int
+    conv_kernel: int
+    time_step_rank: int
+    use_conv_bias: bool = True
+    use_bias: bool = False
+    dt_bc_norm: bool = False
+    """Jamba: RMSNorm with a gain on dt, B and C."""
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, inner, n, r, tokens = (
+            self.hidden_size,
+            self.intermediate_size,
+            self.state_size,
+            self.time_step_rank,
+            work.tokens,
+        )
+        yield linear("in_proj", "state_space", hidden, 2 * inner, tokens, bias=self.use_bias)
+        yield _conv(inner, self.conv_kernel, self.use_conv_bias, work)
+        yield linear("x_proj", "state_space", inner, r + 2 * n, tokens)
+        yield linear("dt_proj", "state_space", r, inner, tokens, bias=True)
+        yield vector("A_log, D", "state_space", inner * n + inner, tokens)
+        if self.dt_bc_norm:
+            yield vector("dt, b and c layernorm", "norm", r + 2 * n, tokens)
+        yield _scan(work, inner * n, 2, "arXiv:2312.00752", inner)
+        yield linear("out_proj", "state_space", inner, hidden, tokens, bias=self.use_bias)
+
+
+class Mamba2(Part):
+    """State space duality (Mamba-2). d = num_heads * head_dim, g groups of B and C, n = state_size.
+
+    params = H*(2d + 2gn + heads) + (d + 2gn)*(conv + bias) + 3*heads + d + d*H; state d*n. Source: arXiv:2405.21060.
+    """
+
+    kind: Literal["mamba2"] = "mamba2"
+    hidden_size: int
+    num_heads: int
+    head_dim: int
+    state_size: int
+    n_groups: int
+    conv_kernel: int
+    use_conv_bias: bool = True
+    use_bias: bool = False
+    gated_norm: bool = True
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        inner, tokens = self.num_heads * self.head_dim, work.tokens
+        conv_dim = inner + 2 * self.n_groups * self.state_size
+        wide = inner + conv_dim + self.num_heads
+        yield linear("in_proj", "state_space", self.hidden_size, wide, tokens, bias=self.use_bias)
+        yield _conv(conv_dim, self.conv_kernel, self.use_conv_bias, work)
+        yield vector("A_log, D, dt_bias", "state_space", 3 * self.num_heads, tokens)
+        yield _scan(work, inner * self.state_size, 2, "arXiv:2405.21060", inner)
+        if self.gated_norm:
+            yield vector("norm", "norm", inner, tokens)
+        yield linear("out_proj", "state_space", inner, self.hidden_size, tokens, bias=self.use_bias)
+
+
+class GatedDeltaNet(Part):
+    """Gated delta rule with scalar decay (Qwen3-Next) or per-channel decay from a low-rank map (Kimi Delta Attention).
+
+    Per value head a state of dk x dv; three products per element: prediction, update, read-out.
+    Sources: arXiv:2412.06464; Kimi Linear, arXiv:2510.26692.
+    """
+
+    kind: Literal["gated_deltanet"] = "gated_deltanet"
+    hidden_size: int
+    num_key_heads: int
+    num_value_heads: int
+    key_head_dim: int
+    value_head_dim: int
+    conv_kernel: int
+    channel_decay: bool = False
+    """Kimi: decay per key channel and output gate, each through a bottleneck of head_dim."""
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        keys, values = self.num_key_heads * self.key_head_dim, self.num_value_heads * self.value_head_dim
+        hidden, heads, tokens = self.hidden_size, self.num_value_heads, work.tokens
+        yield linear("in_proj_qkv", "state_space", hidden, 2 * keys + values, tokens)
+        yield linear("b_proj", "state_space", hidden, heads, tokens)
+        if self.channel_decay:
+            rank = self.value_head_dim
+            yield linear("f_a_proj", "state_space", hidden, rank, tokens)
+            yield linear("f_b_proj", "state_space", rank, keys, tokens)
+            yield linear("g_a_proj", "state_space", hidden, rank, tokens)
+            yield linear("g_b_proj", "state_space", rank, values, tokens)
+            yield vector("A_log, dt_bias", "state_space", heads + keys, tokens)
+        else:
+            yield linear("a_proj", "state_space", hidden, heads, tokens)
+            yield linear("z_proj", "state_space", hidden, values, tokens)
+            yield vector("A_log, dt_bias", "state_space", 2 * heads, tokens)
+        yield _conv(2 * keys + values, self.conv_kernel, False, work)
+        state = heads * self.key_head_dim * self.value_head_dim
+        yield _scan(work, state, 3, "arXiv:2412.06464", values)
+        yield vector("o_norm", "norm", self.value_head_dim, tokens)
+        yield linear("out_proj", "state_space", values, hidden, tokens)
+
+
+class LightningAttention(Part):
+    """Linear attention with a fixed decay per head (MiniMax-01): q, k, v, an output gate and a norm; state N*h*h.
+
+    Source: arXiv:2501.08313.
+    """
+
+    kind: Literal["lightning"] = "lightning"
+    hidden_size: int
+    num_attention_heads: int
+    head_dim: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        wide, tokens = self.num_attention_heads * self.head_dim, work.tokens
+        yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens)
+        yield linear("output_gate", "state_space", self.hidden_size, wide, tokens)
+        yield _scan(work, wide * self.head_dim, 2, "arXiv:2501.08313", wide)
+        yield vector("norm", "norm", wide, tokens)
+        yield linear("out_proj", "state_space", wide, self.hidden_size, tokens)
+
+
+class ShortConv(Part):
+    """Gated short convolution (LFM2): H -> 3H, a depthwise convolution of conv_L_cache taps, H -> H."""
+
+    kind: Literal["short_conv"] = "short_conv"
+    hidden_size: int
+    conv_kernel: int
+    conv_bias: bool = False
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, tokens = self.hidden_size, work.tokens
+        yield linear("in_proj", "state_space", hidden, 3 * hidden, tokens, bias=self.conv_bias)
+        yield _conv(hidden, self.conv_kernel, self.conv_bias, work)
+        yield linear("out_proj", "state_space", hidden, hidden, tokens, bias=self.conv_bias)
+
+
+class RwkvTimeMix(Part):
+    """RWKV-4's attention: key, value, receptance and output maps, and per-channel decays; state of 4 rows per layer.
+
+    The recurrence is elementwise, so only the four maps count as FLOPs. Source: arXiv:2305.13048.
+    """
+
+    kind: Literal["rwkv"] = "rwkv"
+    hidden_size: int
+    attention_hidden_size: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, inner, tokens = self.hidden_size, self.attention_hidden_size, work.tokens
+        yield linear("key, value, receptance", "state_space", hidden, inner, tokens, matrices=3)
+        yield vector("time_decay, time_first", "state_space", 2 * inner, tokens)
+        yield vector("time_mix", "state_space", 3 * hidden, tokens)
+        state = work.batch_size * (3 * inner + hidden)
+        yield Op(name="state", component="state_space", kind="vector", state_elements=state, state_is_fp32=True)
+        yield linear("output", "state_space", inner, hidden, tokens)

@@ -1,0 +1,137 @@
+"""`ModelSpec`: what a model is, as parts; and the ledger of ops that one step of it performs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sparsecalc.core.ops import Ledger, Op, ledger
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.attention import Gqa
+from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
+from sparsecalc.model.latent import CompressedAttention, Mla
+from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RwkvTimeMix, ShortConv
+from sparsecalc.model.small import Constants, Head, Norm, Projection, Table
+
+Mixer = Annotated[
+    Gqa | Mla | CompressedAttention | Mamba | Mamba2 | GatedDeltaNet | LightningAttention | ShortConv | RwkvTimeMix,
+    Field(discriminator="kind"),
+]
+FeedForward = Annotated[DenseMlp | Moe | RwkvChannelMix, Field(discriminator="kind")]
+Extra = Annotated[Norm | Projection | Constants, Field(discriminator="kind")]
+
+
+class Layer(BaseModel):
+    """One decoder layer: mixers, feed-forwards and norms in the order in which they run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mixers: tuple[Mixer, ...] = ()
+    feed_forwards: tuple[FeedForward, ...] = ()
+    norms: tuple[Norm, ...] = ()
+    extras: tuple[Extra, ...] = ()
+    stack: Literal["decoder", "encoder"] = "decoder"
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        """Ops of one such layer."""
+        for part in (*self.norms, *self.mixers, *self.feed_forwards, *self.extras):
+            yield from part.ops(work)
+
+    @property
+    def label(self) -> str:
+        """Short name of the kind: `gqa+moe`, `gqa(window 128)+dense`, `mamba2`."""
+        names = []
+        for mixer in self.mixers:
+            window = getattr(mixer, "sliding_window", None) or getattr(mixer, "attention_chunk_size", None)
+            names.append(mixer.kind + (f"(window {window})" if window else ""))
+        names += [part.kind for part in self.feed_forwards]
+        return ("encoder: " if self.stack == "encoder" else "") + "+".join(names or ["extras"])
+
+
+class LayerGroup(BaseModel):
+    """`count` layers of one kind; `positions` are their places in the model, so that the order is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layer: Layer
+    positions: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many layers the group stands for."""
+        return len(self.positions)
+
+
+class Note(BaseModel):
+    """Something that a reader of the numbers must know: a code for scripts, a sentence for people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: str
+    text: str
+
+
+class ModelSpec(BaseModel):
+    """A model's text decoder: tables, groups of layers, final parts and the LM head."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    model_type: str
+    hidden_size: int
+    vocab_size: int
+    tie_word_embeddings: bool
+    tables: tuple[Table, ...]
+    layer_groups: tuple[LayerGroup, ...]
+    final: tuple[Extra, ...] = ()
+    """Norms and projections outside the layers."""
+    head: Head | None
+    notes: tuple[Note, ...] = ()
+    quantization: dict[str, str] | None = None
+    """Formats that the config's own quantization_config names: {"weights": id, component: id}."""
+    checked_by: Literal["transformers", "formula"] = "transformers"
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers of all stacks."""
+        return sum(group.count for group in self.layer_groups)
+
+    @property
+    def kind(self) -> str:
+        """dense, moe, ssm or hybrid; moe with recurrent layers is `hybrid moe`."""
+        layers = [group.layer for group in self.layer_groups]
+        moe = any(part.kind == "moe" for layer in layers for part in layer.feed_forwards)
+        softmax = {"gqa", "mla", "compressed"}
+        kinds = {mixer.kind for layer in layers for mixer in layer.mixers}
+        if kinds and not kinds & softmax:
+            return "ssm"
+        family = "hybrid" if kinds - softmax else ""
+        return " ".join(filter(None, (family, "moe" if moe else ""))) or "dense"
+
+    @property
+    def encoder_decoder(self) -> bool:
+        """Whether there is an encoder beside the decoder."""
+        return any(group.layer.stack == "encoder" for group in self.layer_groups)
+
+    def ops(self, work: Workload) -> Ledger:
+        """The ledger of one step: tables, every group of layers times its count, final parts, head."""
+        parts: list[Sequence[Op]] = [[op for part in self.tables for op in part.ops(work)]]
+        for group in self.layer_groups:
+            if group.layer.stack == "encoder" and work.phase == "decode":
+                idle = group.layer.ops(Workload(phase="decode", batch_size=0, new_tokens=0, context_len=0))
+                rows = ledger(idle)
+            else:
+                rows = ledger(group.layer.ops(work))
+            parts.append(list(rows.in_group(group.layer.label, group.count)))
+        parts.append([op for part in self.final for op in part.ops(work)])
+        if self.head:
+            parts.append(list(self.head.ops(work)))
+        return ledger(*parts)
+
+
+def group_layers(layers: Sequence[Layer]) -> tuple[LayerGroup, ...]:
+    """Equal layers become one group; groups stand in order of first appearance."""
+    places: dict[Layer, list[int]] = {}
+    for position, layer in enumerate(layers):
+        places.setdefault(layer, []).append(position)
+    return tuple(LayerGroup(layer=layer, positions=tuple(found)) for layer, found in places.items())

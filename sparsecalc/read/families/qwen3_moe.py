@@ -1,0 +1,39 @@
+"""Qwen3 MoE (30B-A3B, 235B-A22B): q/k norms, experts on every decoder_sparse_step-th layer, none shared."""
+
+from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.spec import Layer
+from sparsecalc.read.build import Body, attention, body, mlp, norms, upper_layers_sliding
+from sparsecalc.read.fields import Fields
+
+
+def read(config: Fields) -> Body:
+    hidden = config.size("hidden_size", required=True)
+    bias = config.flag("attention_bias")
+    plain = attention(config, hidden, qkv_bias=bias, o_bias=bias)
+    plain = plain.model_copy(update={"qk_norm": 2 * plain.head_dim})
+    moe = Moe(
+        hidden_size=hidden,
+        num_experts=config.size("num_experts", required=True),
+        num_experts_per_tok=config.size("num_experts_per_tok", required=True),
+        moe_intermediate_size=config.size("moe_intermediate_size", required=True),
+    )
+    count = config.layers()
+    sparse = sparse_layers(config, count)
+    dense = None if all(sparse) else mlp(hidden, config.size("intermediate_size"))
+    config.ignore("intermediate_size")
+    layers = [
+        Layer(
+            mixers=(plain.model_copy(update={"sliding_window": window}),),
+            feed_forwards=(moe if is_sparse or dense is None else dense,),
+            norms=norms(hidden),
+        )
+        for window, is_sparse in zip(upper_layers_sliding(config, count), sparse, strict=True)
+    ]
+    return body(config, layers, hidden=hidden)
+
+
+def sparse_layers(config: Fields, count: int) -> list[bool]:
+    """Qwen's rule: every decoder_sparse_step-th layer has experts, unless mlp_only_layers names it."""
+    step = config.size("decoder_sparse_step", default=config.defaults.get("decoder_sparse_step", 1))
+    dense = set(config.integers("mlp_only_layers"))
+    return [index not in dense and (index + 1) % step == 0 for index in range(count)]

@@ -1,0 +1,58 @@
+"""A config's own quantization_config as formats by component."""
+
+from typing import Any
+
+from sparsecalc.read.fields import Fields
+
+
+def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
+    """{"weights": format id, component: format id} for the schemes that are known; a warning for the others."""
+    if not isinstance(quantization, dict) or not quantization:
+        return None
+    method = str(quantization.get("quant_method") or quantization.get("quant_algo") or "").lower()
+    if method == "fp8" or method == "fbgemm_fp8":
+        block = quantization.get("weight_block_size")
+        if block not in (None, [128, 128]):
+            config.note("quantization", f"fp8 blocks of {block} are counted as 128 x 128")
+        return {"weights": "fp8-block" if block else "fp8"}
+    if method == "mxfp4":
+        return {"weights": "bf16", "routed_experts": "mxfp4"}
+    if method in ("gptq", "awq") and quantization.get("bits", 4) in (4, 8):
+        if quantization.get("bits", 4) == 8:
+            return {"weights": "int8"}
+        group = quantization.get("group_size", 128)
+        return {"weights": {32: "int4-g32", 64: "int4-g64"}.get(group, "int4")}
+    if method == "bitsandbytes":
+        return {"weights": "nf4" if quantization.get("load_in_4bit") else "int8"}
+    if method in ("modelopt", "nvfp4") and "FP4" in str(quantization.get("quant_algo", "NVFP4")).upper():
+        return {"weights": "nvfp4"}
+    if method == "compressed-tensors":
+        found = _compressed(quantization)
+        if found:
+            return found
+    config.note("quantization", f"quantization_config ({method or 'unnamed'}) is not understood: weights count as bf16")
+    return None
+
+
+def _compressed(quantization: dict[str, Any]) -> dict[str, str] | None:
+    """compressed-tensors: the first group's weights decide."""
+    groups = quantization.get("config_groups")
+    group = next(iter(groups.values()), None) if isinstance(groups, dict) else None
+    weights = (group or {}).get("weights") if isinstance(group, dict) else None
+    if not isinstance(weights, dict):
+        return None
+    bits, kind, size = weights.get("num_bits"), weights.get("type"), weights.get("group_size")
+    table = {
+        (4, "int", 32): "int4-g32",
+        (4, "int", 64): "int4-g64",
+        (4, "int", 128): "int4",
+        (4, "float", 16): "nvfp4",
+        (4, "float", 32): "mxfp4",
+        (8, "int", None): "int8",
+        (8, "int", -1): "int8",
+    }
+    if (bits, kind) == (8, "float"):
+        blocked = weights.get("strategy") == "block"
+        return {"weights": "fp8-block" if blocked else "fp8-channel" if weights.get("strategy") == "channel" else "fp8"}
+    found = table.get((bits, kind, size))
+    return {"weights": found} if found else None

@@ -1,0 +1,45 @@
+"""Write data/config_defaults/<model_type>.json: the defaults that transformers' config classes give to absent keys.
+
+Run with the `measure` extra installed: python tools/config_defaults.py. Families that transformers does not have are
+written by hand (their files name another source) and are left alone.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import transformers
+from transformers import CONFIG_MAPPING
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)}
+KEEP = {"tie_word_embeddings"}
+
+
+def defaults(model_type: str) -> dict[str, object]:
+    """Raw field defaults of the config class (None where the class derives a value), and its other key names."""
+    config_class = CONFIG_MAPPING[model_type]
+    found = {}
+    for field in dataclasses.fields(config_class):
+        simple = isinstance(field.default, (int, float, str, bool, type(None)))
+        if (field.name not in BASE or field.name in KEEP) and simple and field.default == field.default:
+            found[field.name] = field.default
+    return {
+        "model_type": model_type,
+        "source": f"transformers {transformers.__version__}, {config_class.__name__}",
+        "other_names": dict(getattr(config_class, "attribute_map", {})),
+        "defaults": found,
+    }
+
+
+def main() -> None:
+    """One file per family that sparsecalc reads and transformers has."""
+    readers = {path.stem for path in (ROOT / "sparsecalc" / "read" / "families").glob("*.py")} - {"__init__"}
+    for model_type in sorted(readers):
+        if model_type in CONFIG_MAPPING:
+            target = ROOT / "data" / "config_defaults" / f"{model_type}.json"
+            target.write_text(json.dumps(defaults(model_type), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
