@@ -71,6 +71,9 @@ class Op:
     scratch_elements: int = 0
     """Elements of the op's output that must be held at once."""
     note: str = ""
+    """The op's own factors in words, for `explain`: what 2 FLOPs are multiplied by."""
+    kv_note: str = ""
+    """What `kv_elements_per_token` is made of."""
     source: str = ""
 
     @property

@@ -94,5 +94,6 @@ class Gqa(Part):
             activation_elements=work.tokens * heads * (self.head_dim + value_dim),
             scratch_elements=work.tokens * heads * value_dim,
             note=f"{pairs:,} query-key pairs x {heads} heads x ({self.head_dim} + {value_dim})",
+            kv_note=f"{self.num_key_value_heads} heads x ({self.head_dim} + {value_dim})",
             source="arXiv:2305.13245",
         )

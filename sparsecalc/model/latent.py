@@ -70,6 +70,7 @@ class Mla(Part):
             activation_elements=work.tokens * heads * per_pair,
             scratch_elements=work.tokens * heads * self.v_head_dim,
             note=f"{pairs:,} query-key pairs x {heads} heads x {per_pair} ({form})",
+            kv_note=f"({self.kv_lora_rank} + {self.qk_rope_head_dim})",
             source="arXiv:2405.04434",
         )
 

@@ -1,0 +1,5 @@
+"""`python -m sparsecalc`."""
+
+from sparsecalc.cli.main import main
+
+main()

@@ -1,0 +1,87 @@
+"""The Python API: `load` a model and ask it; `compare` several. Results are the typed results of the command line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sparsecalc.core.ops import Ledger
+from sparsecalc.core.workload import Workload
+from sparsecalc.decide.compare import Question, split_name
+from sparsecalc.decide.compare import compare as _compare
+from sparsecalc.decide.compare import show as _show
+from sparsecalc.decide.report import CompareReport, ShowReport
+from sparsecalc.estimate import costs
+from sparsecalc.estimate.results import Flops, Memory, Params
+from sparsecalc.library.formats import precision_for
+from sparsecalc.library.models import load_model
+from sparsecalc.model.spec import ModelSpec, Note
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model. `spec` is what it is; every method is a sum over `ops`."""
+
+    name: str
+    spec: ModelSpec
+    notes: tuple[Note, ...]
+    dtype: str | None = None
+
+    def params(self) -> Params:
+        """Total and active parameters, and both by component.
+
+        >>> load("mixtral-8x7b").params().active
+        12879925248
+        """
+        return costs.params(self.spec)
+
+    def flops(self, context_len: int = 4096, **how: Any) -> Flops:
+        """FLOPs per token of a prompt of `context_len` tokens, and of a decoded token that sees as many.
+
+        `how` goes to `Workload`: `causal=False` counts the full square of scores, `logits="last"` one LM head.
+
+        >>> load("llama-2-7b").flops(context_len=2048).decode_per_token
+        14288945152
+        """
+        return costs.flops(self.spec, context_len, **how)
+
+    def memory(
+        self,
+        batch_size: int = 1,
+        context_len: int = 4096,
+        dtype: str | None = None,
+        kv_cache_dtype: str | None = None,
+    ) -> Memory:
+        """Bytes of weights, cache, state and working memory for `batch_size` sequences of `context_len` tokens.
+
+        >>> load("mixtral-8x7b").memory(dtype="experts=mxfp4").kv_cache_bytes_per_token
+        131072
+        """
+        asked = Question(batch_size=batch_size, context_len=context_len)
+        precision = precision_for(self.spec, dtype or self.dtype, kv_cache_dtype)
+        return costs.memory(self.spec, precision, asked.load())
+
+    def ops(self, workload: Workload) -> Ledger:
+        """The ledger of one step: every op with what it stores, reads and computes."""
+        return self.spec.ops(workload)
+
+    def report(self, **asked: Any) -> ShowReport:
+        """Everything that `sparsecalc show` prints; `asked` are the fields of `Question`."""
+        return _show(self.name, Question(**asked))
+
+
+def load(name: str) -> Model:
+    """A model by built-in id or alias, path of a config.json, folder, or Hub id; `+format` sets the weights' dtype.
+
+    Raises `sparsecalc.InputError` where there is none, or its config makes no sense.
+    """
+    model_name, dtype = split_name(name)
+    found = load_model(model_name)
+    return Model(name=name, spec=found.spec, notes=found.notes, dtype=dtype)
+
+
+def compare(models: list[str], **asked: Any) -> CompareReport:
+    """Several models side by side, as `sparsecalc compare`; `asked` are the fields of `Question`.
+
+    >>> [round(ratio.total, 2) for ratio in compare(["mixtral-8x7b", "llama-70b"]).ratios]
+    [1.0, 1.48]
+    """
+    return _compare(models, Question(**asked))

@@ -1,0 +1,212 @@
+"""The `sparsecalc` command. Imports what a command needs inside the command, so that start-up stays short."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from sparsecalc.core.errors import SparsecalcError
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What a language model really costs, sparse or dense.",
+    epilog="Example: sparsecalc compare mixtral-8x7b llama-70b --gpu h100-sxm --num-gpus 2",
+)
+
+Format = Annotated[str, typer.Option("--format", "-f", help="table, markdown, json or csv")]
+Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
+Gpu = Annotated[str | None, typer.Option(help="an accelerator (sparsecalc gpus): does it fit, how many are needed")]
+NumGpus = Annotated[int, typer.Option("--num-gpus", help="how many of them")]
+Batch = Annotated[int, typer.Option("--batch-size", help="sequences held at once")]
+Context = Annotated[
+    int | None, typer.Option("--context", "--max-model-len", help="tokens per sequence [default: 4096]")
+]
+Dtype = Annotated[str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... [default: the config's]")]
+KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache [default: bf16]")]
+Share = Annotated[float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use [default: 0.9]")]
+Batched = Annotated[
+    int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once [default: 8192]")
+]
+
+
+def _question(values: dict[str, Any]) -> Any:
+    from sparsecalc.decide.compare import Question
+
+    return Question(
+        batch_size=values["batch_size"],
+        context_len=values["context"],
+        dtype=values["dtype"],
+        kv_cache_dtype=values["kv_cache_dtype"],
+        gpu=values.get("gpu"),
+        num_gpus=values.get("num_gpus", 1),
+        device_memory_share=values.get("gpu_memory_utilization"),
+        max_num_batched_tokens=values.get("max_num_batched_tokens"),
+    )
+
+
+@app.command(epilog="Example: sparsecalc show qwen3-30b-a3b --gpu h100-sxm --context 32768")
+def show(
+    model: Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")],
+    batch_size: Batch = 1,
+    context: Context = None,
+    dtype: Dtype = None,
+    kv_cache_dtype: KvDtype = None,
+    gpu: Gpu = None,
+    num_gpus: NumGpus = 1,
+    gpu_memory_utilization: Share = None,
+    max_num_batched_tokens: Batched = None,
+    format: Format = "table",  # noqa: A002
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """Everything about one model: parameters, FLOPs per token, memory, and whether it fits."""
+    asked = _question(locals())
+    from sparsecalc.cli.output import check_target, emit
+    from sparsecalc.decide.compare import show as find
+
+    name = "json" if json else format
+    check_target(output, name)
+    emit(find(model, asked), name, output)
+
+
+@app.command(epilog="Example: sparsecalc compare mixtral-8x7b llama-70b --json")
+def compare(
+    models: Annotated[list[str], typer.Argument(help="two or more models; ratios are to the first")],
+    batch_size: Batch = 1,
+    context: Context = None,
+    dtype: Dtype = None,
+    kv_cache_dtype: KvDtype = None,
+    gpu: Gpu = None,
+    num_gpus: NumGpus = 1,
+    gpu_memory_utilization: Share = None,
+    max_num_batched_tokens: Batched = None,
+    format: Format = "table",  # noqa: A002
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """Models side by side, with ratios to the first and a conclusion in plain words."""
+    asked = _question(locals())
+    from sparsecalc.cli.output import check_target, emit
+    from sparsecalc.decide.compare import compare as find
+
+    name = "json" if json else format
+    check_target(output, name)
+    emit(find(models, asked), name, output)
+
+
+@app.command(epilog="Example: sparsecalc explain mixtral-8x7b active")
+def explain(
+    model: Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")],
+    topic: Annotated[str, typer.Argument(help="total, active, flops, kv_cache or weights")] = "active",
+    context: Context = None,
+    dtype: Dtype = None,
+    kv_cache_dtype: KvDtype = None,
+    format: Format = "table",  # noqa: A002
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """How a figure comes about: every term with the model's numbers, ending in what `show` prints."""
+    asked = _question({**locals(), "batch_size": 1})
+    from sparsecalc.cli.output import check_target, emit
+    from sparsecalc.decide.explain import explain as find
+
+    name = "json" if json else format
+    check_target(output, name)
+    emit(find(model, topic, asked), name, output)
+
+
+@app.command(epilog="Example: sparsecalc models --format csv")
+def models(
+    families: Annotated[bool, typer.Option("--families", help="the model_types that can be read instead")] = False,
+    format: Format = "table",  # noqa: A002
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """The built-in models, with their parameters; or the families (model_type) that can be read."""
+    from sparsecalc.cli.output import check_target, emit
+    from sparsecalc.decide.listing import list_families, list_models
+
+    name = "json" if json else format
+    check_target(output, name)
+    emit(list_families() if families else list_models(), name, output)
+
+
+@app.command(epilog="Example: sparsecalc gpus --json")
+def gpus(
+    format: Format = "table",  # noqa: A002
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """The accelerators: dense peaks, memory, bandwidth, price."""
+    from sparsecalc.cli.output import check_target, emit
+    from sparsecalc.decide.listing import list_gpus
+
+    name = "json" if json else format
+    check_target(output, name)
+    emit(list_gpus(), name, output)
+
+
+@app.command("import", epilog="Example: sparsecalc import ./my-model/config.json -o my-model.json")
+def import_(
+    source: Annotated[str, typer.Argument(help="config.json, folder, .gguf, -, or org/name on the Hub")],
+    format: Format = "table",  # noqa: A002
+    json: Json = False,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="the spec file to write [default: <id>.json here]")
+    ] = None,
+) -> None:
+    """Write a spec file; for a Hub id, check the count against the checkpoint's headers and explain the difference."""
+    from sparsecalc.cli.importing import import_model
+
+    import_model(source, "json" if json else format, output)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        from importlib.metadata import version as find
+
+        print(f"sparsecalc {find('sparsecalc')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run, and turn every failure into one line and an exit code: 1 known failure, 2 bad input, 130 interrupted."""
+    debug = os.environ.get("SPARSECALC_DEBUG") == "1"
+    try:
+        code = app(standalone_mode=False) or 0
+    except SparsecalcError as error:
+        if debug:
+            raise
+        _fail(str(error))
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted")
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        if debug:
+            raise
+        usage = getattr(error, "format_message", None)
+        if usage:
+            _fail(f"{usage()} Help: sparsecalc --help")
+        else:
+            _fail(f"unexpected {type(error).__name__}: {error}. The traceback: set SPARSECALC_DEBUG=1; please report it")
+        code = 2 if usage else 1
+    sys.exit(code)
+
+
+def _fail(text: str) -> None:
+    safe = "".join(char if char.isprintable() else " " for char in text)
+    print(f"error: {safe}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Show one model; put several side by side, with ratios to the first and a conclusion computed from the numbers."""
+
+from dataclasses import dataclass
+
+from sparsecalc.core import units
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.precision import Precision
+from sparsecalc.decide.report import CompareReport, Ratio, ShowReport
+from sparsecalc.estimate import costs
+from sparsecalc.estimate.results import ModelInfo, ModelReport, Prediction, Warn
+from sparsecalc.library.formats import precision_for
+from sparsecalc.library.models import LoadedModel, load_model
+from sparsecalc.model.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of each model: the load, the formats, the hardware."""
+
+    batch_size: int = 1
+    context_len: int | None = None
+    dtype: str | None = None
+    kv_cache_dtype: str | None = None
+    gpu: str | None = None
+    num_gpus: int = 1
+    device_memory_share: float | None = None
+    max_num_batched_tokens: int | None = None
+
+    def load(self) -> costs.Load:
+        """The load with defaults filled in; refuses what is not positive."""
+        sizes = {
+            "batch size": self.batch_size,
+            "context": self.context_len or int(costs.engine_default("context_len")),
+            "max-num-batched-tokens": self.max_num_batched_tokens or int(costs.engine_default("max_num_batched_tokens")),
+            "number of GPUs": self.num_gpus,
+        }
+        for name, value in sizes.items():
+            if not 0 < value <= 2**30:
+                raise InputError(f"the {name} is {value}", hint="It must be between 1 and 2^30")
+        if self.device_memory_share is not None and not 0 < self.device_memory_share <= 1:
+            raise InputError(f"the share of device memory is {self.device_memory_share}", hint="It must be in (0, 1]")
+        batch, context, chunk, _ = sizes.values()
+        return costs.Load(batch_size=batch, context_len=context, max_num_batched_tokens=chunk)
+
+    def inputs(self, models: list[str]) -> dict[str, object]:
+        """Everything that was asked, defaults filled in, for the report."""
+        load = self.load()
+        return {
+            "models": models,
+            "batch_size": load.batch_size,
+            "context_len": load.context_len,
+            "dtype": self.dtype,
+            "kv_cache_dtype": self.kv_cache_dtype or "bf16",
+            "gpu": self.gpu,
+            "num_gpus": self.num_gpus if self.gpu else None,
+            "max_num_batched_tokens": load.max_num_batched_tokens,
+        }
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """`mixtral-8x7b+experts=int4` is a model and its formats; more than one `+` part sets several."""
+    model, *parts = name.split("+")
+    return (name, None) if name.startswith("-") or not parts else (model, ",".join(parts))
+
+
+def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
+    """One model's figures, and the warnings that belong to them."""
+    model_name, own_dtype = split_name(name)
+    loaded = load_model(model_name)
+    spec, load = loaded.spec, question.load()
+    precision = precision_for(spec, own_dtype or question.dtype, question.kv_cache_dtype)
+    prediction = _predict(spec, precision, load, question) if question.gpu else None
+    allowance = 0
+    if prediction:
+        whole = prediction.num_gpus * prediction.capacity_bytes
+        allowance = whole - prediction.num_gpus * int(prediction.capacity_bytes * prediction.device_memory_share)
+    found = ModelReport(
+        model=_info(loaded, name if own_dtype else spec.id),
+        params=costs.params(spec),
+        layers=costs.layer_kinds(spec),
+        experts=costs.experts(spec, precision, load.batch_size, load.context_len),
+        flops=costs.flops(spec, load.context_len),
+        memory=costs.memory(spec, precision, load, allowance),
+        prediction=prediction,
+    )
+    return found, [Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes]
+
+
+def _predict(spec: ModelSpec, precision: Precision, load: costs.Load, question: Question) -> Prediction:
+    """What the named accelerators make of it; only here is an accelerator looked up."""
+    from sparsecalc.estimate.fit import fit
+    from sparsecalc.library.accelerators import load_accelerator
+
+    gpu = load_accelerator(question.gpu or "")
+    return fit(spec, precision, load, gpu, question.num_gpus, question.device_memory_share)
+
+
+def _info(loaded: LoadedModel, name: str) -> ModelInfo:
+    spec, facts = loaded.spec, loaded.facts
+    published = facts.get("published", {})
+    return ModelInfo(
+        id=name,
+        model_type=spec.model_type,
+        kind=spec.kind,
+        num_hidden_layers=spec.num_hidden_layers,
+        hidden_size=spec.hidden_size,
+        vocab_size=spec.vocab_size,
+        tie_word_embeddings=spec.tie_word_embeddings,
+        origin=loaded.origin,
+        hub_id=facts.get("hub_id"),
+        checked_by=spec.checked_by,
+        published_total=published.get("total_text"),
+        published_active=published.get("active_text"),
+        sources=[str(source) for source in facts.get("sources", [])] or [loaded.origin],
+    )
+
+
+def show(name: str, question: Question | None = None) -> ShowReport:
+    """Everything about one model."""
+    asked = question or Question()
+    found, warnings = report(name, asked)
+    fields = {key: getattr(found, key) for key in ModelReport.model_fields}
+    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **fields)
+
+
+def compare(names: list[str], question: Question | None = None) -> CompareReport:
+    """Several models side by side.
+
+    Raises InputError for fewer than two names, or for any that cannot be read.
+    """
+    if len(names) < 2:
+        raise InputError("a comparison needs at least two models", hint="Example: compare mixtral-8x7b llama-70b")
+    asked = question or Question()
+    pairs = [report(name, asked) for name in names]
+    models = [found for found, _ in pairs]
+    return CompareReport(
+        command="compare",
+        inputs=asked.inputs(names),
+        warnings=[warning for _, found in pairs for warning in found],
+        models=models,
+        ratios=[_ratio(model, models[0]) for model in models],
+        conclusion=conclusion(models),
+    )
+
+
+def _ratio(model: ModelReport, first: ModelReport) -> Ratio:
+    def over(value: float, base: float) -> float | None:
+        return value / base if base else None
+
+    return Ratio(
+        model=model.model.id,
+        to=first.model.id,
+        total=over(model.params.total, first.params.total),
+        active=over(model.params.active, first.params.active),
+        prefill_flops_per_token=over(model.flops.prefill_per_token, first.flops.prefill_per_token),
+        decode_flops_per_token=over(model.flops.decode_per_token, first.flops.decode_per_token),
+        weights_bytes=over(model.memory.weights_bytes, first.memory.weights_bytes),
+        kv_cache_bytes_per_token=over(model.memory.kv_cache_bytes_per_token, first.memory.kv_cache_bytes_per_token),
+        total_bytes=over(model.memory.total_bytes, first.memory.total_bytes),
+    )
+
+
+def conclusion(models: list[ModelReport]) -> list[str]:
+    """Two or three plain sentences, each computed from the figures above them."""
+    sentences = []
+    for model in models:
+        total, active = model.params.total, model.params.active
+        if model.experts and active < total:
+            sentences.append(
+                f"{model.model.id} holds {total / active:.1f}x the parameters that it uses per token: the memory of a"
+                f" {units.count(total)} model, the compute of a {units.count(active)} one."
+            )
+    first = models[0]
+    for other in models[1:]:
+        sentences.append(
+            f"A decoded token of {other.model.id} costs {_times(other.flops.decode_per_token, first.flops.decode_per_token)}"
+            f" the FLOPs of one of {first.model.id}, and it needs"
+            f" {_times(other.memory.total_bytes, first.memory.total_bytes)} the memory"
+            f" ({units.nbytes(other.memory.total_bytes)} against {units.nbytes(first.memory.total_bytes)}"
+            f" for {first.memory.batch_size} x {first.memory.context_len:,} tokens)."
+        )
+    sentences += _reach(models)
+    return sentences[:4] if len(models) == 2 else sentences
+
+
+def _reach(models: list[ModelReport]) -> list[str]:
+    """What a batch changes: the share of the experts that it reaches; and the verdict of the hardware."""
+    found = []
+    for model in models:
+        used = model.experts
+        if used:
+            found.append(
+                f"At batch {used.batch_size} a step of {model.model.id} reads about {used.expected_distinct:.1f} of"
+                f" {used.num_experts} experts per layer (uniform routing): {units.nbytes(used.weight_bytes_read)} of"
+                f" {units.nbytes(model.memory.weights_bytes)} of weights."
+            )
+    for model in models:
+        if model.prediction and not model.prediction.fits:
+            needed = model.prediction.gpus_needed
+            found.append(
+                f"{model.model.id} does not fit on {model.prediction.num_gpus} {model.prediction.accelerator}"
+                + (f": it needs {needed}." if needed else ".")
+            )
+    return found
+
+
+def _times(value: float, base: float) -> str:
+    return f"{value / base:.2f}x" if base else "an unbounded multiple of"

@@ -1,0 +1,136 @@
+"""Explain a figure: every term with the model's numbers in it, ending in the very figure that `show` prints."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.ops import Ledger, Op
+from sparsecalc.core.precision import Precision
+from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.workload import Workload
+from sparsecalc.decide.compare import Question, split_name
+from sparsecalc.decide.report import ExplainLine, ExplainReport
+from sparsecalc.estimate.costs import params
+from sparsecalc.estimate.results import Warn
+from sparsecalc.library.formats import precision_for
+from sparsecalc.library.models import LoadedModel, load_model
+from sparsecalc.model.spec import ModelSpec
+
+Topic = Literal["total", "active", "flops", "kv_cache", "weights"]
+TOPICS: tuple[Topic, ...] = get_args(Topic)
+
+
+def explain(name: str, topic: str = "active", question: Question | None = None) -> ExplainReport:
+    """How one figure of one model comes about. Raises InputError for an unknown topic."""
+    asked = question or Question()
+    model_name, own_dtype = split_name(name)
+    loaded = load_model(model_name)
+    spec = loaded.spec
+    precision = precision_for(spec, own_dtype or asked.dtype, asked.kv_cache_dtype)
+    context = asked.load().context_len
+    if topic not in TOPICS:
+        hint = f"Known: {', '.join(TOPICS)}" + did_you_mean(topic, TOPICS)
+        raise InputError(f"unknown topic {topic!r:.60}", hint=hint)
+    step = spec.ops(Workload.decode(context))
+    if topic in ("total", "active"):
+        unit, text, lines, result = _params(spec, step, topic)
+    elif topic == "flops":
+        unit, text, lines = "FLOPs", _FLOPS_TEXT, _terms(step, _flops_formula, lambda op: op.flops)
+        text = [f"Decode of one token that sees {context:,} tokens, itself among them.", *text]
+        result = step.total("flops")
+    elif topic == "kv_cache":
+        unit, text = "bytes per token", ["Growth per token and sequence before any window fills, in every layer that owns a cache."]
+        lines = _terms(step, lambda op: _kv_formula(op, precision), lambda op: _kv_bytes(op, precision))
+        result = precision.kv_cache_bytes(step.total("kv_elements_per_token"))
+    else:
+        unit, text = "bytes", [f"Weights in {precision.name} ({precision.origin}); gains, biases and convolutions unquantized."]
+        lines = _terms(step, lambda op: _weights_formula(op, precision), precision.weight_bytes)
+        result = int(step.sum(precision.weight_bytes))
+    return ExplainReport(
+        command="explain",
+        inputs={"model": name, "topic": topic, "context_len": context, "dtype": precision.name},
+        warnings=[Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes],
+        model=spec.id,
+        topic=topic,
+        unit=unit,
+        text=[*text, f"Sizes from: {_sizes_from(loaded)}."],
+        lines=lines,
+        result=result,
+    )
+
+
+_FLOPS_TEXT = ["2 per multiply-accumulate of matrix products, attention scores and values; elementwise work is not counted."]
+
+
+def _sizes_from(loaded: LoadedModel) -> str:
+    sources = loaded.facts.get("sources") or [loaded.origin]
+    return "; ".join(str(source) for source in sources)
+
+
+def _params(spec: ModelSpec, step: Ledger, topic: Topic) -> tuple[str, list[str], list[ExplainLine], int]:
+    counted = params(spec)
+    if topic == "total" or spec.encoder_decoder:
+        text = ["Distinct stored elements: matrices x rows x columns + vectors; a tied table once."]
+        return "parameters", text, _terms(step, _params_formula, lambda op: op.params), counted.total
+    text = ["Stored elements that one token uses: all of each matrix, and k of E experts (num_experts_per_tok of num_experts)."]
+    return "parameters", text, _terms(step, _active_formula, lambda op: op.active_params), counted.active
+
+
+def _terms(step: Ledger, formula: Callable[[Op], str], value: Callable[[Op], float]) -> list[ExplainLine]:
+    return [
+        ExplainLine(
+            label=f"{op.group}: {op.name}" if op.group else op.name,
+            formula=formula(op),
+            value=value(op) * op.layers,
+            source=op.source,
+        )
+        for op in step
+        if value(op)
+    ]
+
+
+def _shape(op: Op) -> str:
+    matrix = " x ".join(f"{side:,}" for side in (op.matrices, op.rows, op.cols) if side != 1) if op.matrices else ""
+    return " + ".join(filter(None, (matrix, f"{op.vectors:,}" if op.vectors else "")))
+
+
+def _layers(op: Op, inner: str) -> str:
+    grouped = f"({inner})" if " + " in inner else inner
+    return f"{op.layers} layers x {grouped}" if op.layers > 1 else inner
+
+
+def _params_formula(op: Op) -> str:
+    return _layers(op, _shape(op))
+
+
+def _active_formula(op: Op) -> str:
+    share = f" x {op.selected}/{op.experts}" if op.experts > 1 else ""
+    inner = _shape(op)
+    return _layers(op, (f"({inner})" if share and " + " in inner else inner) + share)
+
+
+def _flops_formula(op: Op) -> str:
+    if op.kind in ("attention", "scan"):
+        return _layers(op, f"2 x ({op.note})")
+    if op.kind == "experts":
+        per_expert = op.matrices // op.experts
+        sides = " x ".join(f"{side:,}" for side in (per_expert, op.rows, op.cols) if side != 1)
+        return _layers(op, f"2 x {op.tokens} experts used x {sides}")
+    return _layers(op, f"2 x {op.tokens:,} tokens x {_shape(op).split(' + ')[0]}" if op.matrices else "")
+
+
+def _kv_bytes(op: Op, precision: Precision) -> int:
+    return precision.kv_cache_bytes(op.kv_elements_per_token)
+
+
+def _kv_formula(op: Op, precision: Precision) -> str:
+    size = precision.kv_cache.bits_per_weight / 8
+    inner = op.kv_note or f"{op.kv_elements_per_token:,} elements"
+    return (f"{op.layers} layers x " if op.layers > 1 else "") + f"{inner} x {size:g} bytes ({precision.kv_cache.id})"
+
+
+def _weights_formula(op: Op, precision: Precision) -> str:
+    per_layer = precision.weight_bytes(op)
+    bits = 8 * per_layer / op.params if op.params else 0
+    inner = _shape(op)
+    return _layers(op, (f"({inner})" if " + " in inner else inner) + f" x {bits / 8:.6g} bytes")

@@ -1,0 +1,80 @@
+"""The documents that commands return, as the JSON contract names them."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from sparsecalc.estimate.results import ModelReport, Result, Warn
+
+
+class Document(Result):
+    """What every document has."""
+
+    schema_version: Literal[1] = 1
+    command: str
+    inputs: dict[str, Any]
+    warnings: list[Warn] = Field(default_factory=list)
+
+
+class ShowReport(ModelReport, Document):
+    """One model."""
+
+
+class Ratio(Result):
+    """One model's figures divided by the first model's; None where that figure is zero."""
+
+    model: str
+    to: str
+    total: float | None
+    active: float | None
+    prefill_flops_per_token: float | None
+    decode_flops_per_token: float | None
+    weights_bytes: float | None
+    kv_cache_bytes_per_token: float | None
+    total_bytes: float | None
+
+
+class CompareReport(Document):
+    """Several models side by side, their ratios to the first, and the conclusion in words."""
+
+    models: list[ModelReport]
+    ratios: list[Ratio]
+    conclusion: list[str]
+
+
+class ExplainLine(Result):
+    """One term of a sum: what it is, the formula with the model's numbers, its value."""
+
+    label: str
+    formula: str
+    value: int | float
+    source: str = ""
+
+
+class ExplainReport(Document):
+    """How a figure comes about, line by line; `result` is the figure that `show` prints."""
+
+    model: str
+    topic: str
+    unit: str
+    text: list[str]
+    lines: list[ExplainLine]
+    result: int | float
+
+
+class ListReport(Document):
+    """Rows of a list of models, accelerators or families."""
+
+    rows: list[dict[str, Any]]
+
+
+class ImportReport(Document):
+    """What an import read, wrote and found different."""
+
+    model: str
+    written: str
+    counted_total: int
+    stored_elements: int | None
+    difference: int | None
+    explained: list[ExplainLine]
+    unexplained: int | None

@@ -1,0 +1,175 @@
+"""Counts, FLOPs and bytes of one model: every figure a sum over its ops."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from sparsecalc.core.ops import Component, Ledger, Op
+from sparsecalc.core.precision import Precision
+from sparsecalc.core.workload import Workload
+from sparsecalc.data_files import read_data
+from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
+from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.spec import ModelSpec
+
+
+@cache
+def engine_default(name: str) -> float:
+    """A default of serving engines, from data/engine_defaults.json (with its source)."""
+    return float(read_data("engine_defaults.json")[name]["value"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How many sequences of which length are held, and how many prompt tokens one step computes at most."""
+
+    batch_size: int = 1
+    context_len: int
+    max_num_batched_tokens: int
+
+
+def params(spec: ModelSpec) -> Params:
+    """Parameters of a spec.
+
+        total  = sum of the stored elements of all ops
+        active = total - routed experts * (1 - num_experts_per_tok / num_experts)
+
+    An encoder-decoder has no single path of a token: `active` is its total, and a note tells both paths.
+    """
+    rows = spec.ops(Workload())
+    active_column = "params" if spec.encoder_decoder else "active_params"
+    active = rows.total(active_column)
+    table = sum(table.rows * table.size for table in spec.tables if table.is_input)
+    head = int(rows.sum("params", lambda op: op.component == "lm_head"))
+    return Params(
+        total=rows.total("params"),
+        active=active,
+        active_excl_embedding=active - table,
+        active_excl_embedding_and_head=active - table - head,
+        by_component=rows.by_component("params"),
+        active_by_component=rows.by_component(active_column),
+    )
+
+
+def layer_kinds(spec: ModelSpec) -> list[LayerKind]:
+    """Each kind of layer with the parameters of one layer."""
+    kinds = []
+    for group in spec.layer_groups:
+        rows = Ledger(group.layer.ops(Workload()))
+        entry = LayerKind(
+            kind=group.layer.label,
+            count=group.count,
+            params=rows.total("params"),
+            active=rows.total("active_params"),
+        )
+        kinds.append(entry)
+    return kinds
+
+
+def flops(spec: ModelSpec, context_len: int, **how: object) -> Flops:
+    """FLOPs per token: of a whole prompt of `context_len` tokens, and of one more token at that context.
+
+    2 per multiply-accumulate of matrix products; attention over the visible pairs; the LM head for every token.
+    """
+    prompt = spec.ops(Workload.prefill(context_len, **how))
+    step = spec.ops(Workload.decode(context_len, **how))
+    return Flops(
+        prefill_per_token=prompt.total("flops") / context_len,
+        decode_per_token=step.total("flops"),
+        context_len=context_len,
+        decode_by_component=step.by_component("flops"),
+    )
+
+
+def experts(spec: ModelSpec, precision: Precision, batch_size: int, context_len: int) -> Experts | None:
+    """How many experts a decode step reaches (uniform routing), and the bytes of weights that it then reads."""
+    found = [
+        (group.count, part)
+        for group in spec.layer_groups
+        for part in group.layer.feed_forwards
+        if isinstance(part, Moe)
+    ]
+    if not found:
+        return None
+    moe = found[0][1]
+    step = spec.ops(Workload.decode(context_len, batch_size))
+    routed = next(op for op in step if op.kind == "experts")
+    return Experts(
+        layers=sum(count for count, _ in found),
+        num_experts=moe.num_experts,
+        num_experts_per_tok=moe.num_experts_per_tok,
+        shared_intermediate_size=moe.shared_intermediate_size,
+        batch_size=batch_size,
+        expected_distinct=moe.num_experts * routed.read_share,
+        weight_bytes_read=step.sum(precision.read_weight_bytes),
+    )
+
+
+def memory(spec: ModelSpec, precision: Precision, load: Load, framework_bytes: int = 0) -> Memory:
+    """Bytes held: weights, KV cache, indexer cache, recurrent state, working memory, logits, framework."""
+    held = spec.ops(Workload.decode(load.context_len, load.batch_size))
+    weights = _by_component(held, precision.weight_bytes)
+    kv = precision.kv_cache_bytes(held.total("kv_elements"))
+    index = precision.kv_cache_bytes(held.total("index_elements"))
+    state = precision.state_bytes(held)
+    activations, logits = working_bytes(spec, precision, load)
+    total_weights = sum(weights.values())
+    return Memory(
+        batch_size=load.batch_size,
+        context_len=load.context_len,
+        weights_dtype=precision.name,
+        weights_dtype_from=precision.origin,
+        kv_cache_dtype=precision.kv_cache.id,
+        weights_bytes=total_weights,
+        bits_per_param=8 * total_weights / max(1, held.total("params")),
+        weights_by_component=weights,
+        kv_cache_bytes_per_token=precision.kv_cache_bytes(held.total("kv_elements_per_token")),
+        kv_cache_bytes=kv,
+        index_cache_bytes=index,
+        state_bytes=state,
+        activation_bytes=activations,
+        logits_bytes=logits,
+        framework_bytes=framework_bytes,
+        total_bytes=total_weights + kv + index + state + max(activations, logits) + framework_bytes,
+    )
+
+
+def _by_component(rows: Ledger, value: Callable[[Op], float]) -> dict[Component, int]:
+    sums = dict.fromkeys(rows.by_component("params"), 0)
+    for op in rows:
+        sums[op.component] += int(value(op)) * op.layers
+    return sums
+
+
+def working_bytes(spec: ModelSpec, precision: Precision, load: Load) -> tuple[int, int]:
+    """Peak of a step's intermediate results, and of its logits; the two are not held at the same time.
+
+        activations = bytes * tokens * 2 H + the largest layer part's results, held together
+                      (q, k, v, mixed values | gate, up, product, or the same per routed copy with its input)
+        logits      = sequences * vocab_size * (bytes + 4 for the FP32 copy that is sampled from)
+
+    tokens: the larger of one decode step (B) and one chunk of a prompt (at most max_num_batched_tokens).
+    Holds for fused attention (no score matrix) and fused norms; a framework may keep more.
+    """
+    size = int(precision.activations.bits // 8)
+    tokens = max(load.batch_size, min(load.max_num_batched_tokens, load.batch_size * load.context_len))
+    step = Workload(phase="prefill", new_tokens=tokens, context_len=tokens, logits="last")
+    layers = [group.layer for group in spec.layer_groups]
+    live = [sum(op.scratch_elements for op in list(part.ops(step))[:-1]) for layer in layers for part in layer.mixers]
+    live += [_mlp_elements(list(part.ops(step))) for layer in layers for part in layer.feed_forwards]
+    largest = max(live, default=0)
+    head = spec.head
+    copies = size + int(engine_default("sampling_logit_bytes"))
+    logits = load.batch_size * (head.out_features * copies if head else 0)
+    return size * (tokens * 2 * spec.hidden_size + largest), logits
+
+
+def _mlp_elements(rows: list[Op]) -> int:
+    """Elements that one MLP holds at once: gate, up and product; routed copies also their input and output."""
+    rows = [op for op in rows if op.kind in ("matmul", "experts")]
+    largest = 0
+    for up, down in zip(rows, rows[1:], strict=False):
+        if down.cols == up.rows:
+            routed = up.tokens * up.cols + down.scratch_elements if up.kind == "experts" else 0
+            largest = max(largest, up.scratch_elements + down.tokens * down.cols + routed)
+    return largest

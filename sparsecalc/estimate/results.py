@@ -1,0 +1,144 @@
+"""The typed results of an estimate, as the JSON contract names them. Counts in units, sizes in bytes."""
+
+from pydantic import BaseModel, ConfigDict
+
+from sparsecalc.core.ops import Component
+
+
+class Result(BaseModel):
+    """Base of all results: immutable, nothing unnamed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Params(Result):
+    """Distinct stored parameters of the text decoder, and those that one token uses."""
+
+    total: int
+    active: int
+    active_excl_embedding: int
+    active_excl_embedding_and_head: int
+    by_component: dict[Component, int]
+    active_by_component: dict[Component, int]
+
+
+class LayerKind(Result):
+    """One kind of layer: how many, and the parameters of one."""
+
+    kind: str
+    count: int
+    params: int
+    active: int
+
+
+class Flops(Result):
+    """FLOPs per token of a prompt of `context_len`, and of the token that sees `context_len` tokens."""
+
+    prefill_per_token: float
+    decode_per_token: int
+    context_len: int
+    decode_by_component: dict[Component, int]
+
+
+class Experts(Result):
+    """How a mixture of experts is used by one decode step of `batch_size` tokens, under uniform routing."""
+
+    layers: int
+    num_experts: int
+    num_experts_per_tok: int
+    shared_intermediate_size: int
+    batch_size: int
+    expected_distinct: float
+    weight_bytes_read: float
+    """Expected bytes of all weights that one decode step reads."""
+
+
+class Memory(Result):
+    """Bytes held for `batch_size` sequences of `context_len` tokens, over all devices."""
+
+    batch_size: int
+    context_len: int
+    weights_dtype: str
+    weights_dtype_from: str
+    kv_cache_dtype: str
+    weights_bytes: int
+    bits_per_param: float
+    weights_by_component: dict[Component, int]
+    kv_cache_bytes_per_token: int
+    kv_cache_bytes: int
+    index_cache_bytes: int
+    state_bytes: int
+    activation_bytes: int
+    logits_bytes: int
+    framework_bytes: int
+    total_bytes: int
+
+
+class PhasePrediction(Result):
+    """Seconds of one step; filled by the time model."""
+
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    tokens_per_second: float
+    bound: str
+
+
+class Prediction(Result):
+    """What a number of accelerators makes of it: fit now, seconds once there is a time model for them."""
+
+    accelerator: str
+    num_gpus: int
+    fits: bool
+    gpus_needed: int | None
+    """None: no number of these devices holds it, since one device cannot hold its own working memory."""
+    capacity_bytes: int
+    capacity_is_measured: bool
+    device_memory_share: float
+    bytes_per_gpu: int
+    free_bytes_per_gpu: int
+    largest_batch_size: int
+    largest_context_len: int
+    prefill: PhasePrediction | None = None
+    decode: PhasePrediction | None = None
+    serving: None = None
+    usd_per_million_output_tokens: float | None = None
+    usd_per_hour: float | None = None
+
+
+class ModelInfo(Result):
+    """What the model is and where its figures come from."""
+
+    id: str
+    model_type: str
+    kind: str
+    num_hidden_layers: int
+    hidden_size: int
+    vocab_size: int
+    tie_word_embeddings: bool
+    origin: str
+    hub_id: str | None
+    checked_by: str
+    published_total: str | None
+    published_active: str | None
+    sources: list[str]
+
+
+class Warn(Result):
+    """A warning as data; `model` names the model that it concerns."""
+
+    code: str
+    text: str
+    model: str | None = None
+
+
+class ModelReport(Result):
+    """Everything that is said about one model."""
+
+    model: ModelInfo
+    params: Params
+    layers: list[LayerKind]
+    experts: Experts | None
+    flops: Flops
+    memory: Memory
+    prediction: Prediction | None = None

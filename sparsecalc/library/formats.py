@@ -1,0 +1,72 @@
+"""Number formats by name, and what a user's `--dtype` means."""
+
+from functools import cache
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.ops import COMPONENTS, Component
+from sparsecalc.core.precision import NumberFormat, Precision
+from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.data_files import read_data
+from sparsecalc.model.spec import ModelSpec
+
+_SHORT_COMPONENTS: dict[str, Component] = {"experts": "routed_experts", "ffn": "dense_ffn", "head": "lm_head"}
+
+
+@cache
+def _table() -> dict[str, NumberFormat]:
+    found = read_data("formats.json")
+    table: dict[str, NumberFormat] = {}
+    for entry in found["formats"]:
+        fields = {**entry, "keeps": tuple(entry.get("keeps", ())), "source": found["sources"][entry["source"]]}
+        aliases = fields.pop("aliases")
+        table[entry["id"]] = NumberFormat(**fields)
+        table.update(dict.fromkeys(aliases, table[entry["id"]]))
+    return table
+
+
+def format_ids() -> list[str]:
+    """The ids of all number formats."""
+    return list(dict.fromkeys(fmt.id for fmt in _table().values()))
+
+
+def number_format(name: str) -> NumberFormat:
+    """A format by id or alias. Raises InputError with the closest name."""
+    found = _table().get(name.strip().lower())
+    if found is None:
+        hint = f"Known: {', '.join(format_ids())}" + did_you_mean(name, _table())
+        raise InputError(f"unknown dtype {name!r:.60}", hint=hint)
+    return found
+
+
+def _component(name: str) -> Component:
+    wanted = _SHORT_COMPONENTS.get(name, name)
+    for component in COMPONENTS:
+        if component == wanted:
+            return component
+    known = [*_SHORT_COMPONENTS, *COMPONENTS]
+    raise InputError(f"unknown component {name!r:.60} in the dtype", hint=f"Known: {', '.join(known)}")
+
+
+def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str | None = None) -> Precision:
+    """Formats for one model: `bf16`, `experts=mxfp4`, `int4,attention=bf16`; None: the config's own, else bf16.
+
+    Parts without a component name set all weights; `component=format` sets one component. What is left unnamed is
+    the config's own format, or bf16.
+    """
+    own = spec.quantization or {}
+    chosen = dict(own)
+    for part in filter(None, (piece.strip() for piece in (dtype or "").lower().split(","))):
+        component, equals, name = part.partition("=")
+        if equals:
+            chosen[_component(component)] = name
+        else:
+            chosen = {"weights": component}
+    default = number_format(chosen.pop("weights", "bf16"))
+    origin = "requested" if dtype else "the config's quantization_config" if own else "default"
+    return Precision(
+        weights=default,
+        kv_cache=number_format(kv_cache_dtype or "bf16"),
+        activations=number_format("bf16"),
+        by_component={_component(part): number_format(name) for part, name in chosen.items()},
+        origin=origin,
+    )

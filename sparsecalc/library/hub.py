@@ -1,0 +1,89 @@
+"""The Hugging Face Hub: config.json and the headers of safetensors files, never weights. The only use of the network."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsecalc.core.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of a checkpoint, as its header tells it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """Stored elements (packed formats hold more than one weight in each)."""
+        count = 1
+        for side in self.shape:
+            count *= side
+        return count
+
+
+def fetch_config(repo_id: str) -> Any:
+    """The repository's config.json, from the cache where huggingface_hub has it.
+
+    Raises InputError in one line: no such repository, gated, no config.json, no network.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(repo_id, "config.json")
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except Exception as error:
+        raise _explained(error, repo_id) from error
+
+
+def stored_tensors(repo_id: str) -> list[StoredTensor]:
+    """Every tensor in the headers of the repository's safetensors files.
+
+    Raises InputError as `fetch_config`, and where the repository has no safetensors.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi().get_safetensors_metadata(repo_id)
+    except Exception as error:
+        raise _explained(error, repo_id) from error
+    return [
+        StoredTensor(name=name, dtype=str(tensor.dtype), shape=tuple(tensor.shape))
+        for file in found.files_metadata.values()
+        for name, tensor in file.tensors.items()
+    ]
+
+
+def _explained(error: Exception, repo_id: str) -> InputError:
+    """huggingface_hub's exceptions as one line each; gated first, since it is a kind of 'not found'."""
+    from huggingface_hub import errors
+
+    name = f"{repo_id} on the Hub"
+    if isinstance(error, errors.GatedRepoError):
+        return InputError("gated", where=name, hint="Accept its licence there, then run: hf auth login")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return InputError("no such repository, or private", where=name, hint="Check the name, or run: hf auth login")
+    if isinstance(error, errors.NotASafetensorsRepoError | errors.SafetensorsParsingError):
+        return InputError("no readable safetensors files", where=name, hint="Import its config.json alone")
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled) or _is_network(error):
+        return InputError(
+            "cannot be reached and is not in the cache",
+            where=name,
+            hint="Check the network (HF_HUB_OFFLINE, HF_ENDPOINT), or give a local config.json",
+        )
+    if isinstance(error, errors.EntryNotFoundError):
+        return InputError("has no config.json", where=name, hint="Is it a transformers model?")
+    if isinstance(error, errors.HfHubHTTPError):
+        status = getattr(error.response, "status_code", "?")
+        return InputError(f"the Hub answered with status {status}", where=name, hint="Try again later")
+    if isinstance(error, ValueError):
+        return InputError(f"not a usable answer ({str(error).splitlines()[0][:100]})", where=name)
+    return InputError(f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}", where=name)
+
+
+def _is_network(error: Exception) -> bool:
+    """Connection errors of the HTTP library, whose package name depends on huggingface_hub's version."""
+    return type(error).__module__.startswith(("httpx", "requests", "urllib3")) or isinstance(error, ConnectionError)

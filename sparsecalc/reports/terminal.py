@@ -1,0 +1,35 @@
+"""Tables for people, drawn by rich; never cut: cells fold on a narrow terminal, and a pipe gets the natural width."""
+
+import io
+import os
+import sys
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sparsecalc.reports.views import Grid, View
+
+NATURAL_WIDTH = 100_000
+
+
+def draw(view: View, width: int | None) -> str:
+    """The view as text; colours only for a terminal that wants them (rich honours NO_COLOR, FORCE_COLOR, TERM)."""
+    out = io.StringIO()
+    forced = True if width is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    console = Console(file=out, width=width or NATURAL_WIDTH, force_terminal=forced, markup=False, highlight=False)
+    for grid in view.grids:
+        console.print(_table(grid))
+        console.print()
+    for line in view.lines:
+        console.print(Text(line), soft_wrap=width is None)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _table(grid: Grid) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index, header in enumerate(grid.headers):
+        table.add_column(Text(header), justify="left" if index < grid.left else "right", overflow="fold")
+    for row in grid.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
