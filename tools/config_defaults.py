@@ -14,6 +14,13 @@ from transformers import CONFIG_MAPPING
 ROOT = Path(__file__).resolve().parent.parent
 BASE = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)}
 KEEP = {"tie_word_embeddings"}
+KEYWORDS = {
+    "gemma3_text": {"sliding_window_pattern": 6},
+    "gemma4_text": {"global_head_dim": 512},
+    "cohere2": {"sliding_window_pattern": 4},
+    "cohere2_moe": {"first_k_dense_replace": 0},
+}
+"""Defaults of keys that a config class takes as keyword arguments, which are not fields of it."""
 
 
 def defaults(model_type: str) -> dict[str, object]:
@@ -28,7 +35,7 @@ def defaults(model_type: str) -> dict[str, object]:
         "model_type": model_type,
         "source": f"transformers {transformers.__version__}, {config_class.__name__}",
         "other_names": dict(getattr(config_class, "attribute_map", {})),
-        "defaults": found,
+        "defaults": found | KEYWORDS.get(model_type, {}),
     }
 
 

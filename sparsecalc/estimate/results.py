@@ -8,7 +8,7 @@ from sparsecalc.core.ops import Component
 class Result(BaseModel):
     """Base of all results: immutable, nothing unnamed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Params(Result):

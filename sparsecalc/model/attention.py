@@ -80,7 +80,8 @@ class Gqa(Part):
         if not self.causal or self.key_value == "cross":
             pairs = work.batch_size * work.new_tokens * work.context_len
         limit = self.sliding_window or self.attention_chunk_size
-        per_token = 0 if self.key_value == "shared" else self.num_key_value_heads * (self.head_dim + value_dim)
+        cached = self.key_value != "shared" and self.causal  # an encoder keeps nothing for later steps
+        per_token = self.num_key_value_heads * (self.head_dim + value_dim) if cached else 0
         held = work.context_len if limit is None else min(work.context_len, limit)
         heads = self.num_attention_heads
         return Op(

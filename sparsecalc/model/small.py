@@ -65,6 +65,29 @@ class Projection(Part):
         )
 
 
+class Product(Part):
+    """A matrix product of activations, with no stored weights: 2 * rows * in_features * out_features per token."""
+
+    kind: Literal["product"] = "product"
+    name: str
+    component: Component = "other"
+    rows: int
+    in_features: int
+    out_features: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        rows = work.tokens * self.rows
+        yield Op(
+            name=self.name,
+            component=self.component,
+            kind="matmul",
+            tokens=rows,
+            flops=2 * rows * self.in_features * self.out_features,
+            activation_elements=rows * (self.in_features + self.out_features),
+            scratch_elements=rows * self.out_features,
+        )
+
+
 class Constants(Part):
     """Elements that are stored and applied elementwise: scales, biases, sinks."""
 

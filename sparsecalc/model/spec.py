@@ -11,20 +11,20 @@ from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RwkvTimeMix, ShortConv
-from sparsecalc.model.small import Constants, Head, Norm, Projection, Table
+from sparsecalc.model.small import Constants, Head, Norm, Product, Projection, Table
 
 Mixer = Annotated[
     Gqa | Mla | CompressedAttention | Mamba | Mamba2 | GatedDeltaNet | LightningAttention | ShortConv | RwkvTimeMix,
     Field(discriminator="kind"),
 ]
 FeedForward = Annotated[DenseMlp | Moe | RwkvChannelMix, Field(discriminator="kind")]
-Extra = Annotated[Norm | Projection | Constants, Field(discriminator="kind")]
+Extra = Annotated[Norm | Projection | Product | Constants, Field(discriminator="kind")]
 
 
 class Layer(BaseModel):
     """One decoder layer: mixers, feed-forwards and norms in the order in which they run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     mixers: tuple[Mixer, ...] = ()
     feed_forwards: tuple[FeedForward, ...] = ()
@@ -51,7 +51,7 @@ class Layer(BaseModel):
 class LayerGroup(BaseModel):
     """`count` layers of one kind; `positions` are their places in the model, so that the order is kept."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     layer: Layer
     positions: tuple[int, ...]
@@ -65,7 +65,7 @@ class LayerGroup(BaseModel):
 class Note(BaseModel):
     """Something that a reader of the numbers must know: a code for scripts, a sentence for people."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     code: str
     text: str
@@ -74,7 +74,7 @@ class Note(BaseModel):
 class ModelSpec(BaseModel):
     """A model's text decoder: tables, groups of layers, final parts and the LM head."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     id: str
     model_type: str

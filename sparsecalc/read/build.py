@@ -6,7 +6,7 @@ from typing import Any
 
 from sparsecalc.core.ops import Component
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.feed_forward import DenseMlp
+from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.small import Constants, Head, Norm, Projection, Table
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.fields import Fields
@@ -102,3 +102,24 @@ def upper_layers_sliding(config: Fields, count: int) -> list[int | None]:
         config.raw("layer_types")
         return [None] * count
     return windows(config, count, window, [SLIDING if index >= first else FULL for index in range(count)])
+
+
+def windowed_layers(
+    mixer: Gqa, feed_forward: DenseMlp | Moe, layer_norms: tuple[Norm, ...], layer_windows: Sequence[int | None]
+) -> list[Layer]:
+    """Layers that differ in nothing but the window of their attention."""
+    return [
+        Layer(
+            mixers=(mixer.model_copy(update={"sliding_window": window}),),
+            feed_forwards=(feed_forward,),
+            norms=layer_norms,
+        )
+        for window in layer_windows
+    ]
+
+
+def without(config: Fields, *keys: str) -> None:
+    """Parts of related architectures that this one never has: refused where a config asks for them."""
+    for key in keys:
+        if config.flag(key, default=False):
+            config.refuse(f"{key} is on, which {config.model_type} does not have", "Check the config's model_type")
