@@ -39,7 +39,7 @@ class Model:
         `how` goes to `Workload`: `causal=False` counts the full square of scores, `logits="last"` one LM head.
 
         >>> load("llama-2-7b").flops(context_len=2048).decode_per_token
-        14288945152
+        14287896576
         """
         return costs.flops(self.spec, context_len, **how)
 

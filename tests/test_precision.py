@@ -53,21 +53,24 @@ def test_blocks_are_rounded_up_per_matrix() -> None:
 
 
 def test_deepseek_v3_checkpoint_scales() -> None:
-    """deepseek-ai/DeepSeek-V3 stores 41,555,600 F32 scales, MTP layer and its copies included; ours leaves the MTP out."""
+    """deepseek-ai/DeepSeek-V3 stores 41,555,600 F32 elements: the scales, and a bias of 256 in each sparse layer.
+
+    The checkpoint has one multi-token-prediction layer more than the text decoder, shaped like a sparse layer.
+    """
     spec = load_model("deepseek-v3").spec
     precision = precision_for(spec, "fp8-block")
     eight_bit = [op for op in spec.ops(Workload()) if precision.weight_bytes(op) < 2 * op.params]
     scales = sum(
         op.layers * op.matrices * -(-op.rows // 128) * -(-op.cols // 128) for op in eight_bit if op.kind != "vector"
     )
-    # one MTP layer: the scales of one more sparse layer
     layer = next(group.layer for group in spec.layer_groups if any(f.kind == "moe" for f in group.layer.feed_forwards))
     more = sum(
         op.matrices * -(-op.rows // 128) * -(-op.cols // 128)
         for op in layer.ops(Workload())
         if op.matrices and op.component != "router"
     )
-    assert scales + more == 41_555_600
+    biases = (58 + 1) * 256
+    assert scales + more + biases == 41_555_600
 
 
 def test_formats_by_component() -> None:

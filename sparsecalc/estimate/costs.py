@@ -33,6 +33,7 @@ def params(spec: ModelSpec) -> Params:
 
         total  = sum of the stored elements of all ops
         active = total - routed experts * (1 - num_experts_per_tok / num_experts)
+        active_excl_embedding = active - the input table; ..._and_head = that - the LM head's matrix (0 where tied)
 
     An encoder-decoder has no single path of a token: `active` is its total, and a note tells both paths.
     """
@@ -40,7 +41,7 @@ def params(spec: ModelSpec) -> Params:
     active_column = "params" if spec.encoder_decoder else "active_params"
     active = rows.total(active_column)
     table = sum(table.rows * table.size for table in spec.tables if table.is_input)
-    head = int(rows.sum("params", lambda op: op.component == "lm_head"))
+    head = int(rows.sum("params", lambda op: op.component == "lm_head" and op.kind == "matmul"))
     return Params(
         total=rows.total("params"),
         active=active,

@@ -32,7 +32,7 @@ def build(config: dict[str, Any]) -> nn.Module:
         raise InputError(f"transformers {transformers.__version__} has no model_type {model_type!r}")
     try:
         parsed = CONFIG_MAPPING[model_type](**fields)
-        text = parsed.get_text_config(decoder=True)
+        text = parsed if parsed.is_encoder_decoder else parsed.get_text_config(decoder=True)
         with torch.device("meta"):
             auto = AutoModelForSeq2SeqLM if parsed.is_encoder_decoder else AutoModelForCausalLM
             model: nn.Module = auto.from_config(text, dtype=torch.bfloat16)
@@ -44,43 +44,54 @@ def build(config: dict[str, Any]) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+class Rule:
+    """Which component a tensor belongs to, from its name and the classes of the modules that own it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        any_model: Any = model
+        self.modules = dict(model.named_modules())
+        self.embedding, self.head = any_model.get_input_embeddings(), any_model.get_output_embeddings()
+        self.prefix = re.sub(r"(For\w+|LMHeadModel|Model)$", "", type(model).__name__)
+
+    def component(self, name: str) -> Component:
+        """The component of the parameter `name`."""
+        owner_name = name.rpartition(".")[0]
+        owner = self.modules[owner_name]
+        if owner is self.embedding or (isinstance(owner, nn.Embedding) and "relative_attention_bias" not in name):
+            return "embedding"
+        if owner is self.head:
+            return "lm_head"
+        if _SHARED.search(name):
+            return "shared_experts"
+        if _EXPERTS.search(name):
+            return "routed_experts"
+        if "Norm" in type(owner).__name__ or "layernorm" in owner_name:
+            return "norm"
+        return self._by_ancestors(name, owner_name)
+
+    def _by_ancestors(self, name: str, owner_name: str) -> Component:
+        """The nearest module whose class, without the model's own name, tells what it is."""
+        moe_router = _ROUTER.search(owner_name) or _ROUTER.search(name)
+        path = owner_name
+        while path:
+            kind = type(self.modules[path]).__name__.removeprefix(self.prefix)
+            if moe_router and re.search(r"Router|Gate|MoE|Moe|Sparse", kind):
+                return "router"
+            if _RECURRENT.search(kind):
+                return "state_space"
+            if _ATTENTION.search(kind):
+                return "attention"
+            if _MLP.search(kind):
+                return "dense_ffn"
+            path = path.rpartition(".")[0]
+        return "router" if moe_router and "mlp" in name else "other"
+
+
 def tensors(model: nn.Module) -> Iterator[tuple[str, int, Component]]:
     """Every distinct parameter of the model: name, elements, component."""
-    embedding = model.get_input_embeddings()
-    head = model.get_output_embeddings()
-    prefix = re.sub(r"(For\w+|LMHeadModel|Model)$", "", type(model).__name__)
-    modules = dict(model.named_modules())
+    rule = Rule(model)
     for name, tensor in model.named_parameters():
-        yield name, tensor.numel(), _component(name, modules, embedding, head, prefix)
-
-
-def _component(name: str, modules: dict[str, nn.Module], embedding: Any, head: Any, prefix: str) -> Component:
-    owner_name = name.rpartition(".")[0]
-    owner = modules[owner_name]
-    if owner is embedding or (isinstance(owner, nn.Embedding) and "relative_attention_bias" not in name):
-        return "embedding"
-    if owner is head:
-        return "lm_head"
-    if _SHARED.search(name) and "vision" not in name:
-        return "shared_experts"
-    if _EXPERTS.search(name):
-        return "routed_experts"
-    if type(owner).__name__.endswith(("Norm", "RMSNormGated")) or "Norm" in type(owner).__name__ or "layernorm" in owner_name:
-        return "norm"
-    moe_router = _ROUTER.search(owner_name) or _ROUTER.search(name)
-    path = owner_name
-    while path:
-        kind = type(modules[path]).__name__.removeprefix(prefix)
-        if moe_router and re.search(r"Router|Gate|MoE|Moe|Sparse", kind):
-            return "router"
-        if _RECURRENT.search(kind):
-            return "state_space"
-        if _ATTENTION.search(kind):
-            return "attention"
-        if _MLP.search(kind):
-            return "dense_ffn"
-        path = path.rpartition(".")[0]
-    return "router" if moe_router and "mlp" in name else "other"
+        yield name, tensor.numel(), rule.component(name)
 
 
 def by_component(model: nn.Module) -> dict[Component, int]:

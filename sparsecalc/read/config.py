@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief, printable
 from sparsecalc.model.spec import ModelSpec, Note, group_layers
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
@@ -16,6 +17,7 @@ from sparsecalc.read.quantization import stored_formats
 ALIASES = {
     "kimi_k2": "deepseek_v3",
     "deepseek-v3": "deepseek_v3",
+    "stablelm_epoch": "stablelm",
 }
 """model_types that are another family by structure."""
 
@@ -25,6 +27,8 @@ TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 NOT_IN_TRANSFORMERS = ("grok_1", "arctic", "hunyuan")
 """Families whose reference implementation is not part of transformers: counted by formula only."""
 
+LONGEST_MODEL_TYPE = 60
+
 
 def families() -> list[str]:
     """All model_types that have a reader, without the aliases."""
@@ -33,8 +37,10 @@ def families() -> list[str]:
 
 
 def _module(name: str) -> ModuleType | None:
+    if not name.isidentifier() or name.startswith("_") or len(name) > LONGEST_MODEL_TYPE:
+        return None
     path = Path(__file__).parent / "families" / f"{name}.py"
-    return import_module(f"sparsecalc.read.families.{name}") if name.isidentifier() and path.is_file() else None
+    return import_module(f"sparsecalc.read.families.{name}") if path.is_file() else None
 
 
 def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
@@ -53,13 +59,15 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         inherited = {name: text[name] for name in ("tie_word_embeddings", "quantization_config") if name in text}
         outer, text, path = text, {**inherited, **text[key]}, f"{path}{key}."
     model_type = text.get("model_type") or _implied_type(outer)
-    if not isinstance(model_type, str) or not model_type:
+    if not model_type:
         raise InputError("model_type is missing", where=where, hint="It names the architecture, as in config.json")
+    if not isinstance(model_type, str):
+        raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
     family = ALIASES.get(model_type, model_type).replace("-", "_")
     module = _module(family)
     if module is None:
         hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
-        raise InputError(f"unknown model_type {model_type!r:.60}", where=where, hint=hint)
+        raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
     fields = Fields(text, family, where=where, nested=bool(path))
     try:
         body = module.read(fields)
@@ -101,4 +109,5 @@ def _multimodal_note(model_type: str, key: str, left_out: list[str]) -> list[Not
     if not left_out and not model_type:
         return []
     what = f"left out: {', '.join(left_out)}" if left_out else "its other parts are left out"
-    return [Note(code="text-decoder-only", text=f"{model_type or 'multimodal'}: {key} is what counts here; {what}")]
+    text = f"{model_type or 'multimodal'}: {key} is what counts here; {what}"
+    return [Note(code="text-decoder-only", text=printable(text, 1000))]

@@ -5,11 +5,13 @@ from functools import cache
 from typing import Any, NoReturn
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.text import brief, printable
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.model.spec import Note
 
 LARGEST_SIZE = 2**40
 MOST_LAYERS = 10_000
+LARGEST_NUMBER = 1e300
 _MISSING = object()
 
 
@@ -49,7 +51,7 @@ class Fields:
 
     def note(self, code: str, text: str) -> None:
         """Add a warning that belongs to this model."""
-        self.notes.append(Note(code=code, text=text))
+        self.notes.append(Note(code=code, text=printable(text, 1000)))
 
     def ignore(self, *keys: str) -> None:
         """Mark keys that the family's reader knows and that change no cost."""
@@ -69,7 +71,7 @@ class Fields:
         self.used.update(present)
         values = [self.config[name] for name in present]
         if len(values) > 1 and any(value != values[0] for value in values[1:]):
-            self.note("conflicting-keys", f"{' and '.join(present)} disagree; {present[0]}={values[0]!r} was used")
+            self.note("conflicting-keys", f"{' and '.join(present)} disagree; {present[0]}={brief(values[0])} was used")
         if values:
             return values[0]
         return self.defaults.get(key) if default is _MISSING else default
@@ -94,11 +96,11 @@ class Fields:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            self.refuse(f"{key} is {value!r:.60}, not an integer", "Write it as a plain number")
+            self.refuse(f"{key} is {brief(value)}, not an integer", "Write it as a plain number")
         if value < (0 if zero else 1):
-            self.refuse(f"{key} is {value}", "It must be positive")
+            self.refuse(f"{key} is {brief(value)}", "It must be positive")
         if value > LARGEST_SIZE:
-            self.refuse(f"{key} is {value}, larger than any model's", "Check the config")
+            self.refuse(f"{key} is {brief(value)}, larger than any model's", "Check the config")
         if absent and default is _MISSING and value:
             self.defaulted[key] = value
         return value
@@ -116,28 +118,28 @@ class Fields:
         if value is None:
             return False
         if not isinstance(value, bool) and value not in (0, 1):
-            self.refuse(f"{key} is {value!r:.60}, not true or false")
+            self.refuse(f"{key} is {brief(value)}, not true or false")
         return bool(value)
 
     def text(self, key: str, default: Any = _MISSING) -> str:
         """A string, empty where the key is absent."""
         value = self.raw(key, default)
         if value is not None and not isinstance(value, str):
-            self.refuse(f"{key} is {value!r:.60}, not a string")
+            self.refuse(f"{key} is {brief(value)}, not a string")
         return value or ""
 
     def number(self, key: str, default: Any = _MISSING) -> float:
         """A finite number."""
         value = self.raw(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
-            self.refuse(f"{key} is {value!r:.60}, not a number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
+            self.refuse(f"{key} is {brief(value)}, not a finite number")
         return float(value)
 
     def sequence(self, key: str, default: Any = _MISSING) -> list[Any] | None:
         """A list, or None where the key is absent."""
         value = self.raw(key, default)
         if value is not None and not isinstance(value, list):
-            self.refuse(f"{key} is {value!r:.60}, not a list")
+            self.refuse(f"{key} is {brief(value)}, not a list")
         return value
 
     def integers(self, key: str) -> list[int]:
@@ -156,7 +158,7 @@ class Fields:
             self.refuse(f"{key} has {len(values)} entries for {count} layers")
         wrong = next((value for value in values[:count] if value not in allowed), None)
         if wrong is not None:
-            self.refuse(f"{key} holds {wrong!r:.60}", f"Known are {', '.join(allowed)}")
+            self.refuse(f"{key} holds {brief(wrong)}", f"Known are {', '.join(allowed)}")
         return values[:count]
 
     def part(self, key: str) -> "Fields":
@@ -165,7 +167,7 @@ class Fields:
         if value is None:
             value = {}
         if not isinstance(value, dict):
-            self.refuse(f"{key} is {value!r:.60}, not an object")
+            self.refuse(f"{key} is {brief(value)}, not an object")
         found = Fields(value, f"{self.model_type}.{key}", where=f"{self.where}: {key}" if self.where else key)
         found.nested = self.nested
         self._parts.append(found)
@@ -210,4 +212,4 @@ class Fields:
 
     def _unread(self, config: dict[str, Any], prefix: str) -> list[str]:
         known = self.used | ignored_keys()
-        return [f"{prefix}{key}"[:80] for key, value in config.items() if key not in known and value is not None]
+        return [printable(f"{prefix}{key}", 80) for key, value in config.items() if key not in known and value is not None]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sparsecalc.core.text import brief, printable
+from sparsecalc.data_files import read_data
 from sparsecalc.read.fields import Fields
 
 
@@ -13,7 +15,7 @@ def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
     if method == "fp8" or method == "fbgemm_fp8":
         block = quantization.get("weight_block_size")
         if block not in (None, [128, 128]):
-            config.note("quantization", f"fp8 blocks of {block} are counted as 128 x 128")
+            config.note("quantization", f"fp8 blocks of {brief(block)} are counted as 128 x 128")
         return {"weights": "fp8-block" if block else "fp8"}
     if method == "mxfp4":
         return {"weights": "bf16", "routed_experts": "mxfp4"}
@@ -21,17 +23,32 @@ def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
         if quantization.get("bits", 4) == 8:
             return {"weights": "int8"}
         group = quantization.get("group_size", 128)
-        return {"weights": {32: "int4-g32", 64: "int4-g64"}.get(group, "int4")}
+        return {"weights": "int4-g32" if group == 32 else "int4-g64" if group == 64 else "int4"}
     if method == "bitsandbytes":
         return {"weights": "nf4" if quantization.get("load_in_4bit") else "int8"}
     if method in ("modelopt", "nvfp4") and "FP4" in str(quantization.get("quant_algo", "NVFP4")).upper():
         return {"weights": "nvfp4"}
+    found = None
     if method == "compressed-tensors":
         found = _compressed(quantization)
-        if found:
-            return found
-    config.note("quantization", f"quantization_config ({method or 'unnamed'}) is not understood: weights count as bf16")
-    return None
+    elif method == "gguf":
+        found = _gguf(quantization)
+    if found is None:
+        text = f"quantization_config ({printable(_named(quantization, method), 60)}) is not understood"
+        config.note("quantization", f"{text}: weights count as bf16")
+    return found
+
+
+def _named(quantization: dict[str, Any], method: str) -> str:
+    kind = quantization.get("tensor_type")
+    return f"{method}, {kind}" if method and isinstance(kind, str) else method or "unnamed"
+
+
+def _gguf(quantization: dict[str, Any]) -> dict[str, str] | None:
+    """GGUF: the file's commonest tensor type, by llama.cpp's name of it."""
+    kind = quantization.get("tensor_type")
+    known = next((entry["id"] for entry in read_data("formats.json")["formats"] if kind in (entry["id"], *entry["aliases"])), None)
+    return {"weights": known} if known else None
 
 
 def _compressed(quantization: dict[str, Any]) -> dict[str, str] | None:
@@ -54,5 +71,5 @@ def _compressed(quantization: dict[str, Any]) -> dict[str, str] | None:
     if (bits, kind) == (8, "float"):
         blocked = weights.get("strategy") == "block"
         return {"weights": "fp8-block" if blocked else "fp8-channel" if weights.get("strategy") == "channel" else "fp8"}
-    found = table.get((bits, kind, size))
+    found = next((name for scheme, name in table.items() if scheme == (bits, kind, size)), None)
     return {"weights": found} if found else None

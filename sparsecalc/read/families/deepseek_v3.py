@@ -28,7 +28,9 @@ def latent_attention(config: Fields, hidden: int, **given: int | None) -> Mla:
     )
 
 
-def deepseek_moe(config: Fields, hidden: int, experts: str = "n_routed_experts", shared: str = "n_shared_experts") -> Moe:
+def deepseek_moe(
+    config: Fields, hidden: int, experts: str = "n_routed_experts", shared: str = "n_shared_experts"
+) -> Moe:
     """Routed experts of moe_intermediate_size and shared ones of the same width."""
     width = config.size("moe_intermediate_size")
     return Moe(

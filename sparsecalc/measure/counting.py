@@ -1,0 +1,169 @@
+"""Count the FLOPs and the cache of a real forward pass on the meta device.
+
+torch's FlopCounterMode counts every matrix product by module. Two kinds of module get another forward first, so that
+the counter sees what a step really needs: attention tallies the visible pairs (causal, windowed, chunked) instead of
+multiplying the full square (through transformers' public attention registry), and experts send exactly
+tokens * num_experts_per_tok rows through one expert's matrices, which the default grouped kernel hides from it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import DynamicCache
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.ops import Component
+from sparsecalc.core.workload import Workload
+from sparsecalc.measure.architecture import Rule
+
+NAME = "sparsecalc_count"
+_EXPERT_WEIGHTS = (("gate_up_proj", "up_proj", "w1"), ("down_proj", "w2"))
+
+
+class CountingError(SparsecalcError):
+    """The architecture builds, but its forward pass cannot be run on the meta device."""
+
+
+@dataclass
+class Counted:
+    """FLOPs of one step: products with stored weights by component, attention, and products without weights."""
+
+    weights: dict[Component, int] = field(default_factory=dict)
+    attention: int = 0
+    unweighted: dict[str, int] = field(default_factory=dict)
+    """By class of module: state updates of recurrent mixers, indexers, rotary embeddings."""
+
+
+class _Tally:
+    """What the attention functions of one forward pass add up."""
+
+    def __init__(self, past: int, chunk: int | None) -> None:
+        self.flops, self.past, self.chunk = 0, past, chunk
+
+    def attend(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: Any = None,
+        sliding_window: int | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """2 * heads * (h + v) per visible pair, and an output of the right shape."""
+        batch, heads, new, width = query.shape
+        causal = bool(getattr(module, "is_causal", True))
+        context = self.past + new if causal else key.shape[-2]
+        work = Workload(batch_size=batch, new_tokens=new, context_len=context, causal=causal)
+        window = sliding_window or getattr(module, "sliding_window", None)
+        chunk = self.chunk if getattr(module, "use_rope", False) else None
+        self.flops += 2 * work.pairs(window, None if window else chunk) * heads * (width + value.shape[-1])
+        return query.new_empty((batch, new, heads, value.shape[-1])), None
+
+
+def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0) -> tuple[Counted, Any]:
+    """FLOPs of a step of one sequence: `new_tokens` after `past` cached ones; and the cache that the step leaves.
+
+    Raises CountingError where the forward pass does not run on meta.
+    """
+    config: Any = model.config.get_text_config(decoder=True)  # type: ignore[union-attr]
+    tally = _Tally(0, getattr(config, "attention_chunk_size", None))
+    ALL_ATTENTION_FUNCTIONS.register(NAME, tally.attend)
+    any_model: Any = model
+    try:
+        any_model.set_attn_implementation(NAME)
+        with torch.device("meta"), torch.no_grad(), _one_expert(model):
+            cache = None
+            if past:
+                cache = _cache_of(any_model(**_inputs(config, past, None)))
+                tally.flops, tally.past = 0, past
+            with FlopCounterMode(display=False) as counter:
+                output = any_model(**_inputs(config, new_tokens, cache))
+    except Exception as error:
+        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
+        raise CountingError(f"its forward pass does not run on meta: {type(error).__name__}: {first}") from error
+    found = _by_module(model, rule, counter)
+    found.attention = tally.flops
+    return found, _cache_of(output)
+
+
+def _inputs(config: Any, tokens: int, cache: Any) -> dict[str, Any]:
+    found = {"input_ids": torch.zeros(1, tokens, dtype=torch.long), "use_cache": True}
+    if getattr(config, "model_type", "") in ("mamba", "mamba2", "falcon_mamba"):
+        return found | ({"cache_params": cache} if cache is not None else {})
+    if config.is_encoder_decoder:
+        return found | {"decoder_input_ids": torch.zeros(1, tokens, dtype=torch.long)}
+    return found | {"past_key_values": DynamicCache(config=config) if cache is None else cache}
+
+
+def _cache_of(output: Any) -> Any:
+    return getattr(output, "past_key_values", None) or getattr(output, "cache_params", None)
+
+
+@contextmanager
+def _one_expert(model: nn.Module) -> Iterator[None]:
+    """Every module that stacks experts' matrices sends its rows through the first expert only."""
+    replaced = [module for module in model.modules() if _stacked(module)]
+    for module in replaced:
+        module.forward = _through_one(module)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for module in replaced:
+            del module.forward
+
+
+def _stacked(module: nn.Module) -> bool:
+    own = dict(module.named_parameters(recurse=False))
+    return all(any(name in own and own[name].dim() == 3 for name in names) for names in _EXPERT_WEIGHTS)
+
+
+def _through_one(module: nn.Module) -> Any:
+    own: Any = module
+    transposed = bool(getattr(own, "is_transposed", False))
+    up_name = next(name for name in _EXPERT_WEIGHTS[0] if hasattr(own, name))
+
+    def matrix(stacked: torch.Tensor) -> torch.Tensor:
+        return stacked[0] if transposed else stacked[0].t()
+
+    def forward(hidden: torch.Tensor, index: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        rows = hidden.reshape(-1, hidden.shape[-1])[:1].expand(index.numel(), -1)
+        up = torch.mm(rows, matrix(getattr(own, up_name)))
+        down = matrix(own.down_proj)
+        torch.mm(up[:, : down.shape[0]], down)
+        return torch.zeros_like(hidden)
+
+    return forward
+
+
+def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode) -> Counted:
+    """The counter's inclusive figures as figures of each module alone, put into components."""
+    totals = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    root = type(model).__name__
+    modules = {(f"{root}.{name}" if name else root): (name, module) for name, module in model.named_modules()}
+    own = {name: totals.get(name, 0) for name in modules}
+    for name in modules:
+        parent = name.rpartition(".")[0]
+        while parent and parent not in totals:
+            parent = parent.rpartition(".")[0]
+        if parent and name in totals:
+            own[parent] -= totals.get(name, 0)
+    found = Counted()
+    for full, flops in own.items():
+        name, module = modules[full]
+        if not flops:
+            continue
+        matrices = [key for key, tensor in module.named_parameters(recurse=False) if tensor.dim() >= 2]
+        component = rule.component(f"{name}.{matrices[0]}") if matrices else None
+        if component is None or (component == "state_space" and not isinstance(module, (nn.Linear, nn.Conv1d))):
+            kind = type(module).__name__
+            found.unweighted[kind] = found.unweighted.get(kind, 0) + flops
+        else:
+            found.weights[component] = found.weights.get(component, 0) + flops
+    return found

@@ -1,0 +1,91 @@
+"""Switch Transformers: T5 1.0's encoder and decoder, with experts (one per token) on every sparse_step-th MLP."""
+
+from sparsecalc.core.ops import ledger
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.attention import Gqa
+from sparsecalc.model.feed_forward import DenseMlp, Moe
+from sparsecalc.model.small import Norm, Table
+from sparsecalc.model.spec import Layer
+from sparsecalc.read.build import Body, body, mlp, norms, without
+from sparsecalc.read.fields import Fields
+
+
+def read(config: Fields) -> Body:
+    hidden, heads = config.size("d_model", required=True), config.size("num_heads", required=True)
+    without(config, "is_gated_act")
+    config.ignore("batch_prioritized_routing", "capacity_factor", "dense_act_fn", "feed_forward_proj", "n_positions")
+    config.ignore("relative_attention_max_distance", "router_type", "num_experts_per_tok", "num_selected_experts")
+    config.ignore("is_encoder_decoder", "output_past")
+    width, dim = config.size("d_ff", required=True), config.size("d_kv")
+    mixer = Gqa(hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads, head_dim=dim)
+    experts = config.size("num_experts", required=True)
+    moe = Moe(
+        hidden_size=hidden,
+        num_experts=experts,
+        num_experts_per_tok=1,
+        moe_intermediate_size=width,
+        gated=False,
+        router_bias=experts if config.flag("router_bias") else 0,
+    )
+    dense = mlp(hidden, width, gated=False)
+    encoder_layers = config.layers("num_layers")
+    same = config.raw("num_decoder_layers") is None
+    decoder_layers = encoder_layers if same else config.layers("num_decoder_layers")
+    buckets = config.size("relative_attention_num_buckets")
+    encoder = _stack(mixer, [moe if s else dense for s in _sparse(config, "encoder", encoder_layers)], buckets, True)
+    decoder = _stack(mixer, [moe if s else dense for s in _sparse(config, "decoder", decoder_layers)], buckets, False)
+    final = (Norm(name="encoder.final_layer_norm", size=hidden), Norm(name="decoder.final_layer_norm", size=hidden))
+    found = body(config, [*encoder, *decoder], hidden=hidden, final=final, tables=_untied_tables(config, hidden))
+    _note_tokens(config, found, encoder, decoder)
+    return found
+
+
+def _untied_tables(config: Fields, hidden: int) -> tuple[Table, ...]:
+    """Without tying, each stack has an input table of its own beside the shared one."""
+    if config.flag("tie_word_embeddings"):
+        return ()
+    rows = config.size("vocab_size", required=True)
+    return tuple(
+        Table(name=f"{stack}.embed_tokens", rows=rows, size=hidden, is_input=True) for stack in ("encoder", "decoder")
+    )
+
+
+def _sparse(config: Fields, stack: str, count: int) -> list[bool]:
+    """Which layers have experts: the second of each {stack}_sparse_step, which num_sparse_{stack}_layers implies."""
+    sparse = config.optional_size(f"num_sparse_{stack}_layers", zero=True)
+    step = config.optional_size(f"{stack}_sparse_step", zero=True)
+    if step is None:
+        step = count // sparse if sparse else count
+    return [step == 1 or (step > 0 and index % step == 1) for index in range(count)]
+
+
+def _stack(mixer: Gqa, feed_forwards: list[DenseMlp | Moe], buckets: int, encoder: bool) -> list[Layer]:
+    """One layer per feed-forward; the first holds the relative position biases of its stack."""
+    own = mixer.model_copy(update={"causal": not encoder})
+    first = own.model_copy(update={"relative_attention_num_buckets": buckets})
+    cross = () if encoder else (mixer.model_copy(update={"name": "cross_attn", "key_value": "cross"}),)
+    return [
+        Layer(
+            mixers=(own if index else first, *cross),
+            feed_forwards=(feed_forward,),
+            norms=norms(mixer.hidden_size, 2 if encoder else 3),
+            stack="encoder" if encoder else "decoder",
+        )
+        for index, feed_forward in enumerate(feed_forwards)
+    ]
+
+
+def _note_tokens(config: Fields, found: Body, encoder: list[Layer], decoder: list[Layer]) -> None:
+    """No token passes both stacks: say what a token of each uses."""
+    frame = found.vocab_size * found.hidden_size + found.hidden_size
+    source, target = (
+        frame + ledger(*(layer.ops(Workload()) for layer in stack)).total("active_params")
+        for stack in (encoder, decoder)
+    )
+    head = "" if found.tie_word_embeddings else " and LM head"
+    target += 0 if found.tie_word_embeddings else found.vocab_size * found.hidden_size
+    config.note(
+        "encoder-decoder",
+        f"a source token uses {source:,} parameters (input table, encoder, one expert per sparse layer), "
+        f"a target token {target:,} (input table{head}, decoder with cross-attention, one expert per sparse layer)",
+    )
