@@ -41,7 +41,7 @@ class Model:
         >>> load("llama-2-7b").flops(context_len=2048).decode_per_token
         14287896576
         """
-        return costs.flops(self.spec, context_len, **how)
+        return costs.flops(self.spec, Question(context_len=context_len).load().context_len, **how)
 
     def memory(
         self,

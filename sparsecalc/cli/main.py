@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.text import printable
 
 app = typer.Typer(
     add_completion=True,
@@ -26,9 +27,13 @@ Batch = Annotated[int, typer.Option("--batch-size", help="sequences held at once
 Context = Annotated[
     int | None, typer.Option("--context", "--max-model-len", help="tokens per sequence [default: 4096]")
 ]
-Dtype = Annotated[str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... [default: the config's]")]
+Dtype = Annotated[
+    str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... [default: the config's]")
+]
 KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache [default: bf16]")]
-Share = Annotated[float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use [default: 0.9]")]
+Share = Annotated[
+    float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use [default: 0.9]")
+]
 Batched = Annotated[
     int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once [default: 8192]")
 ]
@@ -178,6 +183,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
 def main() -> None:
     """Run, and turn every failure into one line and an exit code: 1 known failure, 2 bad input, 130 interrupted."""
     debug = os.environ.get("SPARSECALC_DEBUG") == "1"
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins is a tenth of the start-up
     try:
         code = app(standalone_mode=False) or 0
     except SparsecalcError as error:
@@ -189,23 +195,30 @@ def main() -> None:
         _fail("interrupted")
         code = 130
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
         if debug:
             raise
-        usage = getattr(error, "format_message", None)
-        if usage:
-            _fail(f"{usage()} Help: sparsecalc --help")
-        else:
-            _fail(f"unexpected {type(error).__name__}: {error}. The traceback: set SPARSECALC_DEBUG=1; please report it")
-        code = 2 if usage else 1
+        code = _fail_usage(error) if hasattr(error, "format_message") else _fail_unexpectedly(error)
     sys.exit(code)
 
 
+def _fail_usage(error: Any) -> int:
+    """A wrong option or argument; its text is empty where help was printed instead."""
+    if text := error.format_message().strip():
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "sparsecalc"
+        _fail(f"{text}{'' if text[-1] in '.?!' else '.'} Help: {command} --help")
+    return 2
+
+
+def _fail_unexpectedly(error: Exception) -> int:
+    _fail(f"unexpected {type(error).__name__}: {error}. The traceback: set SPARSECALC_DEBUG=1; please report it")
+    return 1
+
+
 def _fail(text: str) -> None:
-    safe = "".join(char if char.isprintable() else " " for char in text)
-    print(f"error: {safe}", file=sys.stderr)
+    print(f"error: {printable(text.replace(chr(10), ' '), 2000)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,23 +8,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.text import printable
 from sparsecalc.decide.report import Document
-from sparsecalc.reports.formats import FORMATS, render
+from sparsecalc.reports.formats import check_format, render
+
+_ELSEWHERE = "Choose another place with -o FILE"
 
 
 def check_target(output: str | None, name: str) -> None:
     """Fail before computing where the format is unknown or the file could not be written."""
-    if name not in FORMATS:
-        render_error = f"unknown format {name!r:.60}"
-        raise InputError(render_error, hint=f"Known: {', '.join(FORMATS)}")
-    if output and output != "-":
-        target = Path(output)
-        if target.is_dir():
-            raise InputError(f"{output} is a folder", hint="Name a file")
-        if not target.parent.is_dir():
-            raise InputError(f"there is no folder {target.parent} to write to", hint="Create it first")
-        if not os.access(target if target.exists() else target.parent, os.W_OK):
-            raise InputError(f"{output} cannot be written", hint="Choose another place with -o FILE")
+    check_format(name)
+    if not output or output == "-":
+        return
+    target = Path(output)
+    try:
+        is_folder, exists = target.is_dir(), target.exists()
+    except (OSError, ValueError) as error:
+        raise _unwritable(target, error) from error
+    if is_folder:
+        raise InputError(f"{output} is a folder", hint="Name a file")
+    if not target.parent.is_dir():
+        raise InputError(f"there is no folder {target.parent} to write to", hint="Create it first")
+    if not os.access(target if exists else target.parent, os.W_OK):
+        raise InputError(f"{output} cannot be written", hint=_ELSEWHERE)
 
 
 def emit(document: Document, name: str, output: str | None) -> None:
@@ -33,7 +39,8 @@ def emit(document: Document, name: str, output: str | None) -> None:
     width = shutil.get_terminal_size().columns if to_terminal else None
     text = render(document, name, width)
     for warn in document.warnings:
-        print(f"note: {f'{warn.model}: ' if warn.model else ''}{warn.text}", file=sys.stderr)
+        text_of = f"{f'{warn.model}: ' if warn.model else ''}{warn.text}"
+        print(f"note: {printable(text_of, 2000)}", file=sys.stderr)
     if output and output != "-":
         write_atomically(Path(output), text)
     else:
@@ -42,8 +49,15 @@ def emit(document: Document, name: str, output: str | None) -> None:
 
 
 def write_atomically(target: Path, text: str) -> None:
-    """Write beside the target and move into place, so that the target is whole or absent."""
+    """Write beside the target and move into place, so that the target is whole or as it was.
+
+    A link is followed; a device or a pipe is written to, since it cannot be replaced.
+    """
     try:
+        target = target.resolve()
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8")
+            return
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as out:
@@ -55,8 +69,13 @@ def write_atomically(target: Path, text: str) -> None:
             with suppress(OSError):
                 Path(temporary).unlink()
             raise
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror})", hint="Choose another place with -o") from error
+    except (OSError, RuntimeError) as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(f"{printable(str(target))} cannot be written ({reason})", hint=_ELSEWHERE)
 
 
 def _umask() -> int:

@@ -153,9 +153,7 @@ def linear(
 
 def vector(name: str, component: Component, elements: int, tokens: int = 0) -> Op:
     """Gains, biases and constants that are applied elementwise: stored and read, but no matrix product."""
-    return Op(
-        name=name, component=component, kind="vector", vectors=elements, tokens=tokens, activation_elements=0
-    )
+    return Op(name=name, component=component, kind="vector", vectors=elements, tokens=tokens, activation_elements=0)
 
 
 def ledger(*parts: Iterable[Op]) -> Ledger:

@@ -1,13 +1,13 @@
 """How many bytes elements take: number formats with their scales, per component of a model."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import ceil
 
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Component, Ledger, Op
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberFormat:
+class NumberFormat(Frozen):
     """A way to store matrices: `bits` per element plus `block_bytes` of scales per block of rows x cols elements.
 
     bytes(rows x cols) = ceil(rows * cols * bits / 8) + ceil(rows / br) * ceil(cols / bc) * block_bytes + tensor_bytes
@@ -39,8 +39,7 @@ class NumberFormat:
         return self.bits + (8 * self.block_bytes / per_block if per_block else 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Precision:
+class Precision(Frozen):
     """Formats of weights (by component where they differ), activations and KV cache."""
 
     weights: NumberFormat

@@ -1,13 +1,13 @@
 """What one step works on, and how many query-key pairs it sees."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from sparsecalc.core.frozen import Frozen
 
 Phase = Literal["prefill", "decode"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class Workload(Frozen):
     """One forward step of `batch_size` equal sequences.
 
     `new_tokens` (T) are computed in this step; `context_len` (S) is what a sequence holds once the step is done, new
@@ -53,13 +53,15 @@ class Workload:
     def pairs(self, window: int | None = None, chunk: int | None = None) -> int:
         """Visible query-key pairs of the batch.
 
-            B * sum over the new positions p of min(p + 1, W)         (W: window, if any)
-            B * sum over the new positions p of (p mod chunk) + 1     (attention within chunks)
-            B * T * S                                                 (not causal)
+        B * sum over the new positions p of min(p + 1, W)         (W: window, if any)
+        B * sum over the new positions p of (p mod chunk) + 1     (attention within chunks)
+        B * T * S                                                 (not causal)
         """
         if not self.causal:
             return self.batch_size * self.new_tokens * self.context_len
-        return self.batch_size * (_pairs_up_to(self.context_len, window, chunk) - _pairs_up_to(self.past, window, chunk))
+        return self.batch_size * (
+            _pairs_up_to(self.context_len, window, chunk) - _pairs_up_to(self.past, window, chunk)
+        )
 
     def pooled_pairs(self, ratio: int, limit: int | None = None) -> int:
         """Pairs of the new queries with entries that each stand for `ratio` past tokens, at most `limit` of them.

@@ -1,10 +1,12 @@
 """Show one model; put several side by side, with ratios to the first and a conclusion computed from the numbers."""
 
-from dataclasses import dataclass
+import os
 
 from sparsecalc.core import units
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.precision import Precision
+from sparsecalc.core.text import printable
 from sparsecalc.decide.report import CompareReport, Ratio, ShowReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import ModelInfo, ModelReport, Prediction, Warn
@@ -13,8 +15,7 @@ from sparsecalc.library.models import LoadedModel, load_model
 from sparsecalc.model.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Frozen):
     """What is asked of each model: the load, the formats, the hardware."""
 
     batch_size: int = 1
@@ -30,8 +31,8 @@ class Question:
         """The load with defaults filled in; refuses what is not positive."""
         sizes = {
             "batch size": self.batch_size,
-            "context": self.context_len or int(costs.engine_default("context_len")),
-            "max-num-batched-tokens": self.max_num_batched_tokens or int(costs.engine_default("max_num_batched_tokens")),
+            "context": _or_default(self.context_len, "context_len"),
+            "max-num-batched-tokens": _or_default(self.max_num_batched_tokens, "max_num_batched_tokens"),
             "number of GPUs": self.num_gpus,
         }
         for name, value in sizes.items():
@@ -46,7 +47,7 @@ class Question:
         """Everything that was asked, defaults filled in, for the report."""
         load = self.load()
         return {
-            "models": models,
+            "models": [printable(name, 1000) for name in models],
             "batch_size": load.batch_size,
             "context_len": load.context_len,
             "dtype": self.dtype,
@@ -57,10 +58,18 @@ class Question:
         }
 
 
+def _or_default(value: int | None, name: str) -> int:
+    return int(costs.engine_default(name)) if value is None else value
+
+
 def split_name(name: str) -> tuple[str, str | None]:
-    """`mixtral-8x7b+experts=int4` is a model and its formats; more than one `+` part sets several."""
-    model, *parts = name.split("+")
-    return (name, None) if name.startswith("-") or not parts else (model, ",".join(parts))
+    """`mixtral-8x7b+experts=int4` is a model and its formats; more than one `+` part sets several.
+
+    A `+` in a folder's name, or in the name of a file that exists, is part of the path.
+    """
+    folder, slash, last = name.rpartition(os.sep)
+    model, *parts = last.split("+")
+    return (name, None) if not parts or os.path.lexists(name) else (folder + slash + model, ",".join(parts))
 
 
 def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
@@ -97,9 +106,9 @@ def _predict(spec: ModelSpec, precision: Precision, load: costs.Load, question: 
 
 def _info(loaded: LoadedModel, name: str) -> ModelInfo:
     spec, facts = loaded.spec, loaded.facts
-    published = facts.get("published", {})
+    published = facts.get("published") or {}
     return ModelInfo(
-        id=name,
+        id=printable(name, 1000),
         model_type=spec.model_type,
         kind=spec.kind,
         num_hidden_layers=spec.num_hidden_layers,
@@ -111,7 +120,7 @@ def _info(loaded: LoadedModel, name: str) -> ModelInfo:
         checked_by=spec.checked_by,
         published_total=published.get("total_text"),
         published_active=published.get("active_text"),
-        sources=[str(source) for source in facts.get("sources", [])] or [loaded.origin],
+        sources=[str(source) for source in facts.get("sources") or []] or [loaded.origin],
     )
 
 
@@ -119,8 +128,7 @@ def show(name: str, question: Question | None = None) -> ShowReport:
     """Everything about one model."""
     asked = question or Question()
     found, warnings = report(name, asked)
-    fields = {key: getattr(found, key) for key in ModelReport.model_fields}
-    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **fields)
+    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **vars(found))
 
 
 def compare(names: list[str], question: Question | None = None) -> CompareReport:

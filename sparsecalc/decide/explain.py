@@ -7,6 +7,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.compare import Question, split_name
 from sparsecalc.decide.report import ExplainLine, ExplainReport
@@ -30,7 +31,7 @@ def explain(name: str, topic: str = "active", question: Question | None = None) 
     context = asked.load().context_len
     if topic not in TOPICS:
         hint = f"Known: {', '.join(TOPICS)}" + did_you_mean(topic, TOPICS)
-        raise InputError(f"unknown topic {topic!r:.60}", hint=hint)
+        raise InputError(f"unknown topic {brief(topic)}", hint=hint)
     step = spec.ops(Workload.decode(context))
     if topic in ("total", "active"):
         unit, text, lines, result = _params(spec, step, topic)
@@ -39,16 +40,22 @@ def explain(name: str, topic: str = "active", question: Question | None = None) 
         text = [f"Decode of one token that sees {context:,} tokens, itself among them.", *text]
         result = step.total("flops")
     elif topic == "kv_cache":
-        unit, text = "bytes per token", ["Growth per token and sequence before any window fills, in every layer that owns a cache."]
+        unit, text = (
+            "bytes per token",
+            ["Growth per token and sequence before any window fills, in every layer that owns a cache."],
+        )
         lines = _terms(step, lambda op: _kv_formula(op, precision), lambda op: _kv_bytes(op, precision))
         result = precision.kv_cache_bytes(step.total("kv_elements_per_token"))
     else:
-        unit, text = "bytes", [f"Weights in {precision.name} ({precision.origin}); gains, biases and convolutions unquantized."]
+        unit, text = (
+            "bytes",
+            [f"Weights in {precision.name} ({precision.origin}); gains, biases and convolutions unquantized."],
+        )
         lines = _terms(step, lambda op: _weights_formula(op, precision), precision.weight_bytes)
         result = int(step.sum(precision.weight_bytes))
     return ExplainReport(
         command="explain",
-        inputs={"model": name, "topic": topic, "context_len": context, "dtype": precision.name},
+        inputs={"model": printable(name, 1000), "topic": topic, "context_len": context, "dtype": precision.name},
         warnings=[Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes],
         model=spec.id,
         topic=topic,
@@ -59,7 +66,9 @@ def explain(name: str, topic: str = "active", question: Question | None = None) 
     )
 
 
-_FLOPS_TEXT = ["2 per multiply-accumulate of matrix products, attention scores and values; elementwise work is not counted."]
+_FLOPS_TEXT = [
+    "2 per multiply-accumulate of matrix products, attention scores and values; elementwise work is not counted."
+]
 
 
 def _sizes_from(loaded: LoadedModel) -> str:
@@ -72,7 +81,9 @@ def _params(spec: ModelSpec, step: Ledger, topic: Topic) -> tuple[str, list[str]
     if topic == "total" or spec.encoder_decoder:
         text = ["Distinct stored elements: matrices x rows x columns + vectors; a tied table once."]
         return "parameters", text, _terms(step, _params_formula, lambda op: op.params), counted.total
-    text = ["Stored elements that one token uses: all of each matrix, and k of E experts (num_experts_per_tok of num_experts)."]
+    text = [
+        "Stored elements that one token uses: all of each matrix, and k of E experts (num_experts_per_tok of num_experts)."
+    ]
     return "parameters", text, _terms(step, _active_formula, lambda op: op.active_params), counted.active
 
 

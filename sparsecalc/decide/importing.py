@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.text import printable
 from sparsecalc.decide.report import ExplainLine, ImportReport
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.results import Warn
@@ -53,7 +54,7 @@ def import_report(loaded: LoadedModel, tensors: Iterable[StoredTensor] | None, w
         inputs={"model": spec.id, "origin": loaded.origin},
         warnings=warnings,
         model=spec.id,
-        written=written,
+        written=printable(written, 1000),
         counted_total=counted,
         stored_elements=stored,
         difference=difference,

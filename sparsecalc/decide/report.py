@@ -1,26 +1,26 @@
 """The documents that commands return, as the JSON contract names them."""
 
+from dataclasses import field
 from typing import Any, Literal
 
-from pydantic import Field
+from sparsecalc.core.frozen import Frozen
+from sparsecalc.estimate.results import ModelReport, Warn
 
-from sparsecalc.estimate.results import ModelReport, Result, Warn
 
-
-class Document(Result):
+class Document(Frozen):
     """What every document has."""
 
     schema_version: Literal[1] = 1
     command: str
     inputs: dict[str, Any]
-    warnings: list[Warn] = Field(default_factory=list)
+    warnings: list[Warn] = field(default_factory=list)
 
 
 class ShowReport(ModelReport, Document):
     """One model."""
 
 
-class Ratio(Result):
+class Ratio(Frozen):
     """One model's figures divided by the first model's; None where that figure is zero."""
 
     model: str
@@ -42,7 +42,7 @@ class CompareReport(Document):
     conclusion: list[str]
 
 
-class ExplainLine(Result):
+class ExplainLine(Frozen):
     """One term of a sum: what it is, the formula with the model's numbers, its value."""
 
     label: str

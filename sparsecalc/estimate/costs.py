@@ -1,9 +1,9 @@
 """Counts, FLOPs and bytes of one model: every figure a sum over its ops."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Component, Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
@@ -19,8 +19,7 @@ def engine_default(name: str) -> float:
     return float(read_data("engine_defaults.json")[name]["value"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Load(Frozen):
     """How many sequences of which length are held, and how many prompt tokens one step computes at most."""
 
     batch_size: int = 1

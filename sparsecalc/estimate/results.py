@@ -1,17 +1,10 @@
 """The typed results of an estimate, as the JSON contract names them. Counts in units, sizes in bytes."""
 
-from pydantic import BaseModel, ConfigDict
-
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Component
 
 
-class Result(BaseModel):
-    """Base of all results: immutable, nothing unnamed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class Params(Result):
+class Params(Frozen):
     """Distinct stored parameters of the text decoder, and those that one token uses."""
 
     total: int
@@ -22,7 +15,7 @@ class Params(Result):
     active_by_component: dict[Component, int]
 
 
-class LayerKind(Result):
+class LayerKind(Frozen):
     """One kind of layer: how many, and the parameters of one."""
 
     kind: str
@@ -31,7 +24,7 @@ class LayerKind(Result):
     active: int
 
 
-class Flops(Result):
+class Flops(Frozen):
     """FLOPs per token of a prompt of `context_len`, and of the token that sees `context_len` tokens."""
 
     prefill_per_token: float
@@ -40,7 +33,7 @@ class Flops(Result):
     decode_by_component: dict[Component, int]
 
 
-class Experts(Result):
+class Experts(Frozen):
     """How a mixture of experts is used by one decode step of `batch_size` tokens, under uniform routing."""
 
     layers: int
@@ -53,7 +46,7 @@ class Experts(Result):
     """Expected bytes of all weights that one decode step reads."""
 
 
-class Memory(Result):
+class Memory(Frozen):
     """Bytes held for `batch_size` sequences of `context_len` tokens, over all devices."""
 
     batch_size: int
@@ -74,7 +67,7 @@ class Memory(Result):
     total_bytes: int
 
 
-class PhasePrediction(Result):
+class PhasePrediction(Frozen):
     """Seconds of one step; filled by the time model."""
 
     seconds: float
@@ -84,7 +77,7 @@ class PhasePrediction(Result):
     bound: str
 
 
-class Prediction(Result):
+class Prediction(Frozen):
     """What a number of accelerators makes of it: fit now, seconds once there is a time model for them."""
 
     accelerator: str
@@ -106,7 +99,7 @@ class Prediction(Result):
     usd_per_hour: float | None = None
 
 
-class ModelInfo(Result):
+class ModelInfo(Frozen):
     """What the model is and where its figures come from."""
 
     id: str
@@ -124,7 +117,7 @@ class ModelInfo(Result):
     sources: list[str]
 
 
-class Warn(Result):
+class Warn(Frozen):
     """A warning as data; `model` names the model that it concerns."""
 
     code: str
@@ -132,7 +125,7 @@ class Warn(Result):
     model: str | None = None
 
 
-class ModelReport(Result):
+class ModelReport(Frozen):
     """Everything that is said about one model."""
 
     model: ModelInfo

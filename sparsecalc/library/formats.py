@@ -6,6 +6,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import COMPONENTS, Component
 from sparsecalc.core.precision import NumberFormat, Precision
 from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
 from sparsecalc.model.spec import ModelSpec
 
@@ -34,7 +35,7 @@ def number_format(name: str) -> NumberFormat:
     found = _table().get(name.strip().lower())
     if found is None:
         hint = f"Known: {', '.join(format_ids())}" + did_you_mean(name, _table())
-        raise InputError(f"unknown dtype {name!r:.60}", hint=hint)
+        raise InputError(f"unknown dtype {brief(name)}", hint=hint)
     return found
 
 
@@ -44,7 +45,7 @@ def _component(name: str) -> Component:
         if component == wanted:
             return component
     known = [*_SHORT_COMPONENTS, *COMPONENTS]
-    raise InputError(f"unknown component {name!r:.60} in the dtype", hint=f"Known: {', '.join(known)}")
+    raise InputError(f"unknown component {brief(name)} in the dtype", hint=f"Known: {', '.join(known)}")
 
 
 def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str | None = None) -> Precision:
@@ -54,13 +55,13 @@ def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str
     the config's own format, or bf16.
     """
     own = spec.quantization or {}
-    chosen = dict(own)
-    for part in filter(None, (piece.strip() for piece in (dtype or "").lower().split(","))):
-        component, equals, name = part.partition("=")
-        if equals:
-            chosen[_component(component)] = name
-        else:
-            chosen = {"weights": component}
+    parts = [piece.strip() for piece in (dtype or "").lower().split(",") if piece.strip()]
+    whole = [part for part in parts if "=" not in part]
+    if len(whole) > 1:
+        raise InputError(f"{' and '.join(whole)} are both given for all weights", hint="Name a component: experts=int4")
+    chosen = {"weights": whole[0]} if whole else dict(own)
+    for component, _, name in (part.partition("=") for part in parts if part not in whole):
+        chosen[_component(component.strip())] = name
     default = number_format(chosen.pop("weights", "bf16"))
     origin = "requested" if dtype else "the config's quantization_config" if own else "default"
     return Precision(

@@ -6,6 +6,7 @@ from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
 
 
@@ -17,10 +18,14 @@ def read_gguf(path: Path) -> dict[str, Any]:
     try:
         from gguf import GGUFReader
     except ImportError as error:
-        raise InputError("GGUF files need the gguf package", hint='Install it: pip install "sparsecalc[gguf]"') from error
+        raise InputError(
+            "GGUF files need the gguf package", hint='Install it: pip install "sparsecalc[gguf]"'
+        ) from error
     try:
         reader = GGUFReader(path)
-        meta = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.ggml.")}
+        meta = {
+            name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.ggml.")
+        }
         tokens = reader.fields.get("tokenizer.ggml.tokens")
         tensors = [(tensor.name, tensor.tensor_type.name.lower(), tensor.n_elements) for tensor in reader.tensors]
     except Exception as error:
@@ -30,14 +35,18 @@ def read_gguf(path: Path) -> dict[str, Any]:
     return _config(meta, vocabulary, tensors, str(path))
 
 
-def _config(meta: dict[str, Any], vocabulary: int | None, tensors: list[tuple[str, str, int]], where: str) -> dict[str, Any]:
+def _config(
+    meta: dict[str, Any], vocabulary: int | None, tensors: list[tuple[str, str, int]], where: str
+) -> dict[str, Any]:
     table = read_data("gguf_architectures.json")
     architecture = str(meta.get("general.architecture", ""))
     experts = bool(meta.get(f"{architecture}.expert_count"))
     entry = table["architectures"].get(architecture + ("+experts" if experts else ""))
     if entry is None:
         known = did_you_mean(architecture, table["architectures"])
-        raise InputError(f"GGUF architecture {architecture!r:.60} is not known", where=where, hint=f"Use its config.json{known}")
+        raise InputError(
+            f"GGUF architecture {brief(architecture)} is not known", where=where, hint=f"Use its config.json{known}"
+        )
     config: dict[str, Any] = {"model_type": entry["model_type"], **entry.get("fixed", {})}
     for key, names in {**table["keys"], **entry.get("keys", {})}.items():
         value = meta.get(f"{architecture}.{key}")

@@ -1,9 +1,8 @@
-"""The Hugging Face Hub: config.json and the headers of safetensors files, never weights. The only use of the network."""
+"""The Hugging Face Hub: config.json and the headers of safetensors files, never weights; the one use of the network."""
 
-import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sparsecalc.core.errors import InputError
 
@@ -25,18 +24,31 @@ class StoredTensor:
         return count
 
 
-def fetch_config(repo_id: str) -> Any:
+def fetch_config(repo_id: str) -> bytes:
     """The repository's config.json, from the cache where huggingface_hub has it.
 
     Raises InputError in one line: no such repository, gated, no config.json, no network.
     """
-    from huggingface_hub import hf_hub_download
-
     try:
-        path = hf_hub_download(repo_id, "config.json")
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return Path(_config_path(repo_id)).read_bytes()
     except Exception as error:
         raise _explained(error, repo_id) from error
+
+
+def _config_path(repo_id: str) -> str:
+    """Asks once before it downloads: a download alone retries for 20 seconds, and hides why it failed."""
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    try:
+        get_hf_file_metadata(hf_hub_url(repo_id, "config.json"))
+    except errors.RepositoryNotFoundError:
+        raise
+    except Exception as error:
+        try:
+            return hf_hub_download(repo_id, "config.json", local_files_only=True)
+        except errors.LocalEntryNotFoundError:
+            raise error from None
+    return hf_hub_download(repo_id, "config.json")
 
 
 def stored_tensors(repo_id: str) -> list[StoredTensor]:
@@ -45,7 +57,10 @@ def stored_tensors(repo_id: str) -> list[StoredTensor]:
     Raises InputError as `fetch_config`, and where the repository has no safetensors.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     try:
         found = HfApi().get_safetensors_metadata(repo_id)
     except Exception as error:

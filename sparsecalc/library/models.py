@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,16 +12,18 @@ from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import printable
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.model.spec import ModelSpec, Note
 from sparsecalc.read.config import read_config
 
 LARGEST_CONFIG_BYTES = 16 * 2**20
+DEEPEST_CONFIG = 50
 FACTS_KEY = "sparsecalc"
 """Where a spec file keeps what is known about a model beside its config: sources, published figures."""
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_NAME = re.compile(r"[\w.+-]+")
+_HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+_NAME = re.compile(r"[\w.+-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,18 @@ class LoadedModel:
 
 def model_ids() -> list[str]:
     """Ids of the built-in specs and of the user's own (SPARSECALC_DATA), from file names."""
-    folders = [data_folder() / "model_specs", *_own_folder()]
-    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+    paths = [*(data_folder() / "model_specs").glob("*.json"), *_own_specs()]
+    return sorted({path.stem for path in paths})
 
 
-def _own_folder() -> list[Path]:
+def _own_specs() -> Iterator[Path]:
+    """The user's own spec files: those in the folder that SPARSECALC_DATA names."""
     own = os.environ.get("SPARSECALC_DATA")
-    return [Path(own)] if own else []
+    if own and not Path(own).is_dir():
+        raise InputError(
+            "no such folder", where=f"SPARSECALC_DATA={own}", hint="Name a folder of spec files, or unset it"
+        )
+    return Path(own).glob("*.json") if own else iter(())
 
 
 @cache
@@ -59,38 +67,44 @@ def load_model(name: str) -> LoadedModel:
     Raises InputError, in one clear line, where there is none or its config makes no sense.
     """
     if name == "-":
-        return _from_config(_parse(sys.stdin.read(LARGEST_CONFIG_BYTES + 1), "standard input"), "stdin", "standard input")
+        content = sys.stdin.buffer.read(LARGEST_CONFIG_BYTES + 1)
+        return _from_config(_parse(content, "standard input"), "stdin", "standard input")
     if not name.strip():
         raise InputError("the model's name is empty", hint="List them: sparsecalc models")
     if found := _built_in(name):
         return found
     if _is_path(name):
         return _from_path(Path(name))
-    if _HUB_ID.fullmatch(name):
+    if is_hub_id(name):
         return _from_hub_id(name)
     known = [*model_ids(), *aliases()]
     hint = did_you_mean(name, known).removeprefix(". ")
-    raise InputError(f"unknown model '{_printable(name)}'", hint=f"{hint} List them: sparsecalc models".strip())
+    raise InputError(f"unknown model '{printable(name, 60)}'", hint=f"{hint} List them: sparsecalc models".strip())
 
 
 def _is_path(name: str) -> bool:
-    looks = name.startswith((".", "/", "~")) or name.endswith((".json", ".gguf")) or os.sep == "\\" and "\\" in name
-    try:
-        return looks or Path(name).exists()
-    except (OSError, ValueError):
-        return False
+    looks = name.startswith((".", "/", "~")) or name.endswith((".json", ".gguf")) or name.count("/") > 1
+    return looks or (os.sep == "\\" and "\\" in name) or os.path.lexists(name)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` is `org/name` and nothing on this machine."""
+    return bool(_HUB_ID.fullmatch(name)) and not _is_path(name)
 
 
 def _built_in(name: str) -> LoadedModel | None:
     """A built-in or the user's own spec by id or alias; the alias says in a note what it stands for."""
     wanted = name.lower()
-    target = aliases().get(wanted, wanted) if _NAME.fullmatch(wanted) else ""
-    for folder in [*_own_folder(), data_folder() / "model_specs"]:
-        path = folder / f"{target}.json"
-        if target and path.is_file():
-            notes = (Note(code="alias", text=f"'{wanted}' stands for {target}"),) if target != wanted else ()
-            return _from_config(_parse(path.read_text(encoding="utf-8"), target), target, "built-in", notes)
-    return None
+    if not _NAME.fullmatch(wanted):
+        return None
+    if own := next((path for path in _own_specs() if path.stem.lower() == wanted), None):
+        return _from_path(own)
+    target = aliases().get(wanted, wanted)
+    path = data_folder() / "model_specs" / f"{target}.json"
+    if not path.is_file():
+        return None
+    notes = (Note(code="alias", text=f"'{wanted}' stands for {target}"),) if target != wanted else ()
+    return _from_config(_parse(path.read_bytes(), target), target, "built-in", notes)
 
 
 def _from_path(path: Path) -> LoadedModel:
@@ -100,49 +114,86 @@ def _from_path(path: Path) -> LoadedModel:
             path = path / "config.json"
             if not path.is_file():
                 raise InputError(f"no config.json in the folder {path.parent}", hint="Name the config file itself")
-        if not path.is_file():
-            raise InputError(f"no such file: {path}", hint="Name a config.json, a folder that holds one, or a model id")
-        size = path.stat().st_size
-        if path.suffix == ".gguf":
+        if path.suffix == ".gguf" and path.is_file():
             from sparsecalc.library.gguf_file import read_gguf
 
             return _from_config(read_gguf(path), path.stem, str(path))
-        if size > LARGEST_CONFIG_BYTES:
-            raise InputError(f"{size:,} bytes are too many for a config", where=str(path), hint="Is it a config.json?")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=str(path), hint="A model config is JSON in UTF-8") from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
-    name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
-    return _from_config(_parse(text, str(path)), name, str(path))
+        with path.open("rb") as file:
+            content = file.read(LARGEST_CONFIG_BYTES + 1)
+    except FileNotFoundError as error:
+        hint = "Name a config.json, a folder that holds one, or a model id"
+        raise InputError(f"no such file: {path}", hint=hint) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read ({reason})", where=str(path)) from error
+    name = path.absolute().parent.name if path.name == "config.json" else path.stem
+    return _from_config(_parse(content, str(path)), name, str(path))
 
 
-def _parse(text: str, where: str) -> Any:
-    if len(text) > LARGEST_CONFIG_BYTES:
+def _parse(content: bytes, where: str) -> Any:
+    """JSON of sane size and depth, in UTF-8 with or without a byte order mark."""
+    hint = "A model config is a JSON object"
+    if len(content) > LARGEST_CONFIG_BYTES:
         raise InputError(f"more than {LARGEST_CONFIG_BYTES:,} bytes", where=where, hint="Is it a config.json?")
-    if not text.strip():
-        raise InputError("the file is empty", where=where, hint="A model config is a JSON object")
+    if not content.strip():
+        raise InputError("the file is empty", where=where, hint=hint)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({str(error)[:80]})", where=where, hint="A model config is a JSON object") from error
+        found = json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file", where=where, hint="A model config is JSON in UTF-8") from error
+    except ValueError as error:
+        raise InputError(f"not JSON ({str(error)[:80]})", where=where, hint=hint) from error
+    except RecursionError as error:
+        raise InputError("nested too deeply", where=where, hint=hint) from error
+    if _deeper_than(found, DEEPEST_CONFIG):
+        raise InputError("nested too deeply", where=where, hint=hint)
+    return found
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+    return bool(level)
 
 
 def _from_config(config: Any, name: str, where: str, notes: tuple[Note, ...] = ()) -> LoadedModel:
     facts: dict[str, Any] = {}
-    if isinstance(config, dict) and isinstance(config.get(FACTS_KEY), dict):
-        facts = config[FACTS_KEY]
+    if isinstance(config, dict) and FACTS_KEY in config:
+        facts = _checked_facts(config[FACTS_KEY], where)
         config = {key: value for key, value in config.items() if key != FACTS_KEY}
-        name = str(facts.get("id") or name)
-    spec = read_config(config, model_id=_printable(name) or "model", where="" if where == "built-in" else where)
-    return LoadedModel(spec=spec, config=config, facts=facts, notes=(*notes, *spec.notes), origin=where)
+        name = facts.get("id") or name
+    spec = read_config(config, model_id=printable(name, 100) or "model", where="" if where == "built-in" else where)
+    return LoadedModel(
+        spec=spec, config=config, facts=facts, notes=(*notes, *spec.notes), origin=printable(where, 1000)
+    )
+
+
+def _checked_facts(facts: Any, where: str) -> dict[str, Any]:
+    """What a spec file says beside its config, with the types that reports rely on."""
+    if not isinstance(facts, dict):
+        raise InputError(
+            f"{FACTS_KEY} is not an object", where=where, hint="It holds id, sources and published figures"
+        )
+    published = facts.get("published") or {}
+    kinds = [("id", facts, str), ("hub_id", facts, str), ("sources", facts, list), ("published", facts, dict)]
+    if isinstance(published, dict):
+        kinds += [("total_text", published, str), ("active_text", published, str)]
+    words = {str: "a string", list: "a list", dict: "an object"}
+    for key, holder, kind in kinds:
+        if holder.get(key) is not None and not isinstance(holder[key], kind):
+            raise InputError(f"{FACTS_KEY}: {key} is not {words[kind]}", where=where, hint="Check the spec file")
+    return facts
 
 
 def _from_hub_id(name: str) -> LoadedModel:
     for path in (data_folder() / "model_specs").glob("*.json"):
         text = path.read_text(encoding="utf-8")
-        if f'"{name.lower()}"' in text.lower() and json.loads(text)[FACTS_KEY].get("hub_id", "").lower() == name.lower():
+        if (
+            f'"{name.lower()}"' in text.lower()
+            and (json.loads(text)[FACTS_KEY].get("hub_id") or "").lower() == name.lower()
+        ):
             note = Note(code="built-in", text=f"{name} is the built-in {path.stem}; the network was not used")
             return _from_config(json.loads(text), path.stem, "built-in", (note,))
     return from_hub(name)
@@ -152,9 +203,4 @@ def from_hub(name: str) -> LoadedModel:
     """The model of a Hub repository, from its own config.json, even where a built-in spec has the same Hub id."""
     from sparsecalc.library.hub import fetch_config
 
-    return _from_config(fetch_config(name), name, name)
-
-
-def _printable(name: str) -> str:
-    """Without control characters, so that no name can write to a terminal; at most 100 characters."""
-    return "".join(char if char.isprintable() else "?" for char in name)[:100]
+    return _from_config(_parse(fetch_config(name), f"{name} on the Hub"), name, name)

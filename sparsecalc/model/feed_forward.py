@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import model_validator
-
 from sparsecalc.core.ops import Component, Op, linear, vector
 from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.core.workload import Workload
@@ -67,11 +65,11 @@ class Moe(Part):
     shared_gate: bool = False
     """One more row that gates the shared expert (Qwen2-MoE)."""
 
-    @model_validator(mode="after")
-    def _top_k_within_experts(self) -> "Moe":
+    def check(self) -> None:
+        """Refuse more experts per token than there are."""
         if self.num_experts_per_tok > self.num_experts + self.zero_experts:
-            raise ValueError(f"num_experts_per_tok is {self.num_experts_per_tok}, more than num_experts ({self.num_experts})")
-        return self
+            known = f"num_experts ({self.num_experts})"
+            raise ValueError(f"num_experts_per_tok is {self.num_experts_per_tok}, more than {known}")
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens

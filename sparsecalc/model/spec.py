@@ -1,10 +1,9 @@
 """`ModelSpec`: what a model is, as parts; and the ledger of ops that one step of it performs."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op, ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
@@ -13,18 +12,15 @@ from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RwkvTimeMix, ShortConv
 from sparsecalc.model.small import Constants, Head, Norm, Product, Projection, Table
 
-Mixer = Annotated[
-    Gqa | Mla | CompressedAttention | Mamba | Mamba2 | GatedDeltaNet | LightningAttention | ShortConv | RwkvTimeMix,
-    Field(discriminator="kind"),
-]
-FeedForward = Annotated[DenseMlp | Moe | RwkvChannelMix, Field(discriminator="kind")]
-Extra = Annotated[Norm | Projection | Product | Constants, Field(discriminator="kind")]
+Mixer = (
+    Gqa | Mla | CompressedAttention | Mamba | Mamba2 | GatedDeltaNet | LightningAttention | ShortConv | RwkvTimeMix
+)
+FeedForward = DenseMlp | Moe | RwkvChannelMix
+Extra = Norm | Projection | Product | Constants
 
 
-class Layer(BaseModel):
+class Layer(Frozen):
     """One decoder layer: mixers, feed-forwards and norms in the order in which they run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     mixers: tuple[Mixer, ...] = ()
     feed_forwards: tuple[FeedForward, ...] = ()
@@ -48,10 +44,8 @@ class Layer(BaseModel):
         return ("encoder: " if self.stack == "encoder" else "") + "+".join(names or ["extras"])
 
 
-class LayerGroup(BaseModel):
+class LayerGroup(Frozen):
     """`count` layers of one kind; `positions` are their places in the model, so that the order is kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     layer: Layer
     positions: tuple[int, ...]
@@ -62,19 +56,15 @@ class LayerGroup(BaseModel):
         return len(self.positions)
 
 
-class Note(BaseModel):
+class Note(Frozen):
     """Something that a reader of the numbers must know: a code for scripts, a sentence for people."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     code: str
     text: str
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(Frozen):
     """A model's text decoder: tables, groups of layers, final parts and the LM head."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     id: str
     model_type: str

@@ -110,7 +110,7 @@ def windowed_layers(
     """Layers that differ in nothing but the window of their attention."""
     return [
         Layer(
-            mixers=(mixer.model_copy(update={"sliding_window": window}),),
+            mixers=(mixer.but(sliding_window=window),),
             feed_forwards=(feed_forward,),
             norms=layer_norms,
         )

@@ -5,8 +5,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ValidationError
-
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
@@ -86,10 +84,8 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             quantization=stored,
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
-    except ValidationError as error:
-        problem = error.errors()[0]
-        text_of = problem["msg"].removeprefix("Value error, ")
-        raise InputError(text_of, where=where, hint="Check the config") from error
+    except ValueError as error:
+        raise InputError(str(error), where=where, hint="Check the config") from error
 
 
 def _text_part(config: dict[str, Any]) -> str | None:

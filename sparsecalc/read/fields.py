@@ -204,7 +204,9 @@ class Fields:
             unread += part._unread(part.config, part.model_type.partition(".")[2] + ".")
         if defaulted:
             listed = ", ".join(f"{key}={value}" for key, value in defaulted.items())
-            notes.append(Note(code="default-used", text=f"not in the config, so {self.source}'s default holds: {listed}"))
+            notes.append(
+                Note(code="default-used", text=f"not in the config, so {self.source}'s default holds: {listed}")
+            )
         if unread:
             text = f"keys that were not read and may change a cost: {', '.join(unread)}"
             notes.append(Note(code="unread-keys", text=text))
@@ -212,4 +214,6 @@ class Fields:
 
     def _unread(self, config: dict[str, Any], prefix: str) -> list[str]:
         known = self.used | ignored_keys()
-        return [printable(f"{prefix}{key}", 80) for key, value in config.items() if key not in known and value is not None]
+        return [
+            printable(f"{prefix}{key}", 80) for key, value in config.items() if key not in known and value is not None
+        ]

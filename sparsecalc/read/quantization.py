@@ -9,7 +9,10 @@ from sparsecalc.read.fields import Fields
 
 def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
     """{"weights": format id, component: format id} for the schemes that are known; a warning for the others."""
-    if not isinstance(quantization, dict) or not quantization:
+    if not quantization:
+        return None
+    if not isinstance(quantization, dict):
+        config.note("quantization", "quantization_config is not an object: weights count as bf16")
         return None
     method = str(quantization.get("quant_method") or quantization.get("quant_algo") or "").lower()
     if method == "fp8" or method == "fbgemm_fp8":
@@ -23,6 +26,8 @@ def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
         if quantization.get("bits", 4) == 8:
             return {"weights": "int8"}
         group = quantization.get("group_size", 128)
+        if group not in (32, 64, 128):
+            config.note("quantization", f"int4 groups of {brief(group)} are counted as 128")
         return {"weights": "int4-g32" if group == 32 else "int4-g64" if group == 64 else "int4"}
     if method == "bitsandbytes":
         return {"weights": "nf4" if quantization.get("load_in_4bit") else "int8"}
@@ -47,7 +52,10 @@ def _named(quantization: dict[str, Any], method: str) -> str:
 def _gguf(quantization: dict[str, Any]) -> dict[str, str] | None:
     """GGUF: the file's commonest tensor type, by llama.cpp's name of it."""
     kind = quantization.get("tensor_type")
-    known = next((entry["id"] for entry in read_data("formats.json")["formats"] if kind in (entry["id"], *entry["aliases"])), None)
+    known = next(
+        (entry["id"] for entry in read_data("formats.json")["formats"] if kind in (entry["id"], *entry["aliases"])),
+        None,
+    )
     return {"weights": known} if known else None
 
 

@@ -8,25 +8,26 @@ from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief, printable
 from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport
 from sparsecalc.reports.views import Grid, View, view
 
 
 def as_json(document: Document, width: int | None = None) -> str:
-    """The whole document: SI units, full precision, the field names of the contract."""
-    return json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The whole document: SI units, full precision, the field names of the contract; all in ASCII."""
+    return json.dumps(document.to_dict(), indent=2, allow_nan=False) + "\n"
 
 
 def as_csv(document: Document, width: int | None = None) -> str:
     """One row per result; nested fields get dotted names, lists are left to JSON."""
     if isinstance(document, CompareReport):
-        rows: Iterable[Any] = [model.model_dump(mode="json") for model in document.models]
+        rows: Iterable[Any] = [model.to_dict() for model in document.models]
     elif isinstance(document, ExplainReport):
-        rows = [line.model_dump(mode="json") for line in document.lines]
+        rows = [line.to_dict() for line in document.lines]
     elif isinstance(document, ListReport):
         rows = document.rows
     else:
-        rows = [document.model_dump(mode="json", exclude={"inputs", "warnings"})]
+        rows = [{key: value for key, value in document.to_dict().items() if key not in ("inputs", "warnings")}]
     flat = [dict(_flatten(row)) for row in rows]
     columns = list(dict.fromkeys(key for row in flat for key in row))
     out = io.StringIO()
@@ -41,7 +42,7 @@ def _flatten(row: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{key}.")
         elif not isinstance(value, list):
-            yield prefix + key, value
+            yield prefix + key, printable(value, 1000) if isinstance(value, str) else value
 
 
 def as_markdown(document: Document, width: int | None = None) -> str:
@@ -49,7 +50,10 @@ def as_markdown(document: Document, width: int | None = None) -> str:
     shown = view(document)
     blocks = [_markdown_grid(grid) for grid in shown.grids]
     blocks += [_escape(line) for line in shown.lines]
-    blocks += [f"> {warn.code}: {_escape(f'{warn.model}: ' if warn.model else '')}{_escape(warn.text)}" for warn in document.warnings]
+    blocks += [
+        f"> {warn.code}: {_escape(f'{warn.model}: ' if warn.model else '')}{_escape(warn.text)}"
+        for warn in document.warnings
+    ]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -62,8 +66,11 @@ def _markdown_grid(grid: Grid) -> str:
 
 def _escape(text: str) -> str:
     """Text that markdown and HTML show as it stands."""
-    for old, new in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("\n", " ")):
+    text = printable(text, 10_000)
+    for old, new in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(old, new)
+    for mark in "|[`":
+        text = text.replace(mark, f"\\{mark}")
     return text.strip() if not text.startswith("  ") else "&nbsp;&nbsp;" + text.strip()
 
 
@@ -85,7 +92,12 @@ FORMATS: dict[str, Callable[[Document, int | None], str]] = {
 
 def render(document: Document, name: str, width: int | None = None) -> str:
     """The document in the format `name`. Raises InputError for an unknown one."""
+    check_format(name)
+    return FORMATS[name](document, width)
+
+
+def check_format(name: str) -> None:
+    """Raises InputError where there is no such format."""
     if name not in FORMATS:
         hint = f"Known: {', '.join(FORMATS)}" + did_you_mean(name, FORMATS)
-        raise InputError(f"unknown format {name!r:.60}", hint=hint)
-    return FORMATS[name](document, width)
+        raise InputError(f"unknown format {brief(name)}", hint=hint)

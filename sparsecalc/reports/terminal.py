@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sparsecalc.core.text import printable
 from sparsecalc.reports.views import Grid, View
 
 NATURAL_WIDTH = 100_000
@@ -22,14 +23,14 @@ def draw(view: View, width: int | None) -> str:
         console.print(_table(grid))
         console.print()
     for line in view.lines:
-        console.print(Text(line), soft_wrap=width is None)
+        console.print(Text(printable(line, 10_000)), soft_wrap=width is None)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
 def _table(grid: Grid) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, header in enumerate(grid.headers):
-        table.add_column(Text(header), justify="left" if index < grid.left else "right", overflow="fold")
+        table.add_column(Text(printable(header)), justify="left" if index < grid.left else "right", overflow="fold")
     for row in grid.rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell, 1000)) for cell in row))
     return table

@@ -102,7 +102,12 @@ def _show(document: ShowReport) -> View:
         *([label, value] for label, value, _ in _figures(document)),
     ]
     parts = [
-        [name, f"{value:,}", f"{params.active_by_component[name]:,}", units.nbytes(document.memory.weights_by_component[name])]
+        [
+            name,
+            f"{value:,}",
+            f"{params.active_by_component[name]:,}",
+            units.nbytes(document.memory.weights_by_component[name]),
+        ]
         for name, value in params.by_component.items()
         if value
     ]
@@ -148,7 +153,9 @@ def _compare(document: CompareReport) -> View:
 def _explain(document: ExplainReport) -> View:
     rows = [[line.label, line.formula, units.exact(line.value), line.source] for line in document.lines]
     grid = Grid(headers=["term", "formula", document.unit, "source"], rows=rows, left=2)
-    return View(grids=[grid], lines=[*document.text, f"{document.topic} = {units.exact(document.result)} {document.unit}"])
+    return View(
+        grids=[grid], lines=[*document.text, f"{document.topic} = {units.exact(document.result)} {document.unit}"]
+    )
 
 
 def _import(document: ImportReport) -> View:

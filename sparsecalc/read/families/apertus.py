@@ -14,7 +14,7 @@ def read(config: Fields) -> Body:
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     learned = config.text("hidden_act") == "xielu"
     layer = Layer(
-        mixers=(mixer.model_copy(update={"qk_norm": 2 * mixer.head_dim}),),
+        mixers=(mixer.but(qk_norm=2 * mixer.head_dim),),
         feed_forwards=(mlp(hidden, config.size("intermediate_size", required=True), gated=False),),
         norms=norms(hidden),
         extras=(Constants(name="act_fn.alpha", component="dense_ffn", elements=2),) if learned else (),

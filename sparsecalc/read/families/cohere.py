@@ -11,7 +11,7 @@ def read(config: Fields) -> Body:
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     if config.flag("use_qk_norm"):
         heads = mixer.num_attention_heads + mixer.num_key_value_heads
-        mixer = mixer.model_copy(update={"qk_norm": heads * mixer.head_dim})
+        mixer = mixer.but(qk_norm=heads * mixer.head_dim)
     layer = Layer(
         mixers=(mixer,),
         feed_forwards=(mlp(hidden, config.size("intermediate_size", required=True)),),

@@ -37,7 +37,7 @@ def read(config: Fields) -> Body:
     kinds = kinds or ["dense" if index < leading else "sparse" for index in range(count)]
     layers = [
         Layer(
-            mixers=(mixer.model_copy(update={"sliding_window": window}),),
+            mixers=(mixer.but(sliding_window=window),),
             feed_forwards=(moe if kind == "sparse" else dense,),
             norms=norms(hidden, 1),
         )

@@ -18,7 +18,7 @@ def alternating_body(config: Fields, period: int, *, norms_per_layer: int, qk_no
     bias = config.flag("attention_bias")
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     if qk_norm:
-        mixer = mixer.model_copy(update={"qk_norm": 2 * mixer.head_dim})
+        mixer = mixer.but(qk_norm=2 * mixer.head_dim)
     dense = mlp(hidden, config.size("intermediate_size", required=True))
     found = windows(config, count, config.optional_size("sliding_window"), every_nth_full(count, period))
     return body(config, windowed_layers(mixer, dense, norms(hidden, norms_per_layer), found), hidden=hidden)

@@ -68,7 +68,7 @@ def with_qk_norm(mixer: Gqa, window: int | None, shared: bool) -> Gqa:
     """Norms over queries and keys; a layer that shares keys and values has only the first."""
     gains = mixer.head_dim if shared else 2 * mixer.head_dim
     key_value = "shared" if shared else "own"
-    return mixer.model_copy(update={"qk_norm": gains, "sliding_window": window, "key_value": key_value})
+    return mixer.but(qk_norm=gains, sliding_window=window, key_value=key_value)
 
 
 def altup(hidden: int, inputs: int) -> tuple[Projection | Product | Constants, ...]:

@@ -92,5 +92,5 @@ def _mixers(config: Fields, full: list[bool], sliding: Gqa) -> list[Gqa]:
         if note := next((note.text for note in given.finish()), None):
             config.note("unread-keys", f"per_layer_config: {note}")
         changes = {"head_dim": dim, "num_key_value_heads": keys, "v_proj": not (key_is_value and is_full)}
-        result.append(sliding.model_copy(update=changes))
+        result.append(sliding.but(**changes))
     return result

@@ -20,7 +20,7 @@ def read(config: Fields) -> Body:
     config.ignore("intermediate_size_mlp", "num_local_experts", "num_experts_per_tok")
     layers = [
         Layer(
-            mixers=(mixer.model_copy(update={"attention_chunk_size": chunk}),),
+            mixers=(mixer.but(attention_chunk_size=chunk),),
             feed_forwards=tuple(filter(None, (moe if index in sparse else dense,))),
             norms=norms(hidden),
         )

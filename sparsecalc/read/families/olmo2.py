@@ -20,6 +20,4 @@ def wide_qk_norm_attention(config: Fields, hidden: int) -> Gqa:
     """GQA whose norms have a gain for each channel of each head."""
     bias = config.flag("attention_bias")
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
-    return mixer.model_copy(
-        update={"qk_norm": (mixer.num_attention_heads + mixer.num_key_value_heads) * mixer.head_dim}
-    )
+    return mixer.but(qk_norm=(mixer.num_attention_heads + mixer.num_key_value_heads) * mixer.head_dim)

@@ -9,7 +9,7 @@ def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
     mixer = attention(config, hidden, qkv_bias=True, o_bias=True)
     if config.flag("qk_layernorm"):
-        mixer = mixer.model_copy(update={"qk_norm": 4 * mixer.head_dim})
+        mixer = mixer.but(qk_norm=4 * mixer.head_dim)
     layer = Layer(
         mixers=(mixer,),
         feed_forwards=(mlp(hidden, config.size("intermediate_size", required=True), bias=True, gated=False),),

@@ -11,7 +11,7 @@ def read(config: Fields) -> Body:
     plain = attention(config, hidden, qkv_bias=True)
     layers = [
         Layer(
-            mixers=(plain.model_copy(update={"sliding_window": window}),),
+            mixers=(plain.but(sliding_window=window),),
             feed_forwards=(mlp(hidden, width),),
             norms=norms(hidden),
         )

@@ -10,7 +10,7 @@ def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
     bias = config.flag("attention_bias")
     plain = attention(config, hidden, qkv_bias=bias, o_bias=bias)
-    plain = plain.model_copy(update={"qk_norm": 2 * plain.head_dim})
+    plain = plain.but(qk_norm=2 * plain.head_dim)
     moe = Moe(
         hidden_size=hidden,
         num_experts=config.size("num_experts", required=True),
@@ -23,7 +23,7 @@ def read(config: Fields) -> Body:
     config.ignore("intermediate_size")
     layers = [
         Layer(
-            mixers=(plain.model_copy(update={"sliding_window": window}),),
+            mixers=(plain.but(sliding_window=window),),
             feed_forwards=(moe if is_sparse or dense is None else dense,),
             norms=norms(hidden),
         )

@@ -61,9 +61,9 @@ def _sparse(config: Fields, stack: str, count: int) -> list[bool]:
 
 def _stack(mixer: Gqa, feed_forwards: list[DenseMlp | Moe], buckets: int, encoder: bool) -> list[Layer]:
     """One layer per feed-forward; the first holds the relative position biases of its stack."""
-    own = mixer.model_copy(update={"causal": not encoder})
-    first = own.model_copy(update={"relative_attention_num_buckets": buckets})
-    cross = () if encoder else (mixer.model_copy(update={"name": "cross_attn", "key_value": "cross"}),)
+    own = mixer.but(causal=not encoder)
+    first = own.but(relative_attention_num_buckets=buckets)
+    cross = () if encoder else (mixer.but(name="cross_attn", key_value="cross"),)
     return [
         Layer(
             mixers=(own if index else first, *cross),
