@@ -48,42 +48,34 @@ class FakeHub:
         self.repos[repo] = files
         return repo
 
+    def answer(self, path: str, wanted: str) -> tuple[int, str, bytes]:
+        """Status, X-Error-Code and body for /org/name/resolve/main/FILE, whole or a range of bytes."""
+        parts = path.strip("/").split("/")
+        repo, name = "/".join(parts[:2]), "/".join(parts[4:])
+        if repo in self.refusals:
+            return (*self.refusals[repo], b"")
+        if repo not in self.repos:
+            return 401, "RepoNotFound", b""
+        if name not in self.repos[repo]:
+            return 404, "EntryNotFound", b""
+        content = self.repos[repo][name]
+        if not wanted:
+            return 200, "", content
+        first, last = wanted.removeprefix("bytes=").split("-")
+        return 206, "", content[int(first) : int(last) + 1]
+
 
 def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
-            self.answer(with_body=False)
+            self.do_GET()
 
         def do_GET(self) -> None:
-            self.answer(with_body=True)
-
-        def answer(self, *, with_body: bool) -> None:
-            path = self.path.partition("?")[0]
-            hub.requests.append(f"{self.command} {path} {self.headers.get('range', '')}".strip())
-            parts = path.strip("/").split("/")
-            api = parts[:2] == ["api", "models"]
-            repo = "/".join(parts[2:4] if api else parts[:2])
-            if repo in hub.refusals:
-                return self.reply(*hub.refusals[repo], b"", with_body)
-            files = hub.repos.get(repo)
-            if files is None:
-                return self.reply(401, "RepoNotFound", b"", with_body)
-            if api:
-                siblings = [{"rfilename": name} for name in files]
-                body = json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode()
-                return self.reply(200, "", body, with_body)
-            name = "/".join(parts[4:])
-            if name not in files:
-                return self.reply(404, "EntryNotFound", b"", with_body)
-            content = files[name]
-            if wanted := self.headers.get("range"):
-                first, last = wanted.removeprefix("bytes=").split("-")
-                return self.reply(206, "", content[int(first) : int(last) + 1], with_body)
-            return self.reply(200, "", content, with_body)
-
-        def reply(self, status: int, code: str, body: bytes, with_body: bool) -> None:
+            path, wanted = self.path.partition("?")[0], self.headers.get("range", "")
+            hub.requests.append(f"{self.command} {path} {wanted}".strip())
+            status, code, body = hub.answer(path, wanted)
             self.send_response(status)
             if code:
                 self.send_header("X-Error-Code", code)
@@ -91,10 +83,10 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self.send_header("ETag", f'"{hash(body):x}"')
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if with_body:
+            if self.command == "GET":
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *args: Any) -> None:
             pass
 
     return Handler

@@ -29,7 +29,7 @@ def import_model(source: str, format_name: str, output: str | None) -> None:
 
         tensors = stored_tensors(source)
     report = import_report(loaded, tensors, str(target))
-    write_atomically(target, json.dumps(_spec_file(loaded, name, source, is_hub), indent=1, ensure_ascii=False) + "\n")
+    write_atomically(target, json.dumps(_spec_file(loaded, name, source, is_hub), indent=1) + "\n")
     emit(report, format_name, None)
 
 

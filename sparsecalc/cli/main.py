@@ -25,17 +25,17 @@ Gpu = Annotated[str | None, typer.Option(help="an accelerator (sparsecalc gpus):
 NumGpus = Annotated[int, typer.Option("--num-gpus", help="how many of them")]
 Batch = Annotated[int, typer.Option("--batch-size", help="sequences held at once")]
 Context = Annotated[
-    int | None, typer.Option("--context", "--max-model-len", help="tokens per sequence [default: 4096]")
+    int | None, typer.Option("--context", "--max-model-len", help="tokens per sequence (default: 4096)")
 ]
 Dtype = Annotated[
-    str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... [default: the config's]")
+    str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)")
 ]
-KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache [default: bf16]")]
+KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
 Share = Annotated[
-    float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use [default: 0.9]")
+    float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use (default: 0.9)")
 ]
 Batched = Annotated[
-    int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once [default: 8192]")
+    int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once (default: 8192)")
 ]
 
 
@@ -162,7 +162,7 @@ def import_(
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="the spec file to write [default: <id>.json here]")
+        str | None, typer.Option("--output", "-o", help="the spec file to write (default: <id>.json here)")
     ] = None,
 ) -> None:
     """Write a spec file; for a Hub id, check the count against the checkpoint's headers and explain the difference."""

@@ -6,5 +6,6 @@ from difflib import get_close_matches
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`. Did you mean 'x'?` for the closest known word, or nothing."""
-    close = get_close_matches(word[:100].lower(), list(known), n=1, cutoff=0.6)
-    return f". Did you mean '{close[0]}'?" if close else ""
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(word[:100].lower(), list(by_lower), n=1, cutoff=0.6)
+    return f". Did you mean '{by_lower[close[0]]}'?" if close else ""

@@ -180,19 +180,19 @@ def conclusion(models: list[ModelReport]) -> list[str]:
             )
     first = models[0]
     for other in models[1:]:
+        flops = _times(other.flops.decode_per_token, first.flops.decode_per_token)
         sentences.append(
-            f"A decoded token of {other.model.id} costs {_times(other.flops.decode_per_token, first.flops.decode_per_token)}"
-            f" the FLOPs of one of {first.model.id}, and it needs"
+            f"A decoded token of {other.model.id} costs {flops} the FLOPs of one of {first.model.id}, and it needs"
             f" {_times(other.memory.total_bytes, first.memory.total_bytes)} the memory"
             f" ({units.nbytes(other.memory.total_bytes)} against {units.nbytes(first.memory.total_bytes)}"
             f" for {first.memory.batch_size} x {first.memory.context_len:,} tokens)."
         )
     sentences += _reach(models)
-    return sentences[:4] if len(models) == 2 else sentences
+    return (sentences[:4] if len(models) == 2 else sentences) + _too_large(models)
 
 
 def _reach(models: list[ModelReport]) -> list[str]:
-    """What a batch changes: the share of the experts that it reaches; and the verdict of the hardware."""
+    """What a batch changes: the share of the experts that it reaches."""
     found = []
     for model in models:
         used = model.experts
@@ -202,6 +202,12 @@ def _reach(models: list[ModelReport]) -> list[str]:
                 f" {used.num_experts} experts per layer (uniform routing): {units.nbytes(used.weight_bytes_read)} of"
                 f" {units.nbytes(model.memory.weights_bytes)} of weights."
             )
+    return found
+
+
+def _too_large(models: list[ModelReport]) -> list[str]:
+    """The verdict of the hardware, where it is no."""
+    found = []
     for model in models:
         if model.prediction and not model.prediction.fits:
             needed = model.prediction.gpus_needed

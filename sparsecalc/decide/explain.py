@@ -81,9 +81,7 @@ def _params(spec: ModelSpec, step: Ledger, topic: Topic) -> tuple[str, list[str]
     if topic == "total" or spec.encoder_decoder:
         text = ["Distinct stored elements: matrices x rows x columns + vectors; a tied table once."]
         return "parameters", text, _terms(step, _params_formula, lambda op: op.params), counted.total
-    text = [
-        "Stored elements that one token uses: all of each matrix, and k of E experts (num_experts_per_tok of num_experts)."
-    ]
+    text = ["Stored elements that one token uses: all of each matrix, but num_experts_per_tok of num_experts experts."]
     return "parameters", text, _terms(step, _active_formula, lambda op: op.active_params), counted.active
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsecalc.core.ops import Component
+from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.small import Constants, Head, Norm, Projection, Table
@@ -123,3 +124,12 @@ def without(config: Fields, *keys: str) -> None:
     for key in keys:
         if config.flag(key, default=False):
             config.refuse(f"{key} is on, which {config.model_type} does not have", "Check the config's model_type")
+
+
+def fixed(config: Fields, **values: Any) -> None:
+    """Keys that transformers' class knows but does not use: a note where a config asks for another value."""
+    for key, value in values.items():
+        asked = config.raw(key, default=value)
+        if asked is not None and asked != value:
+            text = f"{key} is {brief(asked)}; transformers' {config.model_type} always has {value}, as these counts do"
+            config.note("ignored-value", text)

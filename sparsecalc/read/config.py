@@ -47,8 +47,8 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     Raises InputError, with one clear line, for anything that is not a config of a known family with sane values.
     """
     if not isinstance(config, dict):
-        kind = "null" if config is None else type(config).__name__
-        raise InputError(f"a model config is a JSON object, this is a {kind}", where=where)
+        kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
+        raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     outer, text, path = config, config, ""
     notes: list[Note] = []
     while (key := _text_part(text)) is not None:

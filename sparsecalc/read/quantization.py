@@ -15,51 +15,57 @@ def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
         config.note("quantization", "quantization_config is not an object: weights count as bf16")
         return None
     method = str(quantization.get("quant_method") or quantization.get("quant_algo") or "").lower()
-    if method == "fp8" or method == "fbgemm_fp8":
-        block = quantization.get("weight_block_size")
-        if block not in (None, [128, 128]):
-            config.note("quantization", f"fp8 blocks of {brief(block)} are counted as 128 x 128")
-        return {"weights": "fp8-block" if block else "fp8"}
-    if method == "mxfp4":
-        return {"weights": "bf16", "routed_experts": "mxfp4"}
-    if method in ("gptq", "awq") and quantization.get("bits", 4) in (4, 8):
-        if quantization.get("bits", 4) == 8:
-            return {"weights": "int8"}
-        group = quantization.get("group_size", 128)
-        if group not in (32, 64, 128):
-            config.note("quantization", f"int4 groups of {brief(group)} are counted as 128")
-        return {"weights": "int4-g32" if group == 32 else "int4-g64" if group == 64 else "int4"}
-    if method == "bitsandbytes":
-        return {"weights": "nf4" if quantization.get("load_in_4bit") else "int8"}
-    if method in ("modelopt", "nvfp4") and "FP4" in str(quantization.get("quant_algo", "NVFP4")).upper():
-        return {"weights": "nvfp4"}
-    found = None
-    if method == "compressed-tensors":
-        found = _compressed(quantization)
-    elif method == "gguf":
-        found = _gguf(quantization)
+    read = _METHODS.get(method)
+    found = read(quantization, config) if read else None
     if found is None:
-        text = f"quantization_config ({printable(_named(quantization, method), 60)}) is not understood"
-        config.note("quantization", f"{text}: weights count as bf16")
+        kind = quantization.get("tensor_type")
+        named = f"{method}, {kind}" if method and isinstance(kind, str) else method or "unnamed"
+        text = f"quantization_config ({printable(named, 60)}) is not understood: weights count as bf16"
+        config.note("quantization", text)
     return found
 
 
-def _named(quantization: dict[str, Any], method: str) -> str:
-    kind = quantization.get("tensor_type")
-    return f"{method}, {kind}" if method and isinstance(kind, str) else method or "unnamed"
+def _fp8(quantization: dict[str, Any], config: Fields) -> dict[str, str]:
+    block = quantization.get("weight_block_size")
+    if block not in (None, [128, 128]):
+        config.note("quantization", f"fp8 blocks of {brief(block)} are counted as 128 x 128")
+    return {"weights": "fp8-block" if block else "fp8"}
 
 
-def _gguf(quantization: dict[str, Any]) -> dict[str, str] | None:
+def _mxfp4(quantization: dict[str, Any], config: Fields) -> dict[str, str]:
+    return {"weights": "bf16", "routed_experts": "mxfp4"}
+
+
+def _integers(quantization: dict[str, Any], config: Fields) -> dict[str, str] | None:
+    """GPTQ and AWQ: 4 bits in groups, or 8."""
+    bits, group = quantization.get("bits", 4), quantization.get("group_size", 128)
+    if bits == 8:
+        return {"weights": "int8"}
+    if bits != 4:
+        return None
+    if group not in (32, 64, 128):
+        config.note("quantization", f"int4 groups of {brief(group)} are counted as 128")
+    return {"weights": "int4-g32" if group == 32 else "int4-g64" if group == 64 else "int4"}
+
+
+def _bitsandbytes(quantization: dict[str, Any], config: Fields) -> dict[str, str]:
+    return {"weights": "nf4" if quantization.get("load_in_4bit") else "int8"}
+
+
+def _modelopt(quantization: dict[str, Any], config: Fields) -> dict[str, str] | None:
+    return {"weights": "nvfp4"} if "FP4" in str(quantization.get("quant_algo", "NVFP4")).upper() else None
+
+
+def _gguf(quantization: dict[str, Any], config: Fields) -> dict[str, str] | None:
     """GGUF: the file's commonest tensor type, by llama.cpp's name of it."""
     kind = quantization.get("tensor_type")
-    known = next(
-        (entry["id"] for entry in read_data("formats.json")["formats"] if kind in (entry["id"], *entry["aliases"])),
-        None,
-    )
-    return {"weights": known} if known else None
+    for entry in read_data("formats.json")["formats"]:
+        if kind == entry["id"] or kind in entry["aliases"]:
+            return {"weights": entry["id"]}
+    return None
 
 
-def _compressed(quantization: dict[str, Any]) -> dict[str, str] | None:
+def _compressed(quantization: dict[str, Any], config: Fields) -> dict[str, str] | None:
     """compressed-tensors: the first group's weights decide."""
     groups = quantization.get("config_groups")
     group = next(iter(groups.values()), None) if isinstance(groups, dict) else None
@@ -67,17 +73,33 @@ def _compressed(quantization: dict[str, Any]) -> dict[str, str] | None:
     if not isinstance(weights, dict):
         return None
     bits, kind, size = weights.get("num_bits"), weights.get("type"), weights.get("group_size")
-    table = {
-        (4, "int", 32): "int4-g32",
-        (4, "int", 64): "int4-g64",
-        (4, "int", 128): "int4",
-        (4, "float", 16): "nvfp4",
-        (4, "float", 32): "mxfp4",
-        (8, "int", None): "int8",
-        (8, "int", -1): "int8",
-    }
     if (bits, kind) == (8, "float"):
         blocked = weights.get("strategy") == "block"
         return {"weights": "fp8-block" if blocked else "fp8-channel" if weights.get("strategy") == "channel" else "fp8"}
-    found = next((name for scheme, name in table.items() if scheme == (bits, kind, size)), None)
+    found = next((name for scheme, name in _SCHEMES if scheme == (bits, kind, size)), None)
     return {"weights": found} if found else None
+
+
+_SCHEMES = (
+    ((4, "int", 32), "int4-g32"),
+    ((4, "int", 64), "int4-g64"),
+    ((4, "int", 128), "int4"),
+    ((4, "float", 16), "nvfp4"),
+    ((4, "float", 32), "mxfp4"),
+    ((8, "int", None), "int8"),
+    ((8, "int", -1), "int8"),
+)
+"""Bits, type and group size of compressed-tensors weights."""
+
+_METHODS = {
+    "fp8": _fp8,
+    "fbgemm_fp8": _fp8,
+    "mxfp4": _mxfp4,
+    "gptq": _integers,
+    "awq": _integers,
+    "bitsandbytes": _bitsandbytes,
+    "modelopt": _modelopt,
+    "nvfp4": _modelopt,
+    "compressed-tensors": _compressed,
+    "gguf": _gguf,
+}

@@ -29,9 +29,11 @@ def as_csv(document: Document, width: int | None = None) -> str:
     else:
         rows = [{key: value for key, value in document.to_dict().items() if key not in ("inputs", "warnings")}]
     flat = [dict(_flatten(row)) for row in rows]
-    columns = list(dict.fromkeys(key for row in flat for key in row))
+    found = dict.fromkeys(key for row in flat for key in row)
+    parents = {key.rpartition(".")[0] for key in found}
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    columns = [key for key in found if key not in parents]
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(flat)
     return out.getvalue()
@@ -50,10 +52,9 @@ def as_markdown(document: Document, width: int | None = None) -> str:
     shown = view(document)
     blocks = [_markdown_grid(grid) for grid in shown.grids]
     blocks += [_escape(line) for line in shown.lines]
-    blocks += [
-        f"> {warn.code}: {_escape(f'{warn.model}: ' if warn.model else '')}{_escape(warn.text)}"
-        for warn in document.warnings
-    ]
+    for warn in document.warnings:
+        about = f"{warn.model}: " if warn.model else ""
+        blocks.append("> " + _escape(f"{warn.code}: {about}{warn.text}"))
     return "\n\n".join(blocks) + "\n"
 
 

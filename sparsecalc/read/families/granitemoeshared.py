@@ -1,0 +1,19 @@
+"""Granite MoE with a shared MLP of shared_intermediate_size beside the experts (0: none)."""
+
+from sparsecalc.model.spec import Layer
+from sparsecalc.read.build import Body, attention, body, norms, without
+from sparsecalc.read.families.granitemoe import granite_moe
+from sparsecalc.read.fields import Fields
+
+
+def read(config: Fields) -> Body:
+    hidden = config.size("hidden_size", required=True)
+    without(config, "mlp_bias")
+    bias = config.flag("attention_bias")
+    shared = config.size("shared_intermediate_size", zero=True)
+    layer = Layer(
+        mixers=(attention(config, hidden, qkv_bias=bias, o_bias=bias),),
+        feed_forwards=(granite_moe(config, hidden, shared),),
+        norms=norms(hidden),
+    )
+    return body(config, [layer] * config.layers(), hidden=hidden)
