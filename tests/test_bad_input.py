@@ -146,6 +146,8 @@ def test_unknown_names_come_with_the_nearest_one(quick_run: Run) -> None:
     refused(quick_run("show", "mixtral-8x7b+experts="), "unknown dtype ''")
     refused(quick_run("show", "mixtral-8x7b+int4+fp8"), "int4 and fp8")
     refused(quick_run("explain", "mixtral-8x7b", "activ"), "unknown topic 'activ'", "Did you mean 'active'?")
+    refused(quick_run("show", "mixtral-8x7b", "--gpu", "h100-sxn"), "h100-sxn", "Did you mean 'h100-sxm'?")
+    refused(quick_run("compare", "mixtral-8x7b", "llama-70b", "--gpu", "../h100-sxm"), "../h100-sxm")
     refused(quick_run("show", "mixtral-8x7b", "--format", "jsn"), "unknown format 'jsn'", "Did you mean 'json'?")
     refused(quick_run("show", "mixtral-8x7b", "--format", "JSON"), "unknown format 'JSON'", "Did you mean 'json'?")
 

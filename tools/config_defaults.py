@@ -21,6 +21,21 @@ KEYWORDS = {
     "cohere2_moe": {"first_k_dense_replace": 0},
 }
 """Defaults of keys that a config class takes as keyword arguments, which are not fields of it."""
+OTHER_NAMES: dict[str, dict[str, str]] = {
+    "falcon": {
+        "n_embed": "hidden_size",
+        "n_head": "num_attention_heads",
+        "n_layer": "num_hidden_layers",
+        "n_head_kv": "num_kv_heads",
+    },
+    "bloom": {"n_embed": "hidden_size"},
+    "nemotron_h": {
+        "mamba_n_groups": "n_groups",
+        "mamba_d_conv": "conv_kernel",
+        "mamba_conv_bias": "use_conv_bias",
+    },
+}
+"""Names of keys in released configs that the class's attribute_map lacks."""
 
 
 def defaults(model_type: str) -> dict[str, object]:
@@ -34,7 +49,7 @@ def defaults(model_type: str) -> dict[str, object]:
     return {
         "model_type": model_type,
         "source": f"transformers {transformers.__version__}, {config_class.__name__}",
-        "other_names": dict(getattr(config_class, "attribute_map", {})),
+        "other_names": dict(getattr(config_class, "attribute_map", {})) | OTHER_NAMES.get(model_type, {}),
         "defaults": found | KEYWORDS.get(model_type, {}),
     }
 

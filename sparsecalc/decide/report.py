@@ -78,3 +78,56 @@ class ImportReport(Document):
     difference: int | None
     explained: list[ExplainLine]
     unexplained: int | None
+
+
+class Pair(Frozen):
+    """A predicted figure beside the real one."""
+
+    predicted: int
+    actual: int
+
+
+class FlopsPair(Frozen):
+    """Predicted and counted FLOPs, the worst of all steps that were run."""
+
+    predicted: int
+    counted: int
+    relative_error: float
+
+
+class Verdict(Frozen):
+    """One figure of one component: what the ledger says, what the architecture has."""
+
+    figure: str
+    predicted: int
+    actual: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether the two are the same to the unit."""
+        return self.predicted == self.actual
+
+
+class VerifyResult(Frozen):
+    """One model held against its real architecture."""
+
+    model: str
+    status: Literal["exact", "differs", "unsupported"]
+    reason: str = ""
+    params: Pair | None = None
+    active: Pair | None = None
+    flops: FlopsPair | None = None
+    kv_cache: Pair | None = None
+    state: Pair | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    """Parameters by component, FLOPs by component and step, caches."""
+    named: list[str] = field(default_factory=list)
+    """What was left out of a comparison, and what stands beside the parameters (buffers, tied tables)."""
+
+
+class VerifyReport(Document):
+    """Models held against their real architectures."""
+
+    results: list[VerifyResult]
+    summary: str
+    environment: dict[str, str]

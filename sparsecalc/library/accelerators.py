@@ -1,60 +1,98 @@
-"""Accelerators by id, alias, or a user's own file."""
+"""Find an accelerator: a built-in id or alias, or the user's own JSON file."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.data_files import data_folder
-from sparsecalc.model.accelerator import Accelerator, Price, ScaleUp
+from sparsecalc.core.text import printable
+from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.model.accelerator import Accelerator
 
-
-def accelerator_ids() -> list[str]:
-    """Ids of all built-in accelerators, from file names."""
-    return sorted(path.stem for path in (data_folder() / "accelerators").glob("*.json"))
+LARGEST_FILE_BYTES = 2**20
+_FILE_HINT = "Start from a copy of one of the package's files in data/accelerators"
 
 
 @cache
-def aliases() -> dict[str, str]:
-    """Short names, each of one accelerator; read from the files only when an id is not found."""
-    return {alias: found["id"] for found in map(_read, accelerator_ids()) for alias in found["aliases"]}
+def accelerator_ids() -> tuple[str, ...]:
+    """Ids of the built-in accelerators, sorted, from file names alone."""
+    return tuple(sorted(path.stem for path in (data_folder() / "accelerators").glob("*.json")))
 
 
-def _read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((data_folder() / "accelerators" / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+@cache
+def accelerator_aliases() -> dict[str, str]:
+    """Short names and the id that each stands for. Reads every file, so only a name that is no id comes here."""
+    return {alias: name for name in accelerator_ids() for alias in read_data(f"accelerators/{name}.json")["aliases"]}
 
 
 def load_accelerator(name: str) -> Accelerator:
-    """The accelerator that `name` means: an id, an alias, or a `.json` file of the same form.
+    """The accelerator of an id or alias (`H100`, `rtx 4090`), or of the user's own `.json` file.
 
-    Raises InputError with the closest name, or with what is wrong in the file.
+    Raises InputError in one line: an unknown name with the closest one, a file that is absent or malformed.
     """
-    wanted = name.strip().lower()
-    if name.endswith(".json"):
-        return _from_file(Path(name))
-    ids = accelerator_ids()
-    target = wanted if wanted in ids else aliases().get(wanted)
-    if target is None:
-        hint = did_you_mean(wanted, [*ids, *aliases()]).removeprefix(". ")
-        raise InputError(f"unknown accelerator {name!r:.60}", hint=f"{hint} List them: sparsecalc gpus".strip())
-    return _accelerator(_read(target))
+    if name.strip().lower().endswith(".json"):
+        return _from_file(Path(name.strip()))
+    wanted = re.sub(r"[\s_]+", "-", name.strip().lower())
+    if wanted not in accelerator_ids():
+        wanted = accelerator_aliases().get(wanted) or _unknown(name, wanted)
+    return _built_in(wanted)
+
+
+@cache
+def _built_in(name: str) -> Accelerator:
+    return Accelerator.model_validate(read_data(f"accelerators/{name}.json"))
+
+
+def _unknown(name: str, wanted: str) -> str:
+    if not wanted:
+        raise InputError("the accelerator's name is empty", hint="List them: sparsecalc gpus")
+    hint = did_you_mean(wanted[:100], [*accelerator_ids(), *accelerator_aliases()]).removeprefix(". ")
+    text = f"unknown accelerator '{printable(name.strip(), 60)}'"
+    raise InputError(text, hint=f"{hint} List them: sparsecalc gpus".strip())
 
 
 def _from_file(path: Path) -> Accelerator:
+    where = printable(str(path))
     try:
-        return _accelerator(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from error
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        text = f"not an accelerator ({str(error)[:120]})"
-        raise InputError(text, where=str(path), hint="Copy the form of a file in data/accelerators") from error
+        with path.expanduser().open("rb") as file:
+            content = file.read(LARGEST_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        hint = "Name an accelerator's JSON file, or an id: sparsecalc gpus"
+        raise InputError(f"no such file: {where}", hint=hint) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read ({reason})", where=where) from error
+    try:
+        return Accelerator.model_validate(_parse(content, where))
+    except ValidationError as error:
+        raise InputError(_first_fault(error), where=where, hint=_FILE_HINT) from error
 
 
-def _accelerator(found: dict[str, Any]) -> Accelerator:
-    price, link = found.get("usd_per_hour"), found.get("scale_up")
-    lists = {key: tuple(found[key]) for key in ("aliases", "sources", "unverified_fields") if key in found}
-    parts = {"usd_per_hour": Price(**price) if price else None, "scale_up": ScaleUp(**link) if link else None}
-    return Accelerator(**{**found, **lists, **parts})
+def _parse(content: bytes, where: str) -> dict[str, Any]:
+    """A JSON object of sane size, in UTF-8 with or without a byte order mark."""
+    if len(content) > LARGEST_FILE_BYTES:
+        raise InputError(f"more than {LARGEST_FILE_BYTES:,} bytes", where=where, hint=_FILE_HINT)
+    try:
+        found = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 80)
+        raise InputError(f"not JSON ({reason})", where=where, hint=_FILE_HINT) from error
+    if not isinstance(found, dict):
+        raise InputError("not a JSON object", where=where, hint=_FILE_HINT)
+    return found
+
+
+def _first_fault(error: ValidationError) -> str:
+    """`scale_up.domain_size: Input should be greater than 0 (1 of 3 faults)`."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    key = ".".join(str(part) for part in faults[0]["loc"] if part != "[key]")
+    text = faults[0]["msg"].removeprefix("Value error, ")
+    words = {"extra_forbidden": "no such field", "missing": "is missing"}
+    text = words.get(faults[0]["type"], text)
+    more = f" (1 of {len(faults)} faults)" if len(faults) > 1 else ""
+    return printable(f"{key}: {text}" if key else text, 160) + more

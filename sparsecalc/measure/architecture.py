@@ -16,8 +16,8 @@ from sparsecalc.core.ops import COMPONENTS, Component
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
 _SHARED = re.compile(r"(^|\.)(shared_experts?|shared_mlp|shared_expert_gate)(\.|$)")
 _ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics)(\.|$)")
-_RECURRENT = re.compile(r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|KimiLinearDelta|Mixer2?$|KDA")
-_ATTENTION = re.compile(r"Attention|Attn|Compressor|Indexer")
+RECURRENT = re.compile(r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|KimiLinearDelta|Mixer2?$|KDA")
+ATTENTION = re.compile(r"Attention|Attn|Compressor|Indexer")
 _MLP = re.compile(r"M[lL][pP]|FeedForward|FFN|Ffn|DenseActDense|DenseGatedActDense")
 
 
@@ -77,9 +77,9 @@ class Rule:
             kind = type(self.modules[path]).__name__.removeprefix(self.prefix)
             if moe_router and re.search(r"Router|Gate|MoE|Moe|Sparse", kind):
                 return "router"
-            if _RECURRENT.search(kind):
+            if RECURRENT.search(kind):
                 return "state_space"
-            if _ATTENTION.search(kind):
+            if ATTENTION.search(kind):
                 return "attention"
             if _MLP.search(kind):
                 return "dense_ffn"

@@ -20,10 +20,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.ops import Component
 from sparsecalc.core.workload import Workload
-from sparsecalc.measure.architecture import Rule
+from sparsecalc.measure.architecture import ATTENTION, RECURRENT, Rule
 
 NAME = "sparsecalc_count"
-_EXPERT_WEIGHTS = (("gate_up_proj", "up_proj", "w1"), ("down_proj", "w2"))
 
 
 class CountingError(SparsecalcError):
@@ -36,8 +35,18 @@ class Counted:
 
     weights: dict[Component, int] = field(default_factory=dict)
     attention: int = 0
-    unweighted: dict[str, int] = field(default_factory=dict)
-    """By class of module: state updates of recurrent mixers, indexers, rotary embeddings."""
+    state_updates: int = 0
+    """Products inside recurrent mixers: whichever algorithm transformers falls back to without its fast kernels."""
+
+    def add_unweighted(self, module: nn.Module, flops: int) -> None:
+        """Products without stored weights: an indexer's scores, a state update, or another map (AltUp's)."""
+        kind = type(module).__name__
+        if RECURRENT.search(kind):
+            self.state_updates += flops
+        elif ATTENTION.search(kind):
+            self.attention += flops
+        else:
+            self.weights["other"] = self.weights.get("other", 0) + flops
 
 
 class _Tally:
@@ -78,7 +87,7 @@ def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0) -> tuple
     any_model: Any = model
     try:
         any_model.set_attn_implementation(NAME)
-        with torch.device("meta"), torch.no_grad(), _one_expert(model):
+        with torch.device("meta"), torch.no_grad(), _one_expert(model, getattr(config, "num_experts_per_tok", 0) or 0):
             cache = None
             if past:
                 cache = _cache_of(any_model(**_inputs(config, past, None)))
@@ -89,7 +98,7 @@ def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0) -> tuple
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
         raise CountingError(f"its forward pass does not run on meta: {type(error).__name__}: {first}") from error
     found = _by_module(model, rule, counter)
-    found.attention = tally.flops
+    found.attention += tally.flops
     return found, _cache_of(output)
 
 
@@ -98,7 +107,7 @@ def _inputs(config: Any, tokens: int, cache: Any) -> dict[str, Any]:
     if getattr(config, "model_type", "") in ("mamba", "mamba2", "falcon_mamba"):
         return found | ({"cache_params": cache} if cache is not None else {})
     if config.is_encoder_decoder:
-        return found | {"decoder_input_ids": torch.zeros(1, tokens, dtype=torch.long)}
+        return found | {"decoder_input_ids": torch.zeros(1, tokens, dtype=torch.long), "use_cache": False}
     return found | {"past_key_values": DynamicCache(config=config) if cache is None else cache}
 
 
@@ -107,36 +116,55 @@ def _cache_of(output: Any) -> Any:
 
 
 @contextmanager
-def _one_expert(model: nn.Module) -> Iterator[None]:
-    """Every module that stacks experts' matrices sends its rows through the first expert only."""
-    replaced = [module for module in model.modules() if _stacked(module)]
+def _one_expert(model: nn.Module, top_k: int) -> Iterator[None]:
+    """Every module that holds experts sends its rows through the first expert only."""
+    replaced = [module for module in model.modules() if _product(module)]
     for module in replaced:
-        module.forward = _through_one(module)  # type: ignore[method-assign]
+        module.forward = _through_one(module, top_k)  # type: ignore[method-assign]
+    checks = torch.distributions.Distribution._validate_args  # gemma-3n builds one in its forward pass
+    torch.distributions.Distribution.set_default_validate_args(False)
     try:
         yield
     finally:
+        torch.distributions.Distribution.set_default_validate_args(checks)
         for module in replaced:
             del module.forward
 
 
-def _stacked(module: nn.Module) -> bool:
+def _product(module: nn.Module) -> Any:
+    """A function that multiplies rows with the first expert of `module`; None where it holds no experts."""
+    any_module: Any = module
     own = dict(module.named_parameters(recurse=False))
-    return all(any(name in own and own[name].dim() == 3 for name in names) for names in _EXPERT_WEIGHTS)
+    up = next((own[name] for name in ("gate_up_proj", "up_proj") if name in own), None)
+    if up is not None and up.dim() == 3 and "down_proj" in own:
+        transposed = bool(getattr(module, "is_transposed", up.shape[1] == own["down_proj"].shape[2]))
+        return lambda rows: _stacked(rows, up[0], own["down_proj"][0], transposed)
+    if hasattr(getattr(module, "mlp", None), "v1") and hasattr(module, "ffn_hidden_size"):
+        width = any_module.ffn_hidden_size
+        return lambda rows: [torch.mm(rows, tensor[:width].t()) for tensor in any_module.mlp.parameters()]
+    if type(module).__name__.endswith("Experts") and not own and isinstance(module, nn.ModuleDict | nn.ModuleList):
+        return next(iter(module.children()))
+    return None
 
 
-def _through_one(module: nn.Module) -> Any:
-    own: Any = module
-    transposed = bool(getattr(own, "is_transposed", False))
-    up_name = next(name for name in _EXPERT_WEIGHTS[0] if hasattr(own, name))
+def _stacked(rows: torch.Tensor, up: torch.Tensor, down: torch.Tensor, transposed: bool) -> None:
+    up, down = (up, down) if transposed else (up.t(), down.t())
+    hidden = torch.mm(rows, up)
+    torch.mm(hidden[:, : down.shape[0]], down)
 
-    def matrix(stacked: torch.Tensor) -> torch.Tensor:
-        return stacked[0] if transposed else stacked[0].t()
 
-    def forward(hidden: torch.Tensor, index: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
-        rows = hidden.reshape(-1, hidden.shape[-1])[:1].expand(index.numel(), -1)
-        up = torch.mm(rows, matrix(getattr(own, up_name)))
-        down = matrix(own.down_proj)
-        torch.mm(up[:, : down.shape[0]], down)
+def _through_one(module: nn.Module, top_k: int) -> Any:
+    product = _product(module)
+    own = [tensor for tensor in module.parameters() if tensor.dim() == 3]
+
+    def forward(hidden: torch.Tensor, index: Any = None, *rest: Any, **more: Any) -> torch.Tensor:
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        # Llama 4 passes its rows once for every expert, and no choice: transformers computes them all, engines do not
+        if isinstance(module, nn.ModuleDict):  # Switch: one expert per token, chosen by a mask over all of them
+            count = flat.shape[0]
+        else:
+            count = index.numel() if isinstance(index, torch.Tensor) else flat.shape[0] // own[0].shape[0] * top_k
+        product(flat[:1].expand(count, -1))
         return torch.zeros_like(hidden)
 
     return forward
@@ -161,9 +189,9 @@ def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode) -> Counte
             continue
         matrices = [key for key, tensor in module.named_parameters(recurse=False) if tensor.dim() >= 2]
         component = rule.component(f"{name}.{matrices[0]}") if matrices else None
-        if component is None or (component == "state_space" and not isinstance(module, (nn.Linear, nn.Conv1d))):
-            kind = type(module).__name__
-            found.unweighted[kind] = found.unweighted.get(kind, 0) + flops
+        component = "routed_experts" if _product(module) else component
+        if component is None or (component == "state_space" and not isinstance(module, nn.Linear | nn.Conv1d)):
+            found.add_unweighted(module, flops)
         else:
             found.weights[component] = found.weights.get(component, 0) + flops
     return found

@@ -16,13 +16,15 @@ ALIASES = {
     "kimi_k2": "deepseek_v3",
     "deepseek-v3": "deepseek_v3",
     "stablelm_epoch": "stablelm",
+    "RefinedWeb": "falcon",
+    "RefinedWebModel": "falcon",
 }
 """model_types that are another family by structure."""
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
 
-NOT_IN_TRANSFORMERS = ("grok_1", "arctic", "hunyuan")
+NOT_IN_TRANSFORMERS = ("grok_1", "arctic", "hunyuan", "internlm2")
 """Families whose reference implementation is not part of transformers: counted by formula only."""
 
 LONGEST_MODEL_TYPE = 60

@@ -1,0 +1,226 @@
+"""Hold a spec against the architecture that transformers builds from the same config: parameters, FLOPs, caches."""
+
+import platform
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.ops import Ledger
+from sparsecalc.core.workload import Workload
+from sparsecalc.decide.report import FlopsPair, Pair, Verdict, VerifyReport, VerifyResult
+from sparsecalc.estimate.costs import params
+from sparsecalc.estimate.results import Warn
+from sparsecalc.library.models import LoadedModel, load_model
+from sparsecalc.measure.architecture import Rule, build, by_component
+from sparsecalc.measure.counting import Counted, CountingError, count
+from sparsecalc.model.spec import ModelSpec
+
+TOLERANCE = 1e-3
+"""Largest relative error of FLOPs that still counts as exact."""
+PROMPTS = (16, 48)
+"""Lengths of the prompts that are counted; the second is also the context of the decode step."""
+INSIDE_STATE_UPDATE = ("dt_proj",)
+"""Maps that transformers multiplies inside the state update, where the counter cannot tell them apart."""
+
+
+def verify(names: list[str], progress: Callable[[str], None] = lambda name: None) -> VerifyReport:
+    """Build each model on the meta device and compare it with its ledger."""
+    results, warnings = [], []
+    for name in names:
+        progress(name)
+        loaded = load_model(name)
+        warnings += [Warn(code=note.code, text=note.text, model=loaded.spec.id) for note in loaded.notes]
+        results.append(verify_model(loaded))
+    return VerifyReport(
+        command="verify",
+        inputs={"models": names},
+        warnings=warnings,
+        results=results,
+        summary=summary(results),
+        environment={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+    )
+
+
+def summary(results: Iterable[VerifyResult]) -> str:
+    """`97 exact`, and how many differ or cannot be built."""
+    states = [result.status for result in results]
+    words = {"exact": "exact", "differs": "differ", "unsupported": "not in transformers (counted by formula only)"}
+    return ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)  # type: ignore[arg-type]
+
+
+def verify_model(loaded: LoadedModel) -> VerifyResult:
+    """One model: every component's parameters, every step's FLOPs, the cache of a real forward pass."""
+    spec = loaded.spec
+    try:
+        model = build(loaded.config)
+    except InputError as error:
+        return VerifyResult(model=spec.id, status="unsupported", reason=str(error))
+    verdicts = _parameters(spec, model)
+    total = Pair(
+        predicted=sum(v.predicted for v in verdicts[:-1]),
+        actual=sum(tensor.numel() for tensor in model.parameters()),
+    )
+    named = _named(model, spec)
+    try:
+        steps, caches, left_out = _steps(spec, model)
+    except CountingError as error:
+        steps, caches, left_out = [], {}, [f"FLOPs and caches: {error}"]
+    flops = _worst(steps)
+    same = all(verdict.exact for verdict in [*verdicts, *caches.values()])
+    exact = same and (flops is None or abs(flops.relative_error) <= TOLERANCE) and total.predicted == total.actual
+    return VerifyResult(
+        model=spec.id,
+        status="exact" if exact else "differs",
+        params=total,
+        active=Pair(predicted=verdicts[-1].predicted, actual=verdicts[-1].actual),
+        flops=flops,
+        kv_cache=_pair(caches.get("kv_cache")),
+        state=_pair(caches.get("state")),
+        verdicts=[*verdicts, *(v for step in steps for v in step), *caches.values()],
+        named=[*named, *left_out],
+    )
+
+
+def _pair(verdict: Verdict | None) -> Pair | None:
+    return Pair(predicted=verdict.predicted, actual=verdict.actual) if verdict else None
+
+
+def _parameters(spec: ModelSpec, model: nn.Module) -> list[Verdict]:
+    """Parameters by component; last, the active ones: total minus routed experts * (1 - k / E)."""
+    ours, real = params(spec), by_component(model)
+    found = [
+        Verdict(figure=f"parameters: {part}", predicted=ours.by_component[part], actual=real[part])
+        for part in real
+        if ours.by_component[part] or real[part]
+    ]
+    config: Any = model.config
+    routed, total = real["routed_experts"], sum(real.values())
+    top_k, experts = _routing(config.get_text_config(decoder=True), spec)
+    actual = total if spec.encoder_decoder or not routed else total - routed + routed * top_k // experts
+    return [*found, Verdict(figure="parameters: active", predicted=ours.active, actual=actual)]
+
+
+def _routing(config: Any, spec: ModelSpec) -> tuple[int, int]:
+    """k and E as the built model's own config has them, under any of their names."""
+    ffn = getattr(config, "ffn_config", None)
+    names_k = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k", "num_experts_per_token", "moe_top_k")
+    names_e = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
+    def first(names: tuple[str, ...]) -> int:
+        for holder in (config, ffn):
+            for name in names:
+                value = getattr(holder, name, None)
+                if isinstance(value, list) and value:
+                    value = value[0]
+                if isinstance(value, int) and value > 0:
+                    return value
+        return 1
+
+    return first(names_k), first(names_e)
+
+
+def _named(model: nn.Module, spec: ModelSpec) -> list[str]:
+    """What stands beside the distinct parameters: buffers and tied tables."""
+    buffers = sum(buffer.numel() for name, buffer in model.named_buffers() if "inv_freq" not in name)
+    found = [f"buffers, not counted: {buffers:,} elements"] if buffers else []
+    if spec.tie_word_embeddings:
+        found.append("the LM head is the input table again: counted once")
+    return found
+
+
+def _steps(spec: ModelSpec, model: nn.Module) -> tuple[list[list[Verdict]], dict[str, Verdict], list[str]]:
+    """FLOPs by component of two prompts and one decode step, and the cache after the longer prompt."""
+    rule, steps, left_out = Rule(model), [], []
+    cache: Any = None
+    first, second = PROMPTS
+    for new, past in ((first, 0), (second, 0), (1, second)):
+        if past and (spec.encoder_decoder or cache is None):
+            left_out.append("decode step: this architecture has no cache that can be built on meta")
+            continue
+        counted, after = count(model, rule, new, past)
+        work = Workload(
+            phase="prefill" if new > 1 else "decode",
+            new_tokens=new,
+            context_len=new + past,
+            latent_attention="expanded",
+        )
+        steps.append(_step(spec.ops(work), counted, f"{work.phase} of {new} after {past}"))
+        if new == second:
+            cache = after
+        if counted.state_updates and "state updates" not in " ".join(left_out):
+            left_out.append("state updates of recurrent mixers: counted by formula (no fast kernel on meta)")
+    if any(part.kind in ("mla", "sparse_mla") for group in spec.layer_groups for part in group.layer.mixers):
+        left_out.append("latent attention is compared in its expanded form, which transformers runs; engines absorb it")
+    caches = {} if cache is None else _caches(spec, cache, second)
+    return steps, caches, left_out
+
+
+def _step(rows: Ledger, counted: Counted, step: str) -> list[Verdict]:
+    """Products with weights by component, and attention, as the ledger and the counter have them."""
+    ours: dict[str, int] = {}
+    for op in rows:
+        if op.kind in ("matmul", "experts") and op.name not in INSIDE_STATE_UPDATE:
+            ours[op.component] = ours.get(op.component, 0) + op.flops * op.layers
+    real: dict[str, int] = {str(part): value for part, value in counted.weights.items()}
+    ours["scores and values"] = int(rows.sum("flops", lambda op: op.kind == "attention"))
+    real["scores and values"] = counted.attention
+    return [
+        Verdict(figure=f"FLOPs, {step}: {part}", predicted=ours.get(part, 0), actual=real.get(part, 0))
+        for part in {**ours, **real}
+        if ours.get(part) or real.get(part)
+    ]
+
+
+def _worst(steps: list[list[Verdict]]) -> FlopsPair | None:
+    """The step with the largest error; components' errors must not cancel, so they are added up without sign."""
+    worst: FlopsPair | None = None
+    for step in steps:
+        counted = sum(verdict.actual for verdict in step)
+        predicted = sum(verdict.predicted for verdict in step)
+        error = sum(abs(verdict.predicted - verdict.actual) for verdict in step) / max(1, counted)
+        if worst is None or error > worst.relative_error:
+            worst = FlopsPair(predicted=predicted, counted=counted, relative_error=error)
+    return worst
+
+
+def _caches(spec: ModelSpec, cache: Any, context: int) -> dict[str, Verdict]:
+    """Elements of the real cache against the ledger's: keys and values, and recurrent state."""
+    kv, state = _cache_elements(cache)
+    rows = spec.ops(Workload.prefill(context))
+    found = {}
+    ours = rows.total("kv_elements"), rows.total("index_elements"), rows.total("state_elements")
+    if kv or ours[0]:
+        found["kv_cache"] = Verdict(figure="KV cache, bytes in bf16", predicted=2 * (ours[0] + ours[1]), actual=2 * kv)
+    if state or ours[2]:
+        found["state"] = Verdict(figure="recurrent state, elements", predicted=ours[2], actual=state)
+    return found
+
+
+def _cache_elements(cache: Any) -> tuple[int, int]:
+    """Elements of keys and values, and of states, that a transformers cache holds."""
+    kv = state = 0
+    for layer in getattr(cache, "layers", []):
+        for name, value in vars(layer).items():
+            for tensor in _tensors(value):
+                if name in ("keys", "values") or "index" in name:
+                    kv += tensor.numel()
+                elif "state" in name:
+                    state += tensor.numel()
+    if not getattr(cache, "layers", None):
+        state = sum(tensor.numel() for value in vars(cache).values() for tensor in _tensors(value))
+    return kv, state
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
