@@ -19,6 +19,9 @@ KEYWORDS = {
     "gemma4_text": {"global_head_dim": 512},
     "cohere2": {"sliding_window_pattern": 4},
     "cohere2_moe": {"first_k_dense_replace": 0},
+    "qwen3_next": {"full_attention_interval": 4},
+    "qwen3_5_text": {"full_attention_interval": 4},
+    "qwen3_5_moe_text": {"full_attention_interval": 4},
 }
 """Defaults of keys that a config class takes as keyword arguments, which are not fields of it."""
 OTHER_NAMES: dict[str, dict[str, str]] = {

@@ -51,6 +51,8 @@ class Rule:
         any_model: Any = model
         self.modules = dict(model.named_modules())
         self.embedding, self.head = any_model.get_input_embeddings(), any_model.get_output_embeddings()
+        self.sparse = any(_EXPERTS.search(name) for name in self.modules)
+        """Without routed experts, a "shared" MLP is the layer's dense one (Granite 4)."""
         self.prefix = re.sub(r"(For\w+|LMHeadModel|Model)$", "", type(model).__name__)
 
     def component(self, name: str) -> Component:
@@ -61,7 +63,7 @@ class Rule:
             return "embedding"
         if owner is self.head:
             return "lm_head"
-        if _SHARED.search(name):
+        if self.sparse and _SHARED.search(name):
             return "shared_experts"
         if _EXPERTS.search(name):
             return "routed_experts"
@@ -74,14 +76,15 @@ class Rule:
         moe_router = _ROUTER.search(owner_name) or _ROUTER.search(name)
         path = owner_name
         while path:
-            kind = type(self.modules[path]).__name__.removeprefix(self.prefix)
+            whole_kind = type(self.modules[path]).__name__
+            kind = whole_kind.removeprefix(self.prefix)
             if moe_router and re.search(r"Router|Gate|MoE|Moe|Sparse", kind):
                 return "router"
-            if RECURRENT.search(kind):
+            if RECURRENT.search(kind) or whole_kind == "RwkvSelfAttention":
                 return "state_space"
             if ATTENTION.search(kind):
                 return "attention"
-            if _MLP.search(kind):
+            if _MLP.search(kind) or re.search(r"\.fc[12]$", path):
                 return "dense_ffn"
             path = path.rpartition(".")[0]
         return "router" if moe_router and "mlp" in name else "other"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Dtype = Literal["fp64", "fp64_tensor", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4"]
 """Formats of a peak. bf16 to fp4 are matrix units' rates; fp32 and fp64 the vector units', fp64_tensor the matrix's."""
@@ -25,11 +25,19 @@ Measured = Literal[
     "allreduce_8gpu_busbw",
     "allreduce_4gpu_ring_busbw",
 ]
-"""`matmul_X` of the dense peak for X, `*bandwidth*` of memory_bytes_per_second, `allreduce_*` of one direction's link."""
+"""Of what: `matmul_X` X's dense peak, `*bandwidth*` memory_bytes_per_second, `allreduce_*` one direction of a link."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(gt=0, le=2**53)]
-Fraction = Annotated[float, Field(gt=0, le=1.5)]
+
+def _is_a_number(value: object) -> object:
+    """80e9 may stand for an integer; true and "80" may not."""
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a number")
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, le=2**70, strict=True)]
+PositiveInt = Annotated[int, Field(gt=0, le=2**53), BeforeValidator(_is_a_number)]
+Fraction = Annotated[float, Field(gt=0, le=1.5, strict=True)]
 """Above 1 where boards clock higher than the peak assumes, or a switch adds in flight."""
 
 
@@ -74,7 +82,7 @@ class Price(_Facts):
 class MeasuredFraction(_Facts):
     """What was reached of the data sheet's figures."""
 
-    fractions: dict[Measured, Fraction | None]
+    fractions: dict[Measured, Fraction]
     source: str
     note: str | None = None
 
@@ -85,7 +93,7 @@ class Accelerator(_Facts):
     Source: each file's own `sources`; what rests on memory or arithmetic alone is named in `unverified_fields`.
     """
 
-    id: str
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
     name: str
     vendor: str
     kind: Literal["gpu", "soc", "asic", "cpu"]
@@ -151,7 +159,3 @@ class Accelerator(_Facts):
     def sparse_speedup(self, dtype: Dtype) -> float | None:
         """Peak with 2:4 weights over the dense peak, for one format; None where the device has no such mode."""
         return self.structured_sparsity_speedup_by_dtype.get(dtype, self.structured_sparsity_speedup)
-
-    def is_unverified(self, field: str) -> bool:
-        """Whether `field`, or the whole that it is a part of, rests on memory or arithmetic alone."""
-        return not {"all", field, field.partition(".")[0]}.isdisjoint(self.unverified_fields)

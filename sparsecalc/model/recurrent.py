@@ -6,6 +6,7 @@ gates and activations are elementwise and not counted, as for every other op.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from sparsecalc.core.ops import Op, linear, vector
@@ -99,6 +100,8 @@ class Mamba2(Part):
     conv_kernel: int
     use_conv_bias: bool = True
     use_bias: bool = False
+    out_bias: bool | None = None
+    """Whether out_proj has a bias; None: as `use_bias`."""
     gated_norm: bool = True
 
     def ops(self, work: Workload) -> Iterator[Op]:
@@ -111,7 +114,8 @@ class Mamba2(Part):
         yield _scan(work, inner * self.state_size, 2, "arXiv:2405.21060", inner)
         if self.gated_norm:
             yield vector("norm", "norm", inner, tokens)
-        yield linear("out_proj", "state_space", inner, self.hidden_size, tokens, bias=self.use_bias)
+        out_bias = self.use_bias if self.out_bias is None else self.out_bias
+        yield linear("out_proj", "state_space", inner, self.hidden_size, tokens, bias=out_bias)
 
 
 class GatedDeltaNet(Part):
@@ -207,3 +211,29 @@ class RwkvTimeMix(Part):
         state = work.batch_size * (3 * inner + hidden)
         yield Op(name="state", component="state_space", kind="vector", state_elements=state, state_is_fp32=True)
         yield linear("output", "state_space", inner, hidden, tokens)
+
+
+class RgLru(Part):
+    """Griffin's recurrent block: two maps H -> d, a convolution, the real-gated linear recurrence, d -> H.
+
+    The two gates are block-diagonal, one block of (d / heads)^2 per head; the recurrence is elementwise, with a state
+    of d elements in float32. Source: arXiv:2402.19427, section 2.4.
+    """
+
+    kind: Literal["rg_lru"] = "rg_lru"
+    hidden_size: int
+    lru_width: int
+    num_heads: int
+    conv_kernel: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, inner, tokens = self.hidden_size, self.lru_width, work.tokens
+        block = inner // self.num_heads
+        yield linear("linear_y, linear_x", "state_space", hidden, inner, tokens, bias=True, matrices=2)
+        yield _conv(inner, self.conv_kernel, True, work, self.conv_kernel - 1)
+        gates = linear("gates", "state_space", block, block, tokens, bias=True, matrices=2 * self.num_heads)
+        yield replace(gates, activation_elements=3 * tokens * inner)
+        yield vector("recurrent_param", "state_space", inner, tokens)
+        state = work.batch_size * inner
+        yield Op(name="state", component="state_space", kind="vector", state_elements=state, state_is_fp32=True)
+        yield linear("linear_out", "state_space", inner, hidden, tokens, bias=True)

@@ -9,11 +9,20 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
-from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RwkvTimeMix, ShortConv
+from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.small import Constants, Head, Norm, Product, Projection, Table
 
 Mixer = (
-    Gqa | Mla | CompressedAttention | Mamba | Mamba2 | GatedDeltaNet | LightningAttention | ShortConv | RwkvTimeMix
+    Gqa
+    | Mla
+    | CompressedAttention
+    | Mamba
+    | Mamba2
+    | GatedDeltaNet
+    | LightningAttention
+    | ShortConv
+    | RwkvTimeMix
+    | RgLru
 )
 FeedForward = DenseMlp | Moe | RwkvChannelMix
 Extra = Norm | Projection | Product | Constants

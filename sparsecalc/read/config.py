@@ -18,13 +18,16 @@ ALIASES = {
     "stablelm_epoch": "stablelm",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
+    "internlm": "internlm2",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
 }
 """model_types that are another family by structure."""
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
 
-NOT_IN_TRANSFORMERS = ("grok_1", "arctic", "hunyuan", "internlm2")
+NOT_IN_TRANSFORMERS = ("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm")
 """Families whose reference implementation is not part of transformers: counted by formula only."""
 
 LONGEST_MODEL_TYPE = 60

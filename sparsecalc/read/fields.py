@@ -60,6 +60,8 @@ class Fields:
     def _names(self, key: str) -> Iterable[str]:
         yield key
         yield from (other for other, own in self.other_names.items() if own == key)
+        if key in self.other_names:
+            yield self.other_names[key]
 
     def has(self, key: str) -> bool:
         """Whether the config itself gives the key a value."""

@@ -1,8 +1,10 @@
 """DeepSeek-V3 and R1, Kimi K2, Moonlight: latent attention, leading dense layers, shared and routed experts."""
 
+from collections.abc import Sequence
+
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import Mla
-from sparsecalc.model.spec import Layer
+from sparsecalc.model.spec import Layer, Mixer
 from sparsecalc.read.build import Body, body, mlp, norms
 from sparsecalc.read.fields import Fields
 
@@ -42,20 +44,36 @@ def deepseek_moe(
     )
 
 
-def deepseek_body(config: Fields, hidden: int, mixer: Mla, moe: Moe) -> Body:
-    """Dense MLPs in the first first_k_dense_replace layers, experts in the others."""
+def deepseek_body(
+    config: Fields,
+    hidden: int,
+    mixers: Mixer | Sequence[Mixer],
+    moe: Moe,
+    *,
+    dense_layers: int | None = None,
+    mlp_bias: bool = False,
+) -> Body:
+    """Dense MLPs in the first layers (first_k_dense_replace of them, or by mlp_layer_types), experts in the others."""
     count = config.layers()
-    dense_layers = config.optional_size("first_k_dense_replace", zero=True) or 0
+    first = config.optional_size("first_k_dense_replace", zero=True, **_default(dense_layers)) or 0
+    given = config.per_layer("mlp_layer_types", count, ("dense", "sparse"))
+    is_dense = [kind == "dense" for kind in given] if given else [index < first for index in range(count)]
     if config.optional_size("moe_layer_freq", default=1, zero=True) != 1:
         config.note("moe-layer-freq", "moe_layer_freq is not 1; transformers ignores it, and so do these counts")
     note_mtp(config)
-    dense = Layer(
-        mixers=(mixer,),
-        feed_forwards=(mlp(hidden, config.size("intermediate_size", required=True)),),
-        norms=norms(hidden),
-    )
-    sparse = Layer(mixers=(mixer,), feed_forwards=(moe,), norms=norms(hidden))
-    return body(config, [dense if index < dense_layers else sparse for index in range(count)], hidden=hidden)
+    dense = mlp(hidden, config.size("intermediate_size", required=True), bias=mlp_bias) if any(is_dense) else moe
+    config.ignore("intermediate_size")
+    if not isinstance(mixers, Sequence):
+        mixers = [mixers] * count
+    layers = [
+        Layer(mixers=(mixer,), feed_forwards=(dense if plain else moe,), norms=norms(hidden))
+        for mixer, plain in zip(mixers, is_dense, strict=True)
+    ]
+    return body(config, layers, hidden=hidden)
+
+
+def _default(value: int | None) -> dict[str, int]:
+    return {} if value is None else {"default": value}
 
 
 def note_mtp(config: Fields, key: str = "num_nextn_predict_layers") -> None:

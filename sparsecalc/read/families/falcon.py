@@ -12,7 +12,8 @@ def read(config: Fields) -> Body:
     config.ignore("ff_factor", "apply_residual_connection_post_layernorm")
     grouped = config.flag("new_decoder_architecture", default=config.config.get("model_type") == "RefinedWeb")
     given = config.optional_size("num_kv_heads", default=None) or heads
-    kv_heads = given if grouped else 1 if config.flag("multi_query") else heads
+    ungrouped = 1 if config.flag("multi_query") else heads
+    kv_heads = given if grouped else ungrouped
     if heads % kv_heads:
         config.refuse(f"num_attention_heads ({heads}) is not a multiple of num_kv_heads ({kv_heads})")
     bias = config.flag("bias")

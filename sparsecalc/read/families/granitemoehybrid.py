@@ -1,4 +1,4 @@
-"""Granite 4.0: Mamba 2 and attention by layer_types; a shared MLP in every layer, beside experts where there are any."""
+"""Granite 4.0: Mamba 2 and attention by layer_types; a shared MLP in every layer, beside experts where any."""
 
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.recurrent import Mamba2

@@ -30,6 +30,10 @@ def hunyuan_attention(config: Fields, hidden: int) -> Gqa:
 def ignore_extras(config: Fields) -> None:
     """Keys of Tencent's configs that change no cost."""
     config.ignore("class_num", "cla_share_factor", "dense_list", "enable_attention_fp32_softmax", "enable_lm_head_fp32")
-    config.ignore("im_newline_id", "mask_init_id", "norm_type", "org_vocab_size", "pad_id", "pool_type", "num_media_embeds")
+    config.ignore(
+        "im_newline_id", "mask_init_id", "norm_type", "org_vocab_size", "pad_id", "pool_type", "num_media_embeds"
+    )
     config.ignore("position_embedding_xdrope", "group_limited_greedy", "moe_drop_tokens", "kv_lora_rank", "q_lora_rank")
-    config.ignore("moe_random_routing_dropped_token", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "capacity_factor")
+    config.ignore(
+        "moe_random_routing_dropped_token", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "capacity_factor"
+    )

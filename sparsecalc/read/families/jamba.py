@@ -29,9 +29,7 @@ def read(config: Fields) -> Body:
     dense = mlp(hidden, width)
     sparse = dense
     if experts > 1:
-        sparse = Moe(
-            hidden_size=hidden, num_experts=experts, num_experts_per_tok=top_k, moe_intermediate_size=width
-        )
+        sparse = Moe(hidden_size=hidden, num_experts=experts, num_experts_per_tok=top_k, moe_intermediate_size=width)
     count = config.layers()
     layers = [
         Layer(

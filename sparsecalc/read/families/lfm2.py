@@ -1,8 +1,8 @@
 """LFM2: gated short convolutions and attention with norms per head, by layer_types; the MLP's width is derived."""
 
-from sparsecalc.model.spec import Layer
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.recurrent import ShortConv
+from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
 
@@ -28,9 +28,7 @@ def read(config: Fields) -> Body:
 def conv_mixers(config: Fields, hidden: int) -> tuple[Gqa, ShortConv]:
     """The two mixers of all LFM2 models."""
     full = attention(config, hidden)
-    conv = ShortConv(
-        hidden_size=hidden, conv_kernel=config.size("conv_L_cache"), conv_bias=config.flag("conv_bias")
-    )
+    conv = ShortConv(hidden_size=hidden, conv_kernel=config.size("conv_L_cache"), conv_bias=config.flag("conv_bias"))
     return full.but(qk_norm=2 * full.head_dim), conv
 
 

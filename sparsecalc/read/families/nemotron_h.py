@@ -26,7 +26,7 @@ def read(config: Fields) -> Body:
     config.ignore("time_step_rank", "moe_shared_expert_overlap", "mtp_layers_block_type", "mtp_hybrid_override_pattern")
     config.ignore("expand", "attention_head_dim")
     kinds = _pattern(config)
-    fixed(config, attention_bias=False, mamba_proj_bias=config.flag("use_bias"))
+    fixed(config, attention_bias=False, mamba_proj_bias=config.flag("use_bias"), tie_word_embeddings=False)
     one_norm, found = norms(hidden, 1), {}
     if LINEAR in kinds:
         found[LINEAR] = Layer(mixers=(_mamba(config, hidden),), norms=one_norm)
@@ -40,7 +40,7 @@ def read(config: Fields) -> Body:
         found[SPARSE] = _experts(config, hidden).but(norms=one_norm)
     config.ignore(*OF_SOME_KINDS)
     note_mtp(config)
-    return body(config, [found[kind] for kind in kinds], hidden=hidden)
+    return body(config, [found[kind] for kind in kinds], hidden=hidden, tied=False)
 
 
 def _pattern(config: Fields) -> list[str]:

@@ -1,0 +1,13 @@
+"""Phi-4-multimodal: Phi-3's text decoder; the vision and audio towers beside it are left out."""
+
+from sparsecalc.read.build import Body
+from sparsecalc.read.families import phi3
+from sparsecalc.read.fields import Fields
+
+
+def read(config: Fields) -> Body:
+    config.ignore("vision_config", "audio_config")
+    config.note(
+        "text-decoder-only", "phi4_multimodal: the text decoder is what counts here; vision and audio are left out"
+    )
+    return phi3.read(config)
