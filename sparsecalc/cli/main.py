@@ -156,6 +156,26 @@ def gpus(
     emit(list_gpus(), name, output)
 
 
+@app.command(epilog="Example: sparsecalc verify mixtral-8x7b deepseek-v3")
+def verify(
+    models: Annotated[list[str] | None, typer.Argument(help="models to hold against transformers")] = None,
+    all: Annotated[bool, typer.Option("--all", help="every built-in spec")] = False,  # noqa: A002
+    format: Format = "table",  # noqa: A002
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """Build the real architecture without weights, and hold every count against it; exit 1 if anything differs."""
+    from sparsecalc.cli.output import check_target, emit
+    from sparsecalc.cli.verifying import verify_models
+
+    name = "json" if json else format
+    check_target(output, name)
+    report = verify_models(models or [], all)
+    emit(report, name, output)
+    if any(result.status == "differs" for result in report.results):
+        raise typer.Exit(1)
+
+
 @app.command("import", epilog="Example: sparsecalc import ./my-model/config.json -o my-model.json")
 def import_(
     source: Annotated[str, typer.Argument(help="config.json, folder, .gguf, -, or org/name on the Hub")],

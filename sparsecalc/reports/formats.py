@@ -9,7 +9,7 @@ from typing import Any
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
-from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport
+from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, VerifyReport
 from sparsecalc.reports.views import Grid, View, view
 
 
@@ -24,6 +24,8 @@ def as_csv(document: Document, width: int | None = None) -> str:
         rows: Iterable[Any] = [model.to_dict() for model in document.models]
     elif isinstance(document, ExplainReport):
         rows = [line.to_dict() for line in document.lines]
+    elif isinstance(document, VerifyReport):
+        rows = [result.to_dict() for result in document.results]
     elif isinstance(document, ListReport):
         rows = document.rows
     else:

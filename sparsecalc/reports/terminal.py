@@ -3,8 +3,11 @@
 import io
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -34,3 +37,19 @@ def _table(grid: Grid) -> Table:
     for row in grid.rows:
         table.add_row(*(Text(printable(cell, 1000)) for cell in row))
     return table
+
+
+@contextmanager
+def progress_bar(count: int) -> Iterator[Callable[[str], None]]:
+    """A bar on stderr with the name of what is under way; call the result with each name."""
+    bar = Progress(console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task("", total=count)
+        done = -1
+
+        def step(name: str) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, description=name)
+
+        yield step
