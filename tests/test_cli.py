@@ -289,7 +289,9 @@ def test_colours_only_for_a_terminal(run: Run) -> None:
         assert "\x1b" not in run("show", "mixtral-8x7b", env=env).stdout
 
 
-@pytest.mark.parametrize("command", [[], ["show"], ["compare"], ["explain"], ["models"], ["gpus"], ["import"]])
+@pytest.mark.parametrize(
+    "command", [[], ["show"], ["compare"], ["explain"], ["models"], ["gpus"], ["import"], ["verify"]]
+)
 def test_help(command: list[str], quick_run: Run) -> None:
     short, long = quick_run(*command, "-h"), quick_run(*command, "--help")
     assert short == long
@@ -319,7 +321,7 @@ def test_the_installed_command_is_the_module(run: Run) -> None:
     assert (found.returncode, found.stdout) == (0, run("show", "mixtral-8x7b", "--json").stdout)
 
 
-@pytest.mark.parametrize("arguments", [["explain", "deepseek-v3", "--json"], ["show", "mixtral-8x7b"], ["show", "-h"]])
+@pytest.mark.parametrize("arguments", [["explain", "deepseek-v3", "--json"], ["show", "mixtral-8x7b"], ["gpus"]])
 def test_a_reader_that_leaves_causes_no_noise(arguments: list[str]) -> None:
     """As `sparsecalc ... | head -1`: the pipe is closed before the command writes."""
     reading, writing = os.pipe()
@@ -327,9 +329,9 @@ def test_a_reader_that_leaves_causes_no_noise(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "sparsecalc", *arguments]
     found = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(writing)
-    assert "Traceback" not in found.stderr
+    assert found.returncode == 0
     assert "BrokenPipe" not in found.stderr
-    assert "error" not in found.stderr
+    assert {line.partition(":")[0] for line in found.stderr.splitlines()} <= {"note"}
 
 
 def test_debug_shows_the_traceback(run: Run) -> None:

@@ -22,9 +22,13 @@ KEYWORDS = {
     "qwen3_next": {"full_attention_interval": 4},
     "qwen3_5_text": {"full_attention_interval": 4},
     "qwen3_5_moe_text": {"full_attention_interval": 4},
+    "kimi_linear": {"first_k_dense_replace": 1},
+    "deepseek_v4": {"compress_rate_csa": 4, "compress_rate_hca": 128},
 }
 """Defaults of keys that a config class takes as keyword arguments, which are not fields of it."""
 OTHER_NAMES: dict[str, dict[str, str]] = {
+    "deepseek_v32": {"num_experts": "n_routed_experts"},
+    "glm_moe_dsa": {"num_experts": "n_routed_experts"},
     "falcon": {
         "n_embed": "hidden_size",
         "n_head": "num_attention_heads",
@@ -32,6 +36,12 @@ OTHER_NAMES: dict[str, dict[str, str]] = {
         "n_head_kv": "num_kv_heads",
     },
     "bloom": {"n_embed": "hidden_size"},
+    "jetmoe": {
+        "moe_num_experts": "num_local_experts",
+        "moe_top_k": "num_experts_per_tok",
+        "ffn_hidden_size": "intermediate_size",
+        "num_layers": "num_hidden_layers",
+    },
     "nemotron_h": {
         "mamba_n_groups": "n_groups",
         "mamba_d_conv": "conv_kernel",

@@ -214,9 +214,6 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted")
         code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
         if debug:
             raise

@@ -44,8 +44,16 @@ def emit(document: Document, name: str, output: str | None) -> None:
     if output and output != "-":
         write_atomically(Path(output), text)
     else:
+        _print(text)
+
+
+def _print(text: str) -> None:
+    """To stdout; a reader that has seen enough (`| head`) is no failure."""
+    try:
         sys.stdout.write(text)
         sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_atomically(target: Path, text: str) -> None:

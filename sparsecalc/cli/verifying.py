@@ -14,14 +14,10 @@ def verify_models(names: list[str], every: bool) -> VerifyReport:
     if every == bool(names):
         raise InputError("name models, or give --all", hint="Example: sparsecalc verify mixtral-8x7b")
     try:
-        import torch  # noqa: F401
-        import transformers
+        from sparsecalc.measure.verify import verify
     except ImportError as error:
         hint = 'Install it: pip install "sparsecalc[measure]"'
         raise InputError(f"verify needs torch and transformers ({error.name} is missing)", hint=hint) from error
-    from sparsecalc.measure.verify import verify
-
-    transformers.logging.set_verbosity_error()
     chosen = model_ids() if every else names
     with _progress(len(chosen)) as step:
         return verify(chosen, step)

@@ -67,7 +67,11 @@ class Workload(Frozen):
         """Pairs of the new queries with entries that each stand for `ratio` past tokens, at most `limit` of them.
 
         B * sum over the new positions p of min(floor((p + 1) / ratio), limit)
+        B * T * min(floor(S / ratio), limit)                (not causal)
         """
+        if not self.causal:
+            entries = self.context_len // ratio
+            return self.batch_size * self.new_tokens * (entries if limit is None else min(entries, limit))
 
         def up_to(n: int) -> int:
             most = n // ratio if limit is None else min(n // ratio, limit)

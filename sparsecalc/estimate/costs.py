@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
+from typing import Any
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Component, Ledger, Op
@@ -66,7 +68,7 @@ def layer_kinds(spec: ModelSpec) -> list[LayerKind]:
     return kinds
 
 
-def flops(spec: ModelSpec, context_len: int, **how: object) -> Flops:
+def flops(spec: ModelSpec, context_len: int, **how: Any) -> Flops:
     """FLOPs per token: of a whole prompt of `context_len` tokens, and of one more token at that context.
 
     2 per multiply-accumulate of matrix products; attention over the visible pairs; the LM head for every token.
@@ -168,7 +170,7 @@ def _mlp_elements(rows: list[Op]) -> int:
     """Elements that one MLP holds at once: gate, up and product; routed copies also their input and output."""
     rows = [op for op in rows if op.kind in ("matmul", "experts")]
     largest = 0
-    for up, down in zip(rows, rows[1:], strict=False):
+    for up, down in pairwise(rows):
         if down.cols == up.rows:
             routed = up.tokens * up.cols + down.scratch_elements if up.kind == "experts" else 0
             largest = max(largest, up.scratch_elements + down.tokens * down.cols + routed)

@@ -57,7 +57,7 @@ def stored_tensors(repo_id: str) -> list[StoredTensor]:
     Raises InputError as `fetch_config`, and where the repository has no safetensors.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()

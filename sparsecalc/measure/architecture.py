@@ -12,11 +12,15 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2S
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import COMPONENTS, Component
+from sparsecalc.read.config import ALIASES
 
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
+_BESIDE_EXPERTS = re.compile(r"experts\.(router\.|bias$)")
 _SHARED = re.compile(r"(^|\.)(shared_experts?|shared_mlp|shared_expert_gate)(\.|$)")
-_ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics)(\.|$)")
-RECURRENT = re.compile(r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|KimiLinearDelta|Mixer2?$|KDA")
+_ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics|expert_bias)(\.|$)")
+RECURRENT = re.compile(
+    r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|Rglru|KimiLinearDelta|Mixer2?$|KDA"
+)
 ATTENTION = re.compile(r"Attention|Attn|Compressor|Indexer")
 _MLP = re.compile(r"M[lL][pP]|FeedForward|FFN|Ffn|DenseActDense|DenseGatedActDense")
 
@@ -28,6 +32,8 @@ def build(config: dict[str, Any]) -> nn.Module:
     """
     fields = copy.deepcopy(config)
     model_type = fields.pop("model_type", None)
+    if model_type not in CONFIG_MAPPING:
+        model_type = ALIASES.get(model_type, model_type)
     if model_type not in CONFIG_MAPPING:
         raise InputError(f"transformers {transformers.__version__} has no model_type {model_type!r}")
     try:
@@ -65,7 +71,7 @@ class Rule:
             return "lm_head"
         if self.sparse and _SHARED.search(name):
             return "shared_experts"
-        if _EXPERTS.search(name):
+        if (_EXPERTS.search(name) and not _BESIDE_EXPERTS.search(name)) or "ParallelExperts" in type(owner).__name__:
             return "routed_experts"
         if "Norm" in type(owner).__name__ or "layernorm" in owner_name:
             return "norm"
@@ -78,7 +84,7 @@ class Rule:
         while path:
             whole_kind = type(self.modules[path]).__name__
             kind = whole_kind.removeprefix(self.prefix)
-            if moe_router and re.search(r"Router|Gate|MoE|Moe|Sparse", kind):
+            if moe_router and re.search(r"Router|Gate|Gating|MoE|Moe|Sparse", kind):
                 return "router"
             if RECURRENT.search(kind) or whole_kind == "RwkvSelfAttention":
                 return "state_space"

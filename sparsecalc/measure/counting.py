@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sparsecalc.core.errors import SparsecalcError
@@ -35,16 +36,19 @@ class Counted:
 
     weights: dict[Component, int] = field(default_factory=dict)
     attention: int = 0
+    """Tallied scores and values, over the pairs that are visible."""
+    square: int = 0
+    """Scores that a module multiplies by itself over the full square: indexers, and attention without the registry."""
     state_updates: int = 0
     """Products inside recurrent mixers: whichever algorithm transformers falls back to without its fast kernels."""
 
     def add_unweighted(self, module: nn.Module, flops: int) -> None:
-        """Products without stored weights: an indexer's scores, a state update, or another map (AltUp's)."""
+        """Products without stored weights: scores, a state update, or another map (AltUp's)."""
         kind = type(module).__name__
         if RECURRENT.search(kind):
             self.state_updates += flops
         elif ATTENTION.search(kind):
-            self.attention += flops
+            self.square += flops
         else:
             self.weights["other"] = self.weights.get("other", 0) + flops
 
@@ -76,30 +80,35 @@ class _Tally:
         return query.new_empty((batch, new, heads, value.shape[-1])), None
 
 
-def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0) -> tuple[Counted, Any]:
-    """FLOPs of a step of one sequence: `new_tokens` after `past` cached ones; and the cache that the step leaves.
+def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0, cache: Any = None) -> tuple[Counted, Any]:
+    """FLOPs of a step of one sequence, `new_tokens` after `past` that `cache` holds; and the cache that it leaves.
 
     Raises CountingError where the forward pass does not run on meta.
     """
-    config: Any = model.config.get_text_config(decoder=True)  # type: ignore[union-attr]
-    tally = _Tally(0, getattr(config, "attention_chunk_size", None))
-    ALL_ATTENTION_FUNCTIONS.register(NAME, tally.attend)
     any_model: Any = model
+    config: Any = any_model.config.get_text_config(decoder=True)
+    tally = _Tally(past, getattr(config, "attention_chunk_size", None))
+    ALL_ATTENTION_FUNCTIONS.register(NAME, tally.attend)
+    if getattr(config, "index_topk", None):  # an indexer masks its own scores, so it needs a mask to be there
+        ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _open_mask)
+    top_k = getattr(config, "num_experts_per_tok", 0) or 0
     try:
         any_model.set_attn_implementation(NAME)
-        with torch.device("meta"), torch.no_grad(), _one_expert(model, getattr(config, "num_experts_per_tok", 0) or 0):
-            cache = None
-            if past:
-                cache = _cache_of(any_model(**_inputs(config, past, None)))
-                tally.flops, tally.past = 0, past
+        with torch.device("meta"), torch.no_grad(), _one_expert(model, top_k):
             with FlopCounterMode(display=False) as counter:
                 output = any_model(**_inputs(config, new_tokens, cache))
     except Exception as error:
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
         raise CountingError(f"its forward pass does not run on meta: {type(error).__name__}: {first}") from error
+    finally:
+        ALL_MASK_ATTENTION_FUNCTIONS._global_mapping.pop(NAME, None)
     found = _by_module(model, rule, counter)
-    found.attention += tally.flops
+    found.attention = tally.flops
     return found, _cache_of(output)
+
+
+def _open_mask(batch_size: int, q_length: int, kv_length: int, **rest: Any) -> torch.Tensor:
+    return torch.ones(batch_size, 1, q_length, kv_length, dtype=torch.bool)
 
 
 def _inputs(config: Any, tokens: int, cache: Any) -> dict[str, Any]:
@@ -190,7 +199,9 @@ def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode) -> Counte
         matrices = [key for key, tensor in module.named_parameters(recurse=False) if tensor.dim() >= 2]
         component = rule.component(f"{name}.{matrices[0]}") if matrices else None
         component = "routed_experts" if _product(module) else component
-        if component is None or (component == "state_space" and not isinstance(module, nn.Linear | nn.Conv1d)):
+        if isinstance(module, nn.Conv1d):
+            found.state_updates += flops  # most mixers convolve without calling the module: compared for none
+        elif component is None or (component == "state_space" and not isinstance(module, nn.Linear)):
             found.add_unweighted(module, flops)
         else:
             found.weights[component] = found.weights.get(component, 0) + flops

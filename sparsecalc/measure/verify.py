@@ -21,14 +21,15 @@ from sparsecalc.model.spec import ModelSpec
 
 TOLERANCE = 1e-3
 """Largest relative error of FLOPs that still counts as exact."""
-PROMPTS = (16, 48)
+PROMPTS = (8, 24)
 """Lengths of the prompts that are counted; the second is also the context of the decode step."""
-INSIDE_STATE_UPDATE = ("dt_proj",)
+INSIDE_STATE_UPDATE = ("dt_proj", "recurrence gates")
 """Maps that transformers multiplies inside the state update, where the counter cannot tell them apart."""
 
 
 def verify(names: list[str], progress: Callable[[str], None] = lambda name: None) -> VerifyReport:
     """Build each model on the meta device and compare it with its ledger."""
+    transformers.logging.set_verbosity_error()
     results, warnings = [], []
     for name in names:
         progress(name)
@@ -140,43 +141,56 @@ def _steps(spec: ModelSpec, model: nn.Module) -> tuple[list[list[Verdict]], dict
     """FLOPs by component of two prompts and one decode step, and the cache after the longer prompt."""
     rule, steps, left_out = Rule(model), [], []
     cache: Any = None
+    caches: dict[str, Verdict] = {}
     first, second = PROMPTS
     for new, past in ((first, 0), (second, 0), (1, second)):
         if past and (spec.encoder_decoder or cache is None):
             left_out.append("decode step: this architecture has no cache that can be built on meta")
             continue
-        counted, after = count(model, rule, new, past)
+        counted, after = count(model, rule, new, past, cache)
         work = Workload(
             phase="prefill" if new > 1 else "decode",
             new_tokens=new,
             context_len=new + past,
             latent_attention="expanded",
         )
-        steps.append(_step(spec.ops(work), counted, f"{work.phase} of {new} after {past}"))
+        steps.append(_step(spec, work, counted))
         if new == second:
             cache = after
+            caches = {} if cache is None else _caches(spec, cache, second)
         if counted.state_updates and "state updates" not in " ".join(left_out):
             left_out.append("state updates of recurrent mixers: counted by formula (no fast kernel on meta)")
     if any(part.kind in ("mla", "sparse_mla") for group in spec.layer_groups for part in group.layer.mixers):
         left_out.append("latent attention is compared in its expanded form, which transformers runs; engines absorb it")
-    caches = {} if cache is None else _caches(spec, cache, second)
     return steps, caches, left_out
 
 
-def _step(rows: Ledger, counted: Counted, step: str) -> list[Verdict]:
+def _step(spec: ModelSpec, work: Workload, counted: Counted) -> list[Verdict]:
     """Products with weights by component, and attention, as the ledger and the counter have them."""
+    rows, square = spec.ops(work), spec.ops(work.but(causal=False))
     ours: dict[str, int] = {}
     for op in rows:
         if op.kind in ("matmul", "experts") and op.name not in INSIDE_STATE_UPDATE:
             ours[op.component] = ours.get(op.component, 0) + op.flops * op.layers
     real: dict[str, int] = {str(part): value for part, value in counted.weights.items()}
-    ours["scores and values"] = int(rows.sum("flops", lambda op: op.kind == "attention"))
-    real["scores and values"] = counted.attention
+    if counted.attention or not counted.square:
+        ours["scores and values"] = _attention(rows, indexer=False)
+        ours["indexer's scores (full square)"] = _attention(square, indexer=True)
+        real["indexer's scores (full square)"] = counted.square
+        real["scores and values"] = counted.attention
+    else:
+        ours["scores and values (full square)"] = _attention(square, indexer=False)
+        real["scores and values (full square)"] = counted.square
+    step = f"{work.phase} of {work.new_tokens} after {work.past}"
     return [
         Verdict(figure=f"FLOPs, {step}: {part}", predicted=ours.get(part, 0), actual=real.get(part, 0))
         for part in {**ours, **real}
         if ours.get(part) or real.get(part)
     ]
+
+
+def _attention(rows: Ledger, *, indexer: bool) -> int:
+    return int(rows.sum("flops", lambda op: op.kind == "attention" and op.name.startswith("indexer") == indexer))
 
 
 def _worst(steps: list[list[Verdict]]) -> FlopsPair | None:
@@ -194,14 +208,30 @@ def _worst(steps: list[list[Verdict]]) -> FlopsPair | None:
 def _caches(spec: ModelSpec, cache: Any, context: int) -> dict[str, Verdict]:
     """Elements of the real cache against the ledger's: keys and values, and recurrent state."""
     kv, state = _cache_elements(cache)
-    rows = spec.ops(Workload.prefill(context))
+    sliding = any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", []))
+    ours = _kept_by_transformers(spec, context, sliding=sliding)
+    states = spec.ops(Workload.prefill(context)).total("state_elements")
     found = {}
-    ours = rows.total("kv_elements"), rows.total("index_elements"), rows.total("state_elements")
-    if kv or ours[0]:
-        found["kv_cache"] = Verdict(figure="KV cache, bytes in bf16", predicted=2 * (ours[0] + ours[1]), actual=2 * kv)
-    if state or ours[2]:
-        found["state"] = Verdict(figure="recurrent state, elements", predicted=ours[2], actual=state)
+    if kv or ours:
+        found["kv_cache"] = Verdict(figure="KV cache, bytes in bf16", predicted=2 * ours, actual=2 * kv)
+    if state or states:
+        found["state"] = Verdict(figure="recurrent state, elements", predicted=states, actual=state)
     return found
+
+
+def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> int:
+    """The ledger's cache elements in transformers' form, for one sequence of `context` tokens.
+
+    A filled window of W tokens is kept as W - 1, to which the next token is added; a cache without windowed layers
+    keeps every token. Engines, and the ledger, keep W.
+    """
+    now, next_ = spec.ops(Workload.prefill(context)), spec.ops(Workload.prefill(context + 1))
+    kept = now.total("index_elements")
+    for op, later in zip(now, next_, strict=True):
+        filled = op.kv_elements_per_token and op.kv_elements == later.kv_elements
+        held = op.kv_elements - op.kv_elements_per_token if filled else op.kv_elements
+        kept += op.layers * (held if sliding or not filled else context * op.kv_elements_per_token)
+    return kept
 
 
 def _cache_elements(cache: Any) -> tuple[int, int]:

@@ -71,11 +71,12 @@ class Gqa(Part):
         if self.relative_attention_num_buckets:
             buckets = self.relative_attention_num_buckets * self.num_attention_heads
             yield vector("relative_attention_bias", "attention", buckets, tokens)
-        yield self._scores(work, value_dim)
+        yield self.scores(work)
         yield linear("o_proj", "attention", mixed, hidden, tokens, bias=self.o_bias)
 
-    def _scores(self, work: Workload, value_dim: int) -> Op:
+    def scores(self, work: Workload) -> Op:
         """Scores and weighted values: 2 * pairs * N * (h + v), and the cache that they read."""
+        value_dim = self.v_head_dim or self.head_dim
         pairs = work.pairs(self.sliding_window, self.attention_chunk_size)
         if not self.causal or self.key_value == "cross":
             pairs = work.batch_size * work.new_tokens * work.context_len

@@ -75,7 +75,10 @@ class Mla(Part):
         )
 
     def _indexer(self, work: Workload) -> Iterator[Op]:
-        """DSA's lightning indexer: index_n_heads small heads score every past token (DeepSeek-V3.2-Exp report)."""
+        """DSA's lightning indexer: index_n_heads small heads score every past token, and are summed by weight.
+
+        2 * pairs * index_n_heads * (index_head_dim + 1). Source: DeepSeek-V3.2-Exp report.
+        """
         if not self.index_n_heads:
             return
         wide = self.index_n_heads * self.index_head_dim
@@ -89,10 +92,10 @@ class Mla(Part):
             component="attention",
             kind="attention",
             tokens=work.tokens,
-            flops=2 * pairs * wide,
+            flops=2 * pairs * self.index_n_heads * (self.index_head_dim + 1),
             index_elements_per_token=self.index_head_dim,
             index_elements=work.batch_size * work.context_len * self.index_head_dim,
-            note=f"{pairs:,} query-key pairs x {self.index_n_heads} heads x {self.index_head_dim}",
+            note=f"{pairs:,} query-key pairs x {self.index_n_heads} heads x ({self.index_head_dim} + 1)",
             source="DeepSeek-V3.2-Exp technical report",
         )
 
@@ -105,8 +108,8 @@ class CompressedAttention(Part):
         output: o_groups groups, N*h -> o_groups * o_lora_rank -> hidden_size
 
     pairs = window pairs + far pairs; flops = 2 * pairs * N * 2h + the projections'.
-    Cache: a window of h elements per token; the compressed entries, h per `compress_rate` tokens, are counted as
-    index elements (they are not a KV cache per token). Source: transformers' deepseek_v4; DeepSeek-V4 report.
+    Cache: h elements per token of the window (keys are values), and h per `compress_rate` tokens of the far context;
+    beside them the indexer's own compressed keys. Source: transformers' deepseek_v4; DeepSeek-V4 report.
     """
 
     kind: Literal["compressed"] = "compressed"
@@ -147,6 +150,8 @@ class CompressedAttention(Part):
                 kind="attention",
                 tokens=tokens,
                 flops=2 * pairs * wide,
+                index_elements_per_token=self.index_head_dim // self.compress_rate,
+                index_elements=self._entries(work) * self.index_head_dim,
                 note=note,
             )
         yield self._scores(work)
@@ -156,33 +161,35 @@ class CompressedAttention(Part):
 
     def _compressor(self, name: str, dim: int, work: Workload) -> Iterator[Op]:
         width = dim * (2 if self.overlap else 1)
-        held = work.batch_size * (work.context_len // self.compress_rate) * dim
         yield linear(f"{name}.kv_proj", "attention", self.hidden_size, width, work.tokens)
         yield linear(f"{name}.gate_proj", "attention", self.hidden_size, width, work.tokens)
-        yield Op(
-            name=f"{name}.position_bias",
-            component="attention",
-            kind="vector",
-            vectors=self.compress_rate * width,
-            index_elements=held,
-        )
+        yield vector(f"{name}.position_bias", "attention", self.compress_rate * width, work.tokens)
         yield vector(f"{name}.kv_norm", "norm", dim, work.tokens)
 
+    def _entries(self, work: Workload) -> int:
+        """Compressed entries of all sequences at the end of the step."""
+        return work.batch_size * (work.context_len // self.compress_rate) if self.compress_rate else 0
+
     def _scores(self, work: Workload) -> Op:
-        pairs = work.pairs(self.sliding_window)
+        pairs, far = work.pairs(self.sliding_window), ""
+        heads, dim = self.num_attention_heads, self.head_dim
+        per_token = dim
         if self.compress_rate:
             pairs += work.pooled_pairs(self.compress_rate, self.index_topk)
-        heads, dim = self.num_attention_heads, self.head_dim
+            per_token += dim // self.compress_rate
+            far = f" + {dim} / {self.compress_rate}"
+        window = work.batch_size * min(work.context_len, self.sliding_window)
         return Op(
             name="scores_and_values",
             component="attention",
             kind="attention",
             tokens=work.tokens,
             flops=2 * pairs * heads * 2 * dim,
-            kv_elements_per_token=dim,
-            kv_elements=work.batch_size * min(work.context_len, self.sliding_window) * dim,
+            kv_elements_per_token=per_token,
+            kv_elements=(window + self._entries(work)) * dim,
             activation_elements=work.tokens * heads * 2 * dim,
             scratch_elements=work.tokens * heads * dim,
             note=f"{pairs:,} query-key pairs x {heads} heads x 2 x {dim}",
+            kv_note=f"({dim}{far})",
             source="transformers deepseek_v4",
         )

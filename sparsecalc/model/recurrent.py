@@ -231,7 +231,7 @@ class RgLru(Part):
         block = inner // self.num_heads
         yield linear("linear_y, linear_x", "state_space", hidden, inner, tokens, bias=True, matrices=2)
         yield _conv(inner, self.conv_kernel, True, work, self.conv_kernel - 1)
-        gates = linear("gates", "state_space", block, block, tokens, bias=True, matrices=2 * self.num_heads)
+        gates = linear("recurrence gates", "state_space", block, block, tokens, bias=True, matrices=2 * self.num_heads)
         yield replace(gates, activation_elements=3 * tokens * inner)
         yield vector("recurrent_param", "state_space", inner, tokens)
         state = work.batch_size * inner

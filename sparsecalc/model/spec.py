@@ -11,6 +11,7 @@ from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.small import Constants, Head, Norm, Product, Projection, Table
+from sparsecalc.model.special import ExpertAttention, SharedTransformer
 
 Mixer = (
     Gqa
@@ -23,6 +24,8 @@ Mixer = (
     | ShortConv
     | RwkvTimeMix
     | RgLru
+    | ExpertAttention
+    | SharedTransformer
 )
 FeedForward = DenseMlp | Moe | RwkvChannelMix
 Extra = Norm | Projection | Product | Constants
@@ -100,7 +103,7 @@ class ModelSpec(Frozen):
         """dense, moe, ssm or hybrid; moe with recurrent layers is `hybrid moe`."""
         layers = [group.layer for group in self.layer_groups]
         moe = any(part.kind == "moe" for layer in layers for part in layer.feed_forwards)
-        softmax = {"gqa", "mla", "compressed"}
+        softmax = {"gqa", "mla", "compressed", "expert_attention", "shared_transformer"}
         kinds = {mixer.kind for layer in layers for mixer in layer.mixers}
         if kinds and not kinds & softmax:
             return "ssm"

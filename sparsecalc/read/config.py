@@ -19,6 +19,8 @@ ALIASES = {
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
     "internlm": "internlm2",
+    "minimax_text_01": "minimax",
+    "minimax_m1": "minimax",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
 }
@@ -27,7 +29,10 @@ ALIASES = {
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
 
-NOT_IN_TRANSFORMERS = ("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm")
+NOT_IN_TRANSFORMERS = (
+    *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
+    *("deepseek", "bailing_moe", "bailing_moe_v2"),
+)
 """Families whose reference implementation is not part of transformers: counted by formula only."""
 
 LONGEST_MODEL_TYPE = 60

@@ -10,13 +10,16 @@ from sparsecalc.read.fields import Fields
 
 
 def read(config: Fields) -> Body:
-    hidden = config.size("hidden_size", required=True)
-    return deepseek_body(config, hidden, latent_attention(config, hidden), deepseek_moe(config, hidden))
+    hidden, count = config.size("hidden_size", required=True), config.layers()
+    mixers = [latent_attention(config, hidden)] * count
+    note_mtp(config)
+    return deepseek_body(config, hidden, mixers, deepseek_moe(config, hidden), leading_dense(config, count))
 
 
 def latent_attention(config: Fields, hidden: int, **given: int | None) -> Mla:
     """MLA from its usual keys; `given` adds the indexer's."""
     heads, _ = config.heads()
+    config.ignore("head_dim", "qk_head_dim")
     return Mla(
         hidden_size=hidden,
         num_attention_heads=heads,
@@ -47,24 +50,15 @@ def deepseek_moe(
 def deepseek_body(
     config: Fields,
     hidden: int,
-    mixers: Mixer | Sequence[Mixer],
+    mixers: Sequence[Mixer],
     moe: Moe,
+    is_dense: Sequence[bool],
     *,
-    dense_layers: int | None = None,
     mlp_bias: bool = False,
 ) -> Body:
-    """Dense MLPs in the first layers (first_k_dense_replace of them, or by mlp_layer_types), experts in the others."""
-    count = config.layers()
-    first = config.optional_size("first_k_dense_replace", zero=True, **_default(dense_layers)) or 0
-    given = config.per_layer("mlp_layer_types", count, ("dense", "sparse"))
-    is_dense = [kind == "dense" for kind in given] if given else [index < first for index in range(count)]
-    if config.optional_size("moe_layer_freq", default=1, zero=True) != 1:
-        config.note("moe-layer-freq", "moe_layer_freq is not 1; transformers ignores it, and so do these counts")
-    note_mtp(config)
+    """One mixer per layer, over a dense MLP where `is_dense`, over experts elsewhere."""
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=mlp_bias) if any(is_dense) else moe
     config.ignore("intermediate_size")
-    if not isinstance(mixers, Sequence):
-        mixers = [mixers] * count
     layers = [
         Layer(mixers=(mixer,), feed_forwards=(dense if plain else moe,), norms=norms(hidden))
         for mixer, plain in zip(mixers, is_dense, strict=True)
@@ -72,8 +66,18 @@ def deepseek_body(
     return body(config, layers, hidden=hidden)
 
 
-def _default(value: int | None) -> dict[str, int]:
-    return {} if value is None else {"default": value}
+def leading_dense(config: Fields, count: int) -> list[bool]:
+    """Dense MLPs in the first first_k_dense_replace layers."""
+    first = config.optional_size("first_k_dense_replace", zero=True) or 0
+    if config.optional_size("moe_layer_freq", default=1, zero=True) != 1:
+        config.note("moe-layer-freq", "moe_layer_freq is not 1; transformers ignores it, and so do these counts")
+    return [index < first for index in range(count)]
+
+
+def dense_by_type(config: Fields, count: int, default: Sequence[bool]) -> list[bool]:
+    """Where mlp_layer_types says so, or by the family's default."""
+    given = config.per_layer("mlp_layer_types", count, ("dense", "sparse"))
+    return [kind == "dense" for kind in given] if given else list(default)
 
 
 def note_mtp(config: Fields, key: str = "num_nextn_predict_layers") -> None:

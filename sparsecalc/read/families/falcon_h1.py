@@ -10,7 +10,7 @@ def read(config: Fields) -> Body:
     hidden, bias = config.size("hidden_size", required=True), config.flag("attention_bias")
     config.ignore("attention_in_multiplier", "attention_out_multiplier", "key_multiplier", "lm_head_multiplier")
     config.ignore("mlp_multipliers", "ssm_in_multiplier", "ssm_multipliers", "ssm_out_multiplier", "mamba_expand")
-    config.ignore("mamba_norm_before_gate", "mlp_expansion_factor")
+    config.ignore("mamba_norm_before_gate", "mlp_expansion_factor", "time_step_rank")
     fixed(config, mamba_use_mlp=True, attn_layer_indices=None)
     width = config.optional_size("mamba_d_ssm") or config.size("mamba_expand") * hidden
     recurrent = mamba2_mixer(config, hidden, width)

@@ -1,12 +1,23 @@
 """GLM-4.7-Flash: DeepSeek-V3's layers; the first layer is dense unless mlp_layer_types says otherwise."""
 
-from sparsecalc.read.build import Body
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, deepseek_moe, latent_attention
+from sparsecalc.read.build import Body, fixed
+from sparsecalc.read.families.deepseek_v3 import (
+    deepseek_body,
+    deepseek_moe,
+    dense_by_type,
+    latent_attention,
+    note_mtp,
+)
 from sparsecalc.read.fields import Fields
 
 
 def read(config: Fields) -> Body:
-    hidden = config.size("hidden_size", required=True)
+    hidden, count = config.size("hidden_size", required=True), config.layers()
+    mixers = [latent_attention(config, hidden)] * count
+    note_mtp(config)
+    fixed(config, moe_layer_freq=1)
+    if not config.has("mlp_layer_types"):
+        fixed(config, first_k_dense_replace=1)
     config.ignore("first_k_dense_replace")
-    mixer = latent_attention(config, hidden)
-    return deepseek_body(config, hidden, mixer, deepseek_moe(config, hidden), dense_layers=1)
+    is_dense = dense_by_type(config, count, [index == 0 for index in range(count)])
+    return deepseek_body(config, hidden, mixers, deepseek_moe(config, hidden), is_dense)

@@ -9,7 +9,7 @@ def read(config: Fields) -> Body:
     hidden, heads = config.size("hidden_size", required=True), config.size("num_attention_heads", required=True)
     if hidden % heads:
         config.refuse(f"hidden_size ({hidden}) is not a multiple of the {heads} heads")
-    config.ignore("use_parallel_residual")
+    config.ignore("use_parallel_residual", "attention_dropout_prob")
     fixed(config, num_key_value_heads=heads)
     bias = config.flag("attention_bias")
     mixer = attention(

@@ -21,11 +21,8 @@ def read(config: Fields) -> Body:
     shared = own.but(key_value="shared", qk_norm=own.head_dim if normed else 0)
     own = own.but(qk_norm=2 * own.head_dim if normed else 0)
     period = config.size("cla_share_factor") if config.flag("use_cla") else 1
-    if config.has("attention_head_dim") and config.size("attention_head_dim") != own.head_dim:
-        config.refuse("attention_head_dim is not hidden_size / num_attention_heads")
     feed_forwards = _feed_forwards(config, hidden, count)
     ignore_extras(config)
-    config.ignore("use_rotary_pos_emb")
     layers = [
         Layer(mixers=(shared if index % period else own,), feed_forwards=(feed_forward,), norms=norms(hidden))
         for index, feed_forward in enumerate(feed_forwards)

@@ -8,6 +8,7 @@ from sparsecalc.read.fields import Fields
 
 def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
+    fixed(config, num_experts=1)
     mixer = hunyuan_attention(config, hidden)
     layer = Layer(
         mixers=(mixer,),
@@ -23,17 +24,15 @@ def hunyuan_attention(config: Fields, hidden: int) -> Gqa:
     ignore_extras(config)
     bias = config.flag("attention_bias")
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
-    fixed(config, attention_head_dim=mixer.head_dim, use_qk_norm=True, use_rotary_pos_emb=True)
+    fixed(config, attention_head_dim=mixer.head_dim, use_qk_norm=True)
     return mixer.but(qk_norm=2 * mixer.head_dim)
 
 
 def ignore_extras(config: Fields) -> None:
     """Keys of Tencent's configs that change no cost."""
+    config.ignore(*(key for key in config.config if key.startswith(("vit_", "anyres_"))))
     config.ignore("class_num", "cla_share_factor", "dense_list", "enable_attention_fp32_softmax", "enable_lm_head_fp32")
-    config.ignore(
-        "im_newline_id", "mask_init_id", "norm_type", "org_vocab_size", "pad_id", "pool_type", "num_media_embeds"
-    )
-    config.ignore("position_embedding_xdrope", "group_limited_greedy", "moe_drop_tokens", "kv_lora_rank", "q_lora_rank")
-    config.ignore(
-        "moe_random_routing_dropped_token", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "capacity_factor"
-    )
+    config.ignore("im_newline_id", "mask_init_id", "norm_type", "num_media_embeds", "org_vocab_size", "pad_id")
+    config.ignore("pool_type", "position_embedding_xdrope", "group_limited_greedy", "moe_drop_tokens", "skip_cls_token")
+    config.ignore("moe_random_routing_dropped_token", "capacity_factor", "use_rotary_pos_emb")
+    config.ignore("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")  # of use_mla

@@ -1,6 +1,6 @@
 """Jamba: Mamba 1 with norms on step size, B and C; every attn_layer_period-th layer attention, experts likewise."""
 
-from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.recurrent import Mamba
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms, without
@@ -12,7 +12,7 @@ def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
     without(config, "attention_bias", "mlp_bias")
     fixed(config, mamba_inner_layernorms=True)
-    config.ignore("use_associative_scan", "calc_logits_for_entire_prompt")
+    config.ignore("use_associative_scan", "calc_logits_for_entire_prompt", "n_ctx")
     full = attention(config, hidden)
     recurrent = Mamba(
         hidden_size=hidden,
@@ -27,7 +27,7 @@ def read(config: Fields) -> Body:
     width, experts = config.size("intermediate_size", required=True), config.size("num_experts", required=True)
     top_k = config.size("num_experts_per_tok", required=experts > 1)
     dense = mlp(hidden, width)
-    sparse = dense
+    sparse: DenseMlp | Moe = dense
     if experts > 1:
         sparse = Moe(hidden_size=hidden, num_experts=experts, num_experts_per_tok=top_k, moe_intermediate_size=width)
     count = config.layers()

@@ -1,9 +1,16 @@
-"""Kimi Linear: Kimi Delta Attention with latent attention at every fourth layer, shared and routed experts."""
+"""Kimi Linear: Kimi Delta Attention, with latent attention in some layers; shared and routed experts."""
 
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.recurrent import GatedDeltaNet
 from sparsecalc.read.build import FULL, Body
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, deepseek_moe, latent_attention
+from sparsecalc.read.families.deepseek_v3 import (
+    deepseek_body,
+    deepseek_moe,
+    dense_by_type,
+    latent_attention,
+    leading_dense,
+    note_mtp,
+)
 from sparsecalc.read.fields import Fields
 
 LINEAR = "linear_attention"
@@ -11,26 +18,40 @@ LINEAR = "linear_attention"
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
-    linear = config.part("linear_attn_config")
-    heads = linear.size("num_heads", default=config.size("linear_num_heads"))
-    width = linear.size("head_dim", default=config.size("linear_head_dim"))
-    delta = GatedDeltaNet(
+    nested = config.part("linear_attn_config")
+    kinds = _kinds(config, nested, count)
+    found: dict[str, Mla | GatedDeltaNet] = {}
+    if FULL in kinds:
+        found[FULL] = latent_attention(config, hidden)
+    if LINEAR in kinds:
+        found[LINEAR] = _delta_attention(config, nested, hidden)
+    config.ignore("mla_use_nope", "use_grouped_topk")
+    note_mtp(config)
+    is_dense = dense_by_type(config, count, leading_dense(config, count))
+    moe = deepseek_moe(config, hidden, experts="num_local_experts")
+    return deepseek_body(config, hidden, [found[kind] for kind in kinds], moe, is_dense)
+
+
+def _delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDeltaNet:
+    """Sizes from linear_attn_config, or from keys of the config itself."""
+    heads, dim, kernel = (
+        nested.size(inner) if nested.has(inner) else config.size(outer)
+        for inner, outer in (
+            ("num_heads", "linear_num_heads"),
+            ("head_dim", "linear_head_dim"),
+            ("short_conv_kernel_size", "linear_conv_kernel_dim"),
+        )
+    )
+    config.ignore("linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim")
+    return GatedDeltaNet(
         hidden_size=hidden,
         num_key_heads=heads,
         num_value_heads=heads,
-        key_head_dim=width,
-        value_head_dim=width,
-        conv_kernel=linear.size("short_conv_kernel_size", default=config.size("linear_conv_kernel_dim")),
+        key_head_dim=dim,
+        value_head_dim=dim,
+        conv_kernel=kernel,
         channel_decay=True,
     )
-    full = latent_attention(config, hidden)
-    for key in ("linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"):
-        if linear.config:
-            config.defaulted.pop(key, None)
-    config.ignore("head_dim", "mla_use_nope", "moe_router_activation_func", "use_grouped_topk")
-    mixers: list[Mla | GatedDeltaNet] = [full if kind == FULL else delta for kind in _kinds(config, linear, count)]
-    moe = deepseek_moe(config, hidden, experts="num_local_experts", shared="n_shared_experts")
-    return deepseek_body(config, hidden, mixers, moe, dense_layers=1)
 
 
 def _kinds(config: Fields, linear: Fields, count: int) -> list[str]:

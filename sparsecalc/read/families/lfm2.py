@@ -50,6 +50,8 @@ def _width(config: Fields) -> int:
     if multiplier is None:
         return width
     width = int(config.number("block_ffn_dim_multiplier") * width)
+    if width < 1:
+        config.refuse("block_ffn_dim_multiplier times the MLP's width is not positive")
     return unit * -(-width // unit)
 
 

@@ -1,40 +1,40 @@
 """LongCat-Flash: two latent attentions and two dense MLPs per layer beside one mixture with zero-compute experts."""
 
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.latent import Mla
 from sparsecalc.model.spec import Layer
-from sparsecalc.read.build import Body, body, mlp, norms
+from sparsecalc.read.build import Body, body, fixed, mlp, norms
+from sparsecalc.read.families.deepseek_v3 import latent_attention, note_mtp
 from sparsecalc.read.fields import Fields
 
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers("num_layers")
-    heads, _ = config.heads()
-    config.ignore("qk_head_dim", "head_dim", "mla_scale_q_lora", "mla_scale_kv_lora", "attention_method")
-    config.ignore("zero_expert_type", "router_bias", "num_hidden_layers")
-    mixer = Mla(
-        hidden_size=hidden,
-        num_attention_heads=heads,
-        q_lora_rank=config.optional_size("q_lora_rank"),
-        kv_lora_rank=config.size("kv_lora_rank"),
-        qk_nope_head_dim=config.size("qk_nope_head_dim"),
-        qk_rope_head_dim=config.size("qk_rope_head_dim"),
-        v_head_dim=config.size("v_head_dim"),
-        attention_bias=config.flag("attention_bias"),
+    fixed(config, num_hidden_layers=2 * count, zero_expert_type="identity", attention_method="MLA")
+    fixed(config, mla_scale_q_lora=True, mla_scale_kv_lora=True)
+    note_mtp(config)
+    mixer = latent_attention(config, hidden)
+    dense = mlp(hidden, config.size("ffn_hidden_size", required=True))
+    layer = Layer(
+        mixers=(mixer, mixer),
+        feed_forwards=(dense, dense, _experts(config, hidden, count)),
+        norms=norms(hidden) * 2,
     )
-    width = config.size("expert_ffn_hidden_size")
+    return body(config, [layer] * count, hidden=hidden)
+
+
+def _experts(config: Fields, hidden: int, count: int) -> Moe:
+    """Experts with weights, and zero experts that only take part in the routing."""
+    width = config.size("expert_ffn_hidden_size", required=True)
     experts, zero = config.size("n_routed_experts", required=True), config.size("zero_expert_num", zero=True)
-    moe = Moe(
+    if zero:
+        size = f"{count * zero * 2 * width * hidden:,} elements"
+        text = f"{zero} zero-compute experts have no weights; transformers allocates {size} for them, not counted here"
+        config.note("zero-experts", text)
+    return Moe(
         hidden_size=hidden,
         num_experts=experts,
         num_experts_per_tok=config.size("moe_topk", required=True),
         moe_intermediate_size=width,
+        router_bias=experts + zero if config.flag("router_bias", default=False) else 0,
         zero_experts=zero,
     )
-    if zero:
-        rows = count * zero * 2 * width * hidden
-        text = f"{zero} zero-compute experts have no weights; transformers allocates {rows:,} elements for them, not counted"
-        config.note("zero-experts", text)
-    dense = mlp(hidden, config.size("ffn_hidden_size", required=True))
-    layer = Layer(mixers=(mixer, mixer), feed_forwards=(dense, dense, moe), norms=(*norms(hidden), *norms(hidden)))
-    return body(config, [layer] * count, hidden=hidden)

@@ -13,7 +13,7 @@ def read(config: Fields) -> Body:
     hidden, heads = config.size("d_model", required=True), config.size("n_heads", required=True)
     config.ignore("learned_pos_emb", "logit_scale", "tokenizer_name", "verbose", "fc_type", "max_seq_len")
     fixed(config, no_bias=True, expansion_ratio=4, embedding_fraction=1.0, ffn_config={"ffn_type": "mptmlp"})
-    config.ignore("norm_type")
+    config.ignore("norm_type", "emb_pdrop")
     options = config.part("attn_config")
     options.ignore("attn_uses_sequence_id", "model_type", "prefix_lm")
     fixed(options, attn_type="multihead_attention", alibi=True, qk_ln=False, rope=False, sliding_window_size=-1)

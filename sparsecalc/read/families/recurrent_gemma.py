@@ -17,7 +17,7 @@ def read(config: Fields) -> Body:
     config.ignore(
         "w_init_variance_scale", "final_w_init_variance_scale", "logits_soft_cap", "embeddings_scale_by_sqrt_dim"
     )
-    config.ignore("head_dim")
+    config.ignore("head_dim", "_block_types")
     width = config.optional_size("lru_width") or hidden
     if width % heads:
         config.refuse(f"lru_width ({width}) is not a multiple of the {heads} heads")

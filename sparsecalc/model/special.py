@@ -1,0 +1,102 @@
+"""Mixers that only one family has: JetMoE's attention experts, Zamba2's shared transformer block."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
+
+from sparsecalc.core.ops import Op, linear, vector
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.attention import Gqa
+from sparsecalc.model.feed_forward import DenseMlp, Moe
+from sparsecalc.model.part import Part
+
+
+class ExpertAttention(Part):
+    """Mixture of attention heads (JetMoE): E pairs of query and output maps, k of them per token, one set of K and V.
+
+        params = E*H + E * 2*H*K*h + H * 2*K*h + H;   scores: 2 * pairs * K*k * 2h;   cache 2*K*h per token
+
+    K num_key_value_heads, h head_dim. Source: arXiv:2404.07413, section 2.2.
+    """
+
+    kind: Literal["expert_attention"] = "expert_attention"
+    hidden_size: int
+    num_experts: int
+    num_experts_per_tok: int
+    num_key_value_heads: int
+    head_dim: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, keys, k = self.hidden_size, self.num_key_value_heads * self.head_dim, self.num_experts_per_tok
+        maps = Moe(
+            hidden_size=hidden,
+            num_experts=self.num_experts,
+            num_experts_per_tok=k,
+            moe_intermediate_size=keys,
+            gated=False,
+        )
+        router, query, output = maps.ops(work)
+        yield router
+        yield replace(query, name="experts.input_linear")
+        yield linear("kv_proj", "attention", hidden, 2 * keys, work.tokens)
+        heads = Gqa(
+            hidden_size=hidden,
+            num_attention_heads=self.num_key_value_heads * k,
+            num_key_value_heads=self.num_key_value_heads,
+            head_dim=self.head_dim,
+        )
+        yield heads.scores(work)
+        yield replace(output, name="experts.output_linear")
+        yield vector("bias", "attention", hidden, work.tokens)
+
+
+class SharedTransformer(Part):
+    """Zamba2: attention over the hidden state and the embedding side by side (2H), then an MLP, shared by many layers.
+
+    One of `num_mem_blocks` sets of weights is used in turn; a layer `owns` the set that it is the first to use. Each
+    layer has low-rank adapters and a cache of its own, and a map H -> H behind the block. Source: arXiv:2411.15242.
+    """
+
+    kind: Literal["shared_transformer"] = "shared_transformer"
+    hidden_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    intermediate_size: int
+    mlp_bias: bool = False
+    adapter_rank: int
+    attention_adapters: bool = False
+    owns: bool
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        yield from (replace(op, tied=not self.owns) if op.used_params else op for op in self._shared(work))
+        hidden, rank, tokens = self.hidden_size, self.adapter_rank, work.tokens
+        if self.attention_adapters:
+            yield linear("adapters down", "attention", 2 * hidden, rank, tokens, matrices=3)
+            yield linear("adapters up", "attention", rank, 2 * hidden, tokens, matrices=3)
+        yield linear("gate_up_proj_adapter down", "dense_ffn", hidden, rank, tokens)
+        yield linear("gate_up_proj_adapter up", "dense_ffn", rank, 2 * self.intermediate_size, tokens)
+        yield linear("linear", "other", hidden, hidden, tokens)
+
+    def _shared(self, work: Workload) -> Iterator[Op]:
+        hidden, tokens = self.hidden_size, work.tokens
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        heads = Gqa(
+            hidden_size=hidden,
+            num_attention_heads=self.num_attention_heads,
+            num_key_value_heads=self.num_key_value_heads,
+            head_dim=self.head_dim,
+        )
+        yield vector("input_layernorm, pre_ff_layernorm", "norm", 3 * hidden, tokens)
+        yield linear("q_proj", "attention", 2 * hidden, queries, tokens)
+        yield linear("k_proj", "attention", 2 * hidden, keys, tokens)
+        yield linear("v_proj", "attention", 2 * hidden, keys, tokens)
+        yield heads.scores(work)
+        yield linear("o_proj", "attention", queries, hidden, tokens)
+        dense = DenseMlp(
+            hidden_size=hidden,
+            intermediate_size=self.intermediate_size,
+            up_bias=self.mlp_bias,
+            down_bias=self.mlp_bias,
+        )
+        yield from dense.ops(work)
