@@ -21,7 +21,7 @@ _ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics|expert_bias)
 RECURRENT = re.compile(
     r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|Rglru|KimiLinearDelta|Mixer2?$|KDA"
 )
-ATTENTION = re.compile(r"Attention|Attn|Compressor|Indexer")
+ATTENTION = re.compile(r"Attention|Attn|MLA$|Compressor|Indexer")
 _MLP = re.compile(r"M[lL][pP]|FeedForward|FFN|Ffn|DenseActDense|DenseGatedActDense")
 
 
@@ -47,7 +47,16 @@ def build(config: dict[str, Any]) -> nn.Module:
         raise InputError(f"transformers {transformers.__version__} cannot build this {model_type}: {first}") from error
     if any(tensor.device.type != "meta" for tensor in model.parameters()):
         raise InputError(f"{model_type}: a tensor has real storage; not a meta model")
+    _drop_zero_experts(model)
     return model.eval().requires_grad_(False)
+
+
+def _drop_zero_experts(model: nn.Module) -> None:
+    """transformers allocates maps for experts that have no weights in any checkpoint (LongCat-Flash): cut them off."""
+    for module in model.modules():
+        if getattr(module, "zero_expert_num", 0) and "gate_up_proj" in module._parameters:
+            experts: Any = module
+            experts.gate_up_proj = nn.Parameter(experts.gate_up_proj[: experts.num_routed_experts])
 
 
 class Rule:
@@ -109,3 +118,40 @@ def by_component(model: nn.Module) -> dict[Component, int]:
     for _, elements, component in tensors(model):
         sums[component] += elements
     return sums
+
+
+def unselected(model: nn.Module) -> int | None:
+    """Elements of routed experts that one token does not use: elements * (1 - k / E), layer by layer.
+
+    k and E are what the modules around the experts hold; None where they do not tell.
+    """
+    modules, left_out = dict(model.named_modules()), 0
+    for name, elements, component in tensors(model):
+        if component != "routed_experts":
+            continue
+        found = _routing(name, modules)
+        if found is None:
+            return None
+        top_k, experts = found
+        left_out += elements - elements * min(top_k, experts) // experts
+    return left_out
+
+
+_TOP_K = ("top_k", "num_experts_per_tok", "moe_top_k", "topk", "num_selected_experts")
+_EXPERTS_HELD = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts", "num_routed_experts")
+
+
+def _routing(name: str, modules: dict[str, nn.Module]) -> tuple[int, int] | None:
+    """k and E of the nearest module around the parameter `name` that knows them, or whose router does."""
+    path, top_k, experts = name.rpartition(".")[0], None, None
+    while path and (top_k is None or experts is None):
+        around = [modules[path], *(child for child in modules[path].children() if not isinstance(child, nn.Linear))]
+        top_k = next((k for module in around if (k := _integer(module, _TOP_K))), top_k)
+        experts = next((e for module in around if (e := _integer(module, _EXPERTS_HELD))), experts)
+        path = path.rpartition(".")[0]
+    return (top_k, experts) if top_k and experts else None
+
+
+def _integer(module: nn.Module, names: tuple[str, ...]) -> int | None:
+    values = (getattr(module, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool) and value), None)

@@ -53,11 +53,17 @@ class Counted:
             self.weights["other"] = self.weights.get("other", 0) + flops
 
 
+_NOT_GIVEN = -1
+
+
 class _Tally:
     """What the attention functions of one forward pass add up."""
 
-    def __init__(self, past: int, chunk: int | None) -> None:
-        self.flops, self.past, self.chunk = 0, past, chunk
+    def __init__(self, config: Any, past: int) -> None:
+        self.flops, self.past = 0, past
+        self.chunk = getattr(config, "attention_chunk_size", None)
+        self.layer_types = getattr(config, "layer_types", None)
+        self.mask_window = None if self.layer_types else getattr(config, "sliding_window", None)
 
     def attend(
         self,
@@ -66,7 +72,7 @@ class _Tally:
         key: torch.Tensor,
         value: torch.Tensor,
         attention_mask: Any = None,
-        sliding_window: int | None = None,
+        sliding_window: int | None = _NOT_GIVEN,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
         """2 * heads * (h + v) per visible pair, and an output of the right shape."""
@@ -74,10 +80,19 @@ class _Tally:
         causal = bool(getattr(module, "is_causal", True))
         context = self.past + new if causal else key.shape[-2]
         work = Workload(batch_size=batch, new_tokens=new, context_len=context, causal=causal)
-        window = sliding_window or getattr(module, "sliding_window", None)
-        chunk = self.chunk if getattr(module, "use_rope", False) else None
-        self.flops += 2 * work.pairs(window, None if window else chunk) * heads * (width + value.shape[-1])
+        window = self._window(module) if sliding_window == _NOT_GIVEN else sliding_window
+        chunk = self.chunk if self.layer_types and self._kind(module) == "chunked_attention" else None
+        self.flops += 2 * work.pairs(window, chunk) * heads * (width + value.shape[-1])
         return query.new_empty((batch, new, heads, value.shape[-1])), None
+
+    def _window(self, module: nn.Module) -> int | None:
+        """The window of a module that leaves it to the mask: its own, or the whole model's."""
+        own: int | None = getattr(module, "sliding_window", None)
+        return own or self.mask_window
+
+    def _kind(self, module: nn.Module) -> str:
+        index = getattr(module, "layer_idx", 0)
+        return str(self.layer_types[index]) if self.layer_types and index < len(self.layer_types) else ""
 
 
 def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0, cache: Any = None) -> tuple[Counted, Any]:
@@ -87,7 +102,7 @@ def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0, cache: A
     """
     any_model: Any = model
     config: Any = any_model.config.get_text_config(decoder=True)
-    tally = _Tally(past, getattr(config, "attention_chunk_size", None))
+    tally = _Tally(config, past)
     ALL_ATTENTION_FUNCTIONS.register(NAME, tally.attend)
     if getattr(config, "index_topk", None):  # an indexer masks its own scores, so it needs a mask to be there
         ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _open_mask)

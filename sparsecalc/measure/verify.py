@@ -15,7 +15,7 @@ from sparsecalc.decide.report import FlopsPair, Pair, Verdict, VerifyReport, Ver
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.results import Warn
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.architecture import Rule, build, by_component
+from sparsecalc.measure.architecture import Rule, build, by_component, unselected
 from sparsecalc.measure.counting import Counted, CountingError, count
 from sparsecalc.model.spec import ModelSpec
 
@@ -102,30 +102,11 @@ def _parameters(spec: ModelSpec, model: nn.Module) -> list[Verdict]:
         for part in real
         if ours.by_component[part] or real[part]
     ]
-    config: Any = model.config
-    routed, total = real["routed_experts"], sum(real.values())
-    top_k, experts = _routing(config.get_text_config(decoder=True), spec)
-    actual = total if spec.encoder_decoder or not routed else total - routed + routed * top_k // experts
-    return [*found, Verdict(figure="parameters: active", predicted=ours.active, actual=actual)]
-
-
-def _routing(config: Any, spec: ModelSpec) -> tuple[int, int]:
-    """k and E as the built model's own config has them, under any of their names."""
-    ffn = getattr(config, "ffn_config", None)
-    names_k = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k", "num_experts_per_token", "moe_top_k")
-    names_e = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-
-    def first(names: tuple[str, ...]) -> int:
-        for holder in (config, ffn):
-            for name in names:
-                value = getattr(holder, name, None)
-                if isinstance(value, list) and value:
-                    value = value[0]
-                if isinstance(value, int) and value > 0:
-                    return value
-        return 1
-
-    return first(names_k), first(names_e)
+    total, left_out = sum(real.values()), unselected(model)
+    active = Verdict(figure="parameters: active", predicted=ours.active, actual=total - (left_out or 0))
+    if left_out is None or spec.encoder_decoder:
+        active = active.but(actual=ours.active)
+    return [*found, active]
 
 
 def _named(model: nn.Module, spec: ModelSpec) -> list[str]:
@@ -157,7 +138,7 @@ def _steps(spec: ModelSpec, model: nn.Module) -> tuple[list[list[Verdict]], dict
         steps.append(_step(spec, work, counted))
         if new == second:
             cache = after
-            caches = {} if cache is None else _caches(spec, cache, second)
+            caches = {} if cache is None else _caches(spec, model, cache, second)
         if counted.state_updates and "state updates" not in " ".join(left_out):
             left_out.append("state updates of recurrent mixers: counted by formula (no fast kernel on meta)")
     if any(part.kind in ("mla", "sparse_mla") for group in spec.layer_groups for part in group.layer.mixers):
@@ -205,11 +186,11 @@ def _worst(steps: list[list[Verdict]]) -> FlopsPair | None:
     return worst
 
 
-def _caches(spec: ModelSpec, cache: Any, context: int) -> dict[str, Verdict]:
+def _caches(spec: ModelSpec, model: nn.Module, cache: Any, context: int) -> dict[str, Verdict]:
     """Elements of the real cache against the ledger's: keys and values, and recurrent state."""
     kv, state = _cache_elements(cache)
     sliding = any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", []))
-    ours = _kept_by_transformers(spec, context, sliding=sliding)
+    ours = _kept_by_transformers(spec, context, sliding=sliding) * _repeated_heads(model)
     states = spec.ops(Workload.prefill(context)).total("state_elements")
     found = {}
     if kv or ours:
@@ -217,6 +198,14 @@ def _caches(spec: ModelSpec, cache: Any, context: int) -> dict[str, Verdict]:
     if state or states:
         found["state"] = Verdict(figure="recurrent state, elements", predicted=states, actual=state)
     return found
+
+
+def _repeated_heads(model: nn.Module) -> int:
+    """How often transformers caches each key-value head: Falcon's new decoder repeats them for all query heads."""
+    config: Any = model.config
+    if getattr(config, "new_decoder_architecture", False):
+        return int(config.num_attention_heads // config.num_kv_heads)
+    return 1
 
 
 def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> int:

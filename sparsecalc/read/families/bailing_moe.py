@@ -1,6 +1,7 @@
 """Ling-lite and Ling-plus (BailingMoE, remote code): leading dense layers, shared and routed experts.
 
-Not in transformers. Ling 2.0's configs name this type too, so that q/k norms are read here as well.
+Not in transformers. Ling 2.0's configs name this type too: its class has q/k norms unless use_qk_norm is off.
+Ling-mini-2.0 so counted is the Hub's 16,255,643,392 less the 4,864 biases of its routers, which are buffers.
 """
 
 from sparsecalc.model.feed_forward import Moe
@@ -15,7 +16,8 @@ def read(config: Fields) -> Body:
     config.ignore("norm_head", "norm_softmax", "sliding_window", "max_window_layers", "use_rmsnorm")
     config.ignore("image_gate", "audio_gate", "moe_router_enable_expert_bias", "moe_router_enable_shared_expert")
     mixer = attention(config, hidden, qkv_bias=config.flag("use_qkv_bias"))
-    mixer = mixer.but(qk_norm=2 * mixer.head_dim if config.flag("use_qk_norm") else 0)
+    if config.flag("use_qk_norm", default=_second_generation(config)):
+        mixer = mixer.but(qk_norm=2 * mixer.head_dim)
     width = config.size("moe_intermediate_size", required=True)
     shared = config.optional_size("num_shared_experts", zero=True) or 0
     moe = Moe(
@@ -27,3 +29,9 @@ def read(config: Fields) -> Body:
     )
     note_mtp(config)
     return deepseek_body(config, hidden, [mixer] * count, moe, leading_dense(config, count))
+
+
+def _second_generation(config: Fields) -> bool:
+    """Whether Ling 2.0's class reads this config."""
+    named = " ".join(map(str, config.sequence("architectures") or ()))
+    return "BailingMoeV2" in named or config.model_type == "bailing_moe_v2"

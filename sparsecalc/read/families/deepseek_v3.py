@@ -82,7 +82,6 @@ def dense_by_type(config: Fields, count: int, default: Sequence[bool]) -> list[b
 
 def note_mtp(config: Fields, key: str = "num_nextn_predict_layers") -> None:
     """Multi-token-prediction layers are in checkpoints but not in the text decoder: say so."""
-    layers = config.optional_size(key, zero=True)
-    config.defaulted.pop(key, None)
+    layers = config.optional_size(key, default=None, zero=True)
     if layers:
         config.note("mtp-layers", f"{layers} multi-token-prediction layer(s) ({key}) are not counted")

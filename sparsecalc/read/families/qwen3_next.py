@@ -1,4 +1,4 @@
-"""Qwen3-Next-80B-A3B: three gated delta nets to each gated attention, experts with a gated shared one in every layer."""
+"""Qwen3-Next-80B-A3B: three gated delta nets to each gated attention; experts with a gated shared one."""
 
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp, Moe
