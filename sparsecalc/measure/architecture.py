@@ -129,7 +129,7 @@ def unselected(model: nn.Module) -> int | None:
     for name, elements, component in tensors(model):
         if component != "routed_experts":
             continue
-        found = _routing(name, modules)
+        found = _routing(name, modules) or _config_routing(model)
         if found is None:
             return None
         top_k, experts = found
@@ -152,6 +152,14 @@ def _routing(name: str, modules: dict[str, nn.Module]) -> tuple[int, int] | None
     return (top_k, experts) if top_k and experts else None
 
 
-def _integer(module: nn.Module, names: tuple[str, ...]) -> int | None:
+def _config_routing(model: nn.Module) -> tuple[int, int] | None:
+    """k and E of the built model's own config, where no module keeps them."""
+    any_model: Any = model
+    config = any_model.config.get_text_config(decoder=True)
+    top_k, experts = _integer(config, (*_TOP_K, "top_k_experts")), _integer(config, _EXPERTS_HELD)
+    return (top_k, experts) if top_k and experts else None
+
+
+def _integer(module: Any, names: tuple[str, ...]) -> int | None:
     values = (getattr(module, name, None) for name in names)
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool) and value), None)

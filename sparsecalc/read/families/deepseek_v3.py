@@ -55,6 +55,7 @@ def deepseek_body(
     is_dense: Sequence[bool],
     *,
     mlp_bias: bool = False,
+    tied: bool | None = None,
 ) -> Body:
     """One mixer per layer, over a dense MLP where `is_dense`, over experts elsewhere."""
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=mlp_bias) if any(is_dense) else moe
@@ -63,7 +64,7 @@ def deepseek_body(
         Layer(mixers=(mixer,), feed_forwards=(dense if plain else moe,), norms=norms(hidden))
         for mixer, plain in zip(mixers, is_dense, strict=True)
     ]
-    return body(config, layers, hidden=hidden)
+    return body(config, layers, hidden=hidden, tied=tied)
 
 
 def leading_dense(config: Fields, count: int) -> list[bool]:

@@ -2,7 +2,7 @@
 
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.recurrent import GatedDeltaNet
-from sparsecalc.read.build import FULL, Body
+from sparsecalc.read.build import FULL, Body, fixed
 from sparsecalc.read.families.deepseek_v3 import (
     deepseek_body,
     deepseek_moe,
@@ -29,7 +29,8 @@ def read(config: Fields) -> Body:
     note_mtp(config)
     is_dense = dense_by_type(config, count, leading_dense(config, count))
     moe = deepseek_moe(config, hidden, experts="num_local_experts")
-    return deepseek_body(config, hidden, [found[kind] for kind in kinds], moe, is_dense)
+    fixed(config, tie_word_embeddings=False)
+    return deepseek_body(config, hidden, [found[kind] for kind in kinds], moe, is_dense, tied=False)
 
 
 def _delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDeltaNet:
