@@ -19,8 +19,7 @@ ALIASES = {
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
     "internlm": "internlm2",
-    "minimax_text_01": "minimax",
-    "minimax_m1": "minimax",
+    "minimax_m1": "minimax_text_01",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
 }
@@ -31,7 +30,7 @@ TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 
 NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
-    *("deepseek", "bailing_moe", "bailing_moe_v2"),
+    *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01"),
 )
 """Families whose reference implementation is not part of transformers: counted by formula only."""
 

@@ -2,13 +2,17 @@
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
-from sparsecalc.read.build import Body, attention, body, mlp, norms
+from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
+from sparsecalc.read.families.deepseek_v3 import note_mtp
 from sparsecalc.read.fields import Fields
 
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     bias = config.flag("use_bias")
+    fixed(config, moe_use_aux_free=True)
+    config.ignore("moe_capacity", "moe_gate", "moe_gate_act", "moe_norm_gate_logits", "moe_norm_min", "use_moe")
+    note_mtp(config)
     width = config.size("moe_intermediate_size")
     experts = config.size("moe_num_experts", required=True)
     moe = Moe(

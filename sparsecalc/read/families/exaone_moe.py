@@ -19,5 +19,5 @@ def read(config: Fields) -> Body:
     moe = deepseek_moe(config, hidden, experts="num_experts", shared="num_shared_experts")
     note_mtp(config)
     is_dense = dense_by_type(config, count, leading_dense(config, count))
-    fixed(config, is_moe_layer=[not dense for dense in is_dense])
+    fixed(config, is_moe_layer=[not dense for dense in is_dense], first_last_k_dense_replace=sum(is_dense))
     return deepseek_body(config, hidden, mixers, moe, is_dense)

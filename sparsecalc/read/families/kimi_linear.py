@@ -25,7 +25,7 @@ def read(config: Fields) -> Body:
         found[FULL] = latent_attention(config, hidden)
     if LINEAR in kinds:
         found[LINEAR] = _delta_attention(config, nested, hidden)
-    config.ignore("mla_use_nope", "use_grouped_topk")
+    config.ignore("mla_use_nope", "moe_renormalize", "num_expert_group", "use_grouped_topk")
     note_mtp(config)
     is_dense = dense_by_type(config, count, leading_dense(config, count))
     moe = deepseek_moe(config, hidden, experts="num_local_experts")

@@ -2,15 +2,17 @@
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
-from sparsecalc.read.build import Body, attention, body, mlp, norms, upper_layers_sliding
+from sparsecalc.read.build import Body, attention, body, mlp, norms
 from sparsecalc.read.fields import Fields
 
 
 def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
     bias = config.flag("attention_bias")
-    plain = attention(config, hidden, qkv_bias=bias, o_bias=bias)
-    plain = plain.but(qk_norm=2 * plain.head_dim)
+    window = config.optional_size("sliding_window", zero=True) if config.flag("use_sliding_window") else None
+    config.ignore("sliding_window", "max_window_layers", "layer_types")
+    mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias, sliding_window=window or None)
+    mixer = mixer.but(qk_norm=2 * mixer.head_dim)
     moe = Moe(
         hidden_size=hidden,
         num_experts=config.size("num_experts", required=True),
@@ -22,12 +24,8 @@ def read(config: Fields) -> Body:
     dense = None if all(sparse) else mlp(hidden, config.size("intermediate_size"))
     config.ignore("intermediate_size")
     layers = [
-        Layer(
-            mixers=(plain.but(sliding_window=window),),
-            feed_forwards=(moe if is_sparse or dense is None else dense,),
-            norms=norms(hidden),
-        )
-        for window, is_sparse in zip(upper_layers_sliding(config, count), sparse, strict=True)
+        Layer(mixers=(mixer,), feed_forwards=(moe if is_sparse or dense is None else dense,), norms=norms(hidden))
+        for is_sparse in sparse
     ]
     return body(config, layers, hidden=hidden)
 

@@ -7,6 +7,7 @@ from sparsecalc.read.fields import Fields
 
 def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
+    config.ignore("residual_dropout")
     bias, out_bias = config.flag("attention_bias"), config.flag("attention_out_bias")
     layer = Layer(
         mixers=(attention(config, hidden, qkv_bias=bias, o_bias=out_bias),),
