@@ -2,6 +2,7 @@
 
 import copy
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,7 +40,8 @@ def build(config: dict[str, Any]) -> nn.Module:
     try:
         parsed = CONFIG_MAPPING[model_type](**fields)
         text = parsed if parsed.is_encoder_decoder else parsed.get_text_config(decoder=True)
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tensors without elements
             auto = AutoModelForSeq2SeqLM if parsed.is_encoder_decoder else AutoModelForCausalLM
             model: nn.Module = auto.from_config(text, dtype=torch.bfloat16)
     except Exception as error:

@@ -63,6 +63,7 @@ class _Tally:
         self.flops, self.past = 0, past
         self.chunk = getattr(config, "attention_chunk_size", None)
         self.layer_types = getattr(config, "layer_types", None)
+        self.selected = getattr(config, "index_topk", None)
         self.mask_window = None if self.layer_types else getattr(config, "sliding_window", None)
 
     def attend(
@@ -81,9 +82,18 @@ class _Tally:
         context = self.past + new if causal else key.shape[-2]
         work = Workload(batch_size=batch, new_tokens=new, context_len=context, causal=causal)
         window = self._window(module) if sliding_window == _NOT_GIVEN else sliding_window
+        if self._kind(module) == "indexed_attention":
+            window = self.selected  # the mask leaves each query the tokens that the indexer picked
         chunk = self.chunk if self.layer_types and self._kind(module) == "chunked_attention" else None
-        self.flops += 2 * work.pairs(window, chunk) * heads * (width + value.shape[-1])
+        pairs = work.pairs(window, chunk) + self._far_pairs(module, work)
+        self.flops += 2 * pairs * heads * (width + value.shape[-1])
         return query.new_empty((batch, new, heads, value.shape[-1])), None
+
+    def _far_pairs(self, module: nn.Module, work: Workload) -> int:
+        """DeepSeek-V4: pairs with compressed entries, of which an indexer picks some."""
+        compressor: Any = getattr(module, "compressor", None)
+        rate = getattr(compressor, "compress_rate", None)
+        return work.pooled_pairs(rate, self.selected if hasattr(compressor, "indexer") else None) if rate else 0
 
     def _window(self, module: nn.Module) -> int | None:
         """The window of a module that leaves it to the mask: its own, or the whole model's."""

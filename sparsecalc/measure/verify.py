@@ -214,22 +214,27 @@ def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> in
     A filled window of W tokens is kept as W - 1, to which the next token is added; a cache without windowed layers
     keeps every token. Engines, and the ledger, keep W.
     """
-    now, next_ = spec.ops(Workload.prefill(context)), spec.ops(Workload.prefill(context + 1))
+    one, now, later = (spec.ops(Workload.prefill(length)) for length in (1, context, context + 1))
     kept = now.total("index_elements")
-    for op, later in zip(now, next_, strict=True):
-        filled = op.kv_elements_per_token and op.kv_elements == later.kv_elements
-        held = op.kv_elements - op.kv_elements_per_token if filled else op.kv_elements
-        kept += op.layers * (held if sliding or not filled else context * op.kv_elements_per_token)
+    for first, op, after in zip(one, now, later, strict=True):
+        token = first.kv_elements
+        filled = after.kv_elements - op.kv_elements < token
+        held = op.kv_elements - token if filled else op.kv_elements
+        kept += op.layers * (held if sliding or not filled else context * token)
     return kept
 
 
 def _cache_elements(cache: Any) -> tuple[int, int]:
     """Elements of keys and values, and of states, that a transformers cache holds."""
     kv = state = 0
+    seen: set[int] = set()
     for layer in getattr(cache, "layers", []):
         for name, value in vars(layer).items():
             for tensor in _tensors(value):
-                if name in ("keys", "values") or "index" in name:
+                if id(tensor) in seen:  # one tensor for keys and values
+                    continue
+                seen.add(id(tensor))
+                if name in ("keys", "values", "compressed_kv") or "index" in name:
                     kv += tensor.numel()
                 elif "state" in name:
                     state += tensor.numel()
