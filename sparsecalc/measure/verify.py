@@ -188,7 +188,8 @@ def _worst(steps: list[list[Verdict]]) -> FlopsPair | None:
 
 def _caches(spec: ModelSpec, model: nn.Module, cache: Any, context: int) -> dict[str, Verdict]:
     """Elements of the real cache against the ledger's: keys and values, and recurrent state."""
-    kv, state = _cache_elements(cache)
+    shared = any(mixer.kind == "compressed" for group in spec.layer_groups for mixer in group.layer.mixers)
+    kv, state = _cache_elements(cache, values_are_keys=shared)
     sliding = any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", []))
     ours = _kept_by_transformers(spec, context, sliding=sliding) * _repeated_heads(model)
     states = spec.ops(Workload.prefill(context)).total("state_elements")
@@ -224,16 +225,14 @@ def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> in
     return kept
 
 
-def _cache_elements(cache: Any) -> tuple[int, int]:
+def _cache_elements(cache: Any, *, values_are_keys: bool = False) -> tuple[int, int]:
     """Elements of keys and values, and of states, that a transformers cache holds."""
     kv = state = 0
-    seen: set[int] = set()
     for layer in getattr(cache, "layers", []):
         for name, value in vars(layer).items():
             for tensor in _tensors(value):
-                if id(tensor) in seen:  # one tensor for keys and values
+                if values_are_keys and name == "values":
                     continue
-                seen.add(id(tensor))
                 if name in ("keys", "values", "compressed_kv") or "index" in name:
                     kv += tensor.numel()
                 elif "state" in name:

@@ -30,9 +30,9 @@ TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 
 NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
-    *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01"),
+    *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
 )
-"""Families whose reference implementation is not part of transformers: counted by formula only."""
+"""Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
 LONGEST_MODEL_TYPE = 60
 
