@@ -8,8 +8,7 @@ import pytest
 from sparsecalc.core.ops import COMPONENTS
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder
-from sparsecalc.estimate.costs import layer_kinds, memory, params
-from sparsecalc.estimate.costs import Load
+from sparsecalc.estimate.costs import Load, layer_kinds, memory, params
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import FACTS_KEY, aliases, load_model, model_ids
 
@@ -83,7 +82,9 @@ def test_the_published_active_figure_is_ours_at_its_precision(name: str, variant
     assert figure
     digits = len(figure.group(1).partition(".")[2])
     ours = getattr(params(load_model(name).spec), _VARIANTS[variant]) / 1e9
-    assert round(ours, digits) == float(figure.group(1)) or int(ours * 10**digits) / 10**digits == float(figure.group(1))
+    assert round(ours, digits) == float(figure.group(1)) or int(ours * 10**digits) / 10**digits == float(
+        figure.group(1)
+    )
 
 
 def test_mixtral_as_its_paper_says() -> None:

@@ -110,7 +110,11 @@ FAULTS = {
     "a tied table is counted twice": (MOE, changed(Head, as_if(tied=False)), "parameters: lm_head"),
     "hidden/heads is taken for head_dim": (MOE, changed(Gqa, hidden_over_heads), "parameters: attention"),
     "one expert too many per token": (MOE, changed(Moe, one_expert_more), "parameters: active"),
-    "one expert too many is computed": (MOE, changed(Moe, one_expert_more), "FLOPs, decode of 1 after 24: routed_experts"),
+    "one expert too many is computed": (
+        MOE,
+        changed(Moe, one_expert_more),
+        "FLOPs, decode of 1 after 24: routed_experts",
+    ),
     "every layer is windowed": (
         WINDOWED,
         changed(Gqa, as_if(sliding_window=6)),
@@ -118,7 +122,11 @@ FAULTS = {
     ),
     "no layer is windowed": (WINDOWED, changed(Gqa, as_if(sliding_window=None)), "KV cache, bytes in bf16"),
     "the rotary part is left out of the cache": (LATENT, changed(Mla, no_rope_in_the_cache), "KV cache, bytes in bf16"),
-    "shared experts are forgotten": (LATENT, changed(Moe, as_if(shared_intermediate_size=0)), "parameters: shared_experts"),
+    "shared experts are forgotten": (
+        LATENT,
+        changed(Moe, as_if(shared_intermediate_size=0)),
+        "parameters: shared_experts",
+    ),
     "a norm per layer is forgotten": (LATENT, changed(Layer, one_norm), "parameters: norm"),
 }
 

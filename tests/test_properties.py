@@ -1,5 +1,6 @@
 """Properties that hold for every model, not only for those with a published figure."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -103,7 +104,7 @@ def test_distinct_experts(experts: int, data: Any) -> None:
     k = data.draw(st.integers(1, experts))
     values = [expected_distinct_experts(experts, k, tokens) for tokens in (1, 2, 3, 10, 100, 100_000)]
     assert abs(values[0] - k) < 1e-9 * experts
-    assert all(a <= b + 1e-9 for a, b in zip(values, values[1:], strict=False))
+    assert all(a <= b + 1e-9 for a, b in pairwise(values))
     assert k <= values[-1] + 1e-9
     assert values[-1] <= experts
     assert expected_distinct_experts(8, 2, 4) == 8 * (1 - 0.75**4)

@@ -119,9 +119,13 @@ def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0, cache: A
     top_k = getattr(config, "num_experts_per_tok", 0) or 0
     try:
         any_model.set_attn_implementation(NAME)
-        with torch.device("meta"), torch.no_grad(), _one_expert(model, top_k):
-            with FlopCounterMode(display=False) as counter:
-                output = any_model(**_inputs(config, new_tokens, cache))
+        with (
+            torch.device("meta"),
+            torch.no_grad(),
+            _one_expert(model, top_k),
+            FlopCounterMode(display=False) as counter,
+        ):
+            output = any_model(**_inputs(config, new_tokens, cache))
     except Exception as error:
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
         raise CountingError(f"its forward pass does not run on meta: {type(error).__name__}: {first}") from error

@@ -54,7 +54,7 @@ def summary(results: Iterable[VerifyResult]) -> str:
     """`97 exact`, and how many differ or cannot be built."""
     states = [result.status for result in results]
     words = {"exact": "exact", "differs": "differ", "unsupported": "not in transformers (counted by formula only)"}
-    return ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)  # type: ignore[arg-type]
+    return ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)
 
 
 def verify_model(loaded: LoadedModel) -> VerifyResult:

@@ -1,7 +1,6 @@
 """What every part of a layer has in common."""
 
 from collections.abc import Iterator
-from typing import Any, Self
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Op
@@ -14,6 +13,3 @@ class Part(Frozen):
     def ops(self, work: Workload) -> Iterator[Op]:
         """Ops of one such part for one step."""
         raise NotImplementedError
-
-    def model_copy(self, update: dict[str, Any]) -> Self:
-        return self.but(**update)

@@ -101,7 +101,7 @@ class Constants(Part):
 
 
 class Head(Part):
-    """The LM head, hidden_size -> vocab_size, for the positions whose logits are wanted; tied: the input table again."""
+    """The LM head, hidden_size -> vocab_size, at the positions whose logits are wanted; tied: the input table again."""
 
     kind: Literal["head"] = "head"
     in_features: int

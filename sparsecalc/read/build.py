@@ -66,7 +66,9 @@ def attention(config: Fields, hidden: int, **given: Any) -> Gqa:
     return Gqa(hidden_size=hidden, **given)
 
 
-def mlp(hidden: int, width: int, *, bias: bool = False, gated: bool = True, component: Component = "dense_ffn") -> DenseMlp:
+def mlp(
+    hidden: int, width: int, *, bias: bool = False, gated: bool = True, component: Component = "dense_ffn"
+) -> DenseMlp:
     """A dense MLP with biases on all or none of its maps."""
     return DenseMlp(
         component=component, hidden_size=hidden, intermediate_size=width, gated=gated, up_bias=bias, down_bias=bias
