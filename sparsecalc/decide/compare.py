@@ -170,25 +170,28 @@ def _ratio(model: ModelReport, first: ModelReport) -> Ratio:
 
 def conclusion(models: list[ModelReport]) -> list[str]:
     """Two or three plain sentences, each computed from the figures above them."""
-    sentences = []
+    holds = {}
     for model in models:
         total, active = model.params.total, model.params.active
         if model.experts and active < total:
-            sentences.append(
-                f"{model.model.id} holds {total / active:.1f}x the parameters that it uses per token: the memory of a"
-                f" {units.count(total)} model, the compute of a {units.count(active)} one."
+            holds[total, active] = (
+                f"{split_name(model.model.id)[0]} holds {total / active:.1f}x the parameters that it uses per token:"
+                f" the memory of a {units.count(total)} model, the compute of a {units.count(active)} one."
             )
-    first = models[0]
-    for other in models[1:]:
-        flops = _times(other.flops.decode_per_token, first.flops.decode_per_token)
-        sentences.append(
-            f"A decoded token of {other.model.id} costs {flops} the FLOPs of one of {first.model.id}, and it needs"
-            f" {_times(other.memory.total_bytes, first.memory.total_bytes)} the memory"
-            f" ({units.nbytes(other.memory.total_bytes)} against {units.nbytes(first.memory.total_bytes)}"
-            f" for {first.memory.batch_size} x {first.memory.context_len:,} tokens)."
-        )
-    sentences += _reach(models)
-    return (sentences[:4] if len(models) == 2 else sentences) + _too_large(models)
+    costs_more = [_against(other, models[0]) for other in models[1:]]
+    sentences = [*holds.values(), *costs_more, *_reach(models)]
+    return (sentences[:3] if len(models) == 2 else sentences) + _too_large(models)
+
+
+def _against(other: ModelReport, first: ModelReport) -> str:
+    """Compute and memory of one model in terms of the first; the framework's allowance is the device's, so left out."""
+    flops = _times(other.flops.decode_per_token, first.flops.decode_per_token)
+    held, base = (model.memory.total_bytes - model.memory.framework_bytes for model in (other, first))
+    return (
+        f"A decoded token of {other.model.id} costs {flops} the FLOPs of one of {first.model.id}, and it needs"
+        f" {_times(held, base)} the memory ({units.nbytes(held)} against {units.nbytes(base)}"
+        f" for {first.memory.batch_size} x {first.memory.context_len:,} tokens)."
+    )
 
 
 def _reach(models: list[ModelReport]) -> list[str]:

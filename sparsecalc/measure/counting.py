@@ -158,7 +158,7 @@ def _one_expert(model: nn.Module, top_k: int) -> Iterator[None]:
     """Every module that holds experts sends its rows through the first expert only."""
     replaced = [module for module in model.modules() if _product(module)]
     for module in replaced:
-        module.forward = _through_one(module, top_k)  # type: ignore[method-assign]
+        module.forward = _through_one(module, top_k)
     checks = torch.distributions.Distribution._validate_args  # gemma-3n builds one in its forward pass
     torch.distributions.Distribution.set_default_validate_args(False)
     try:

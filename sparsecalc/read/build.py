@@ -1,7 +1,7 @@
 """Pieces that many families share: attention and MLPs by their usual keys, the frame around the layers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sparsecalc.core.ops import Component
@@ -26,7 +26,6 @@ class Body:
     layers: Sequence[Layer]
     final: tuple[Norm | Projection | Constants, ...]
     head: Head | None
-    extra_notes: list[str] = field(default_factory=list)
 
 
 def body(

@@ -6,9 +6,12 @@ from types import ModuleType
 from typing import Any
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.ops import Ledger
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
+from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, Note, group_layers
+from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
 
@@ -89,12 +92,22 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             layer_groups=group_layers(body.layers),
             final=body.final,
             head=body.head,
-            notes=tuple(notes + fields.finish()),
+            notes=(*notes, *fields.finish(), *_mtp_note(fields, body)),
             quantization=stored,
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
     except ValueError as error:
         raise InputError(str(error), where=where, hint="Check the config") from error
+
+
+def _mtp_note(fields: Fields, body: Body) -> list[Note]:
+    """Layers for multi-token prediction, with their size: the last decoder layer, 2 H * H and three norms, each."""
+    if not fields.mtp_layers:
+        return []
+    layer, hidden = Ledger(body.layers[-1].ops(Workload())), body.hidden_size
+    size = fields.mtp_layers * (layer.total("params") + 2 * hidden * hidden + 3 * hidden)
+    text = f"{fields.mtp_layers} multi-token-prediction layer(s) of {size:,} parameters are not counted"
+    return [Note(code="mtp-layers", text=f"{text}; a checkpoint may add copies of the embedding and the LM head")]
 
 
 def _text_part(config: dict[str, Any]) -> str | None:

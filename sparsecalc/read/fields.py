@@ -43,6 +43,7 @@ class Fields:
         self.used: set[str] = set()
         self.defaulted: dict[str, int] = {}
         self.notes: list[Note] = []
+        self.mtp_layers = 0
         self._parts: list[Fields] = []
 
     def refuse(self, text: str, hint: str = "") -> NoReturn:

@@ -153,6 +153,9 @@ def _compare(document: CompareReport) -> View:
     ]
     for model in document.models[1:]:
         rows[0] += [f"{model.model.model_type} ({model.model.kind})", ""]
+    formats = [model.memory.weights_dtype for model in document.models]
+    if len(set(formats)) > 1:
+        rows.append(["format of the weights", formats[0], *(cell for name in formats[1:] for cell in (name, ""))])
     for cells in zip(*columns, strict=True):
         base = cells[0][2]
         row = [_label([label for label, _, _ in cells]), cells[0][1]]

@@ -81,8 +81,13 @@ def dense_by_type(config: Fields, count: int, default: Sequence[bool]) -> list[b
     return [kind == "dense" for kind in given] if given else list(default)
 
 
-def note_mtp(config: Fields, key: str = "num_nextn_predict_layers") -> None:
-    """Multi-token-prediction layers are in checkpoints but not in the text decoder: say so."""
+def note_mtp(config: Fields, key: str = "num_nextn_predict_layers", *, as_deepseek: bool = True) -> None:
+    """Multi-token-prediction layers are in checkpoints but not in the text decoder: say so.
+
+    Built `as_deepseek`, each is a decoder layer, a projection 2 H -> H and three norms (arXiv:2412.19437, section 2.2).
+    """
     layers = config.optional_size(key, default=None, zero=True)
-    if layers:
-        config.note("mtp-layers", f"{layers} multi-token-prediction layer(s) ({key}) are not counted")
+    if layers and as_deepseek:
+        config.mtp_layers = layers
+    elif layers:
+        config.note("mtp-layers", f"{layers} multi-token-prediction layer(s) ({key}) are not counted; size unknown")

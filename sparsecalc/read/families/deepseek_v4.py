@@ -18,7 +18,7 @@ def read(config: Fields) -> Body:
     streams = config.size("hc_mult")
     fixed(config, num_key_value_heads=1, n_shared_experts=1, attention_bias=False)
     config.ignore("mlp_layer_types", "num_hash_layers", "qk_rope_head_dim", "expert_dtype")
-    note_mtp(config)
+    note_mtp(config, as_deepseek=False)
     moe, mixers = _experts(config, hidden), _mixers(config, hidden)
     layers = [
         Layer(

@@ -12,7 +12,7 @@ def read(config: Fields) -> Body:
     bias = config.flag("use_bias")
     fixed(config, moe_use_aux_free=True)
     config.ignore("moe_capacity", "moe_gate", "moe_gate_act", "moe_norm_gate_logits", "moe_norm_min", "use_moe")
-    note_mtp(config)
+    note_mtp(config, as_deepseek=False)
     width = config.size("moe_intermediate_size")
     experts = config.size("moe_num_experts", required=True)
     moe = Moe(

@@ -11,7 +11,7 @@ def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers("num_layers")
     fixed(config, num_hidden_layers=2 * count, zero_expert_type="identity", attention_method="MLA")
     fixed(config, mla_scale_q_lora=True, mla_scale_kv_lora=True)
-    note_mtp(config)
+    note_mtp(config, as_deepseek=False)
     mixer = latent_attention(config, hidden)
     dense = mlp(hidden, config.size("ffn_hidden_size", required=True))
     layer = Layer(

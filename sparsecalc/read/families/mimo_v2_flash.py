@@ -14,7 +14,7 @@ def read(config: Fields) -> Body:
     mixers = _mixers(config, full, kinds)
     is_dense = dense_by_type(config, count, [index == 0 for index in range(count)])
     _fixed_by_transformers(config, full, [int(mixer is not full) for mixer in mixers], is_dense)
-    note_mtp(config)
+    note_mtp(config, as_deepseek=False)
     moe = deepseek_moe(config, hidden).but(shared_intermediate_size=0)
     return deepseek_body(config, hidden, mixers, moe, is_dense)
 

@@ -39,7 +39,7 @@ def read(config: Fields) -> Body:
     if SPARSE in kinds:
         found[SPARSE] = _experts(config, hidden).but(norms=one_norm)
     config.ignore(*OF_SOME_KINDS)
-    note_mtp(config)
+    note_mtp(config, as_deepseek=False)
     return body(config, [found[kind] for kind in kinds], hidden=hidden, tied=False)
 
 
