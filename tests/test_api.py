@@ -11,7 +11,7 @@ import sparsecalc
 from sparsecalc import api
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.report import CompareReport, ShowReport
-from sparsecalc.reports.formats import as_json
+from sparsecalc.reports.formats import render
 
 
 @pytest.mark.parametrize("module", [sparsecalc, api], ids=lambda module: module.__name__)
@@ -55,9 +55,9 @@ def test_a_report_is_what_the_command_line_prints(quick_run: Run) -> None:
     report = sparsecalc.load("mixtral-8x7b").report(batch_size=2)
     assert isinstance(report, ShowReport)
     printed = quick_run("show", "mixtral-8x7b", "--batch-size", 2, "--json").stdout
-    assert as_json(report) == printed
+    assert render(report, "json") == printed
     both = sparsecalc.compare(["mixtral-8x7b", "llama-2-7b"])
-    assert as_json(both) == quick_run("compare", "mixtral-8x7b", "llama-2-7b", "--json").stdout
+    assert render(both, "json") == quick_run("compare", "mixtral-8x7b", "llama-2-7b", "--json").stdout
 
 
 def test_a_model_answers_for_itself(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sparsecalc.estimate.costs import Load, flops, memory, params
 from sparsecalc.library.formats import format_ids, precision_for
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
-from sparsecalc.reports.formats import as_json
+from sparsecalc.reports.formats import render
 
 SIZES = st.integers(1, 12)
 
@@ -116,4 +116,4 @@ def test_json_round_trip(names: list[str]) -> None:
     from sparsecalc import compare
 
     report = compare(names)
-    assert TypeAdapter(CompareReport).validate_json(as_json(report)) == report
+    assert TypeAdapter(CompareReport).validate_json(render(report, "json")) == report

@@ -12,20 +12,25 @@ from rich.table import Table
 from rich.text import Text
 
 from sparsecalc.core.text import printable
-from sparsecalc.reports.views import Grid, View
+from sparsecalc.decide.report import Document
+from sparsecalc.reports.views import Grid, view
 
 NATURAL_WIDTH = 100_000
 
 
-def draw(view: View, width: int | None) -> str:
-    """The view as text; colours only for a terminal that wants them (rich honours NO_COLOR, FORCE_COLOR, TERM)."""
+def write(document: Document, width: int | None = None) -> str:
+    """The document's view, `width` columns wide, or as wide as it needs where that is None (a pipe).
+
+    Colours only for a terminal that wants them (rich honours NO_COLOR, FORCE_COLOR, TERM).
+    """
+    shown = view(document)
     out = io.StringIO()
     forced = True if width is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     console = Console(file=out, width=width or NATURAL_WIDTH, force_terminal=forced, markup=False, highlight=False)
-    for grid in view.grids:
+    for grid in shown.grids:
         console.print(_table(grid))
         console.print()
-    for line in view.lines:
+    for line in shown.lines:
         console.print(Text(printable(line, 10_000)), soft_wrap=width is None)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

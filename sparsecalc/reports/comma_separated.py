@@ -1,0 +1,40 @@
+"""CSV: one row per result; nested fields get dotted names, lists are left to JSON."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from sparsecalc.core.text import printable
+from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, VerifyReport
+
+
+def write(document: Document, width: int | None = None) -> str:
+    """Models, lines, results or rows of the document, one to a line."""
+    if isinstance(document, CompareReport):
+        rows: Iterable[Any] = [model.to_dict() for model in document.models]
+    elif isinstance(document, ExplainReport):
+        rows = [line.to_dict() for line in document.lines]
+    elif isinstance(document, VerifyReport):
+        rows = [result.to_dict() for result in document.results]
+    elif isinstance(document, ListReport):
+        rows = document.rows
+    else:
+        rows = [{key: value for key, value in document.to_dict().items() if key not in ("inputs", "warnings")}]
+    flat = [dict(_flatten(row)) for row in rows]
+    found = dict.fromkeys(key for row in flat for key in row)
+    parents = {key.rpartition(".")[0] for key in found}
+    out = io.StringIO()
+    columns = [key for key in found if key not in parents]
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def _flatten(row: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in row.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            yield prefix + key, printable(value, 1000) if isinstance(value, str) else value
