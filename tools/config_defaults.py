@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)}
 KEEP = {"tie_word_embeddings"}
 KEYWORDS = {
+    "ernie4_5_vl_moe_text": {"moe_intermediate_size": [1536, 512]},
     "gemma3_text": {"sliding_window_pattern": 6},
     "gemma4_text": {"global_head_dim": 512},
     "cohere2": {"sliding_window_pattern": 4},
@@ -28,6 +29,7 @@ KEYWORDS = {
 """Defaults of keys that a config class takes as keyword arguments, which are not fields of it."""
 OTHER_NAMES: dict[str, dict[str, str]] = {
     "deepseek_v32": {"num_experts": "n_routed_experts"},
+    "step3p5": {"num_experts": "n_routed_experts"},
     "glm_moe_dsa": {"num_experts": "n_routed_experts"},
     "falcon": {
         "n_embed": "hidden_size",

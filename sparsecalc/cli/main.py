@@ -37,6 +37,9 @@ Share = Annotated[
 Batched = Annotated[
     int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once (default: 8192)")
 ]
+FromArchitecture = Annotated[
+    bool, typer.Option("--from-architecture", help="count transformers' own class, for a model_type without a reader")
+]
 
 
 def _question(values: dict[str, Any]) -> Any:
@@ -160,6 +163,10 @@ def gpus(
 def verify(
     models: Annotated[list[str] | None, typer.Argument(help="models to hold against transformers")] = None,
     all: Annotated[bool, typer.Option("--all", help="every built-in spec")] = False,  # noqa: A002
+    checkpoint: Annotated[
+        bool, typer.Option("--checkpoint", help="also against the checkpoint's headers (asks the Hub)")
+    ] = False,
+    from_architecture: FromArchitecture = False,
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Output = None,
@@ -170,7 +177,7 @@ def verify(
 
     name = "json" if json else format
     check_target(output, name)
-    report = verify_models(models or [], all)
+    report = verify_models(models or [], all, checkpoint, from_architecture)
     emit(report, name, output)
     if any(result.status == "differs" for result in report.results):
         raise typer.Exit(1)
@@ -184,11 +191,12 @@ def import_(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="the spec file to write (default: <id>.json here)")
     ] = None,
+    from_architecture: FromArchitecture = False,
 ) -> None:
     """Write a spec file; for a Hub id, check the count against the checkpoint's headers and explain the difference."""
     from sparsecalc.cli.importing import import_model
 
-    import_model(source, "json" if json else format, output)
+    import_model(source, "json" if json else format, output, from_architecture)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,26 +1,64 @@
-"""`sparsecalc verify`: the extra's imports, and the progress bar."""
+"""`sparsecalc verify`: the extra's versions and imports, and the progress bar."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.report import VerifyReport
-from sparsecalc.library.models import model_ids
+from sparsecalc.library.models import LoadedModel, load_model, model_ids
+
+NEEDED = {"torch": (2, 6), "transformers": (4, 57)}
+"""The oldest versions that the extra `measure` allows."""
 
 
-def verify_models(names: list[str], every: bool) -> VerifyReport:
+def verify_models(
+    names: list[str], every: bool, checkpoint: bool = False, from_architecture: bool = False
+) -> VerifyReport:
     """Verify the named models, or every built-in one. Raises InputError without the extra `measure`."""
     if every == bool(names):
         raise InputError("name models, or give --all", hint="Example: sparsecalc verify mixtral-8x7b")
-    try:
-        from sparsecalc.measure.verify import verify
-    except ImportError as error:
-        hint = 'Install it: pip install "sparsecalc[measure]"'
-        raise InputError(f"verify needs torch and transformers ({error.name} is missing)", hint=hint) from error
+    if every and checkpoint:
+        raise InputError("--checkpoint asks the Hub for each model", hint="Name the models instead of --all")
+    verify = _imported()
     chosen = model_ids() if every else names
     with _progress(len(chosen)) as step:
-        return verify(chosen, step)
+        load = derived_loader() if from_architecture else load_model
+        return verify(chosen, step, checkpoint=checkpoint, load=load)
+
+
+def derived_loader() -> Callable[[str], LoadedModel]:
+    """`load_model` for --from-architecture: specs derived from transformers' own classes."""
+    _imported()
+    from sparsecalc.measure.derive import load_derived
+
+    return load_derived
+
+
+def _imported() -> Callable[..., VerifyReport]:
+    """`verify` of the measuring side, which alone needs torch and transformers."""
+    for package, needed in NEEDED.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError as error:
+            raise _without_extra(f"{package} is missing") from error
+        if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < needed:
+            raise _without_extra(f"{package} is {found}")
+    try:
+        from sparsecalc.measure.verify import verify
+    except ModuleNotFoundError as error:
+        raise _without_extra(f"{error.name} is missing") from error
+    except ImportError as error:
+        raise _without_extra(str(error).splitlines()[0]) from error
+    return verify
+
+
+def _without_extra(reason: str) -> InputError:
+    needed = " and ".join(f"{name} >= {major}.{minor}" for name, (major, minor) in NEEDED.items())
+    hint = 'Install them: pip install -U "sparsecalc[measure]"'
+    return InputError(f"verify needs {needed} ({reason})", hint=hint)
 
 
 @contextmanager

@@ -108,6 +108,35 @@ class Verdict(Frozen):
         return self.predicted == self.actual
 
 
+class StoredFormat(Frozen):
+    """What a checkpoint stores in one dtype, as safetensors headers name it."""
+
+    dtype: str
+    tensors: int
+    elements: int
+    bytes: int
+
+
+class Checkpoint(Frozen):
+    """A checkpoint's safetensors headers held against the ledger."""
+
+    repo_id: str
+    params: Pair
+    """Parameters by the ledger; elements as they are stored, of everything in the checkpoint."""
+    weights_bytes: Pair
+    """Bytes by the ledger; bytes of the stored tensors that hold counted parameters, with their scales."""
+    weights_dtype: str
+    by_dtype: list[StoredFormat]
+    explained: list[ExplainLine]
+    """The difference of elements, by its reasons."""
+    unexplained: int
+
+    @property
+    def doubt(self) -> str:
+        """What an unexplained difference means."""
+        return f"{self.unexplained:+,} stored elements are not explained: the count or the config may be wrong"
+
+
 class VerifyResult(Frozen):
     """One model held against its real architecture."""
 
@@ -123,6 +152,8 @@ class VerifyResult(Frozen):
     """Parameters by component, FLOPs by component and step, caches."""
     named: list[str] = field(default_factory=list)
     """What was left out of a comparison, and what stands beside the parameters (buffers, tied tables)."""
+    checkpoint: Checkpoint | None = None
+    """The third witness, where a Hub repository's headers were asked for."""
 
 
 class VerifyReport(Document):

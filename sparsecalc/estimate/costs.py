@@ -12,6 +12,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
 from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.measured import MeasuredExperts
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -89,7 +90,7 @@ def experts(spec: ModelSpec, precision: Precision, batch_size: int, context_len:
         (group.count, part)
         for group in spec.layer_groups
         for part in group.layer.feed_forwards
-        if isinstance(part, Moe)
+        if isinstance(part, Moe | MeasuredExperts)
     ]
     if not found:
         return None

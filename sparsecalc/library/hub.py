@@ -14,6 +14,7 @@ class StoredTensor:
     name: str
     dtype: str
     shape: tuple[int, ...]
+    nbytes: int
 
     @property
     def elements(self) -> int:
@@ -66,7 +67,12 @@ def stored_tensors(repo_id: str) -> list[StoredTensor]:
     except Exception as error:
         raise _explained(error, repo_id) from error
     return [
-        StoredTensor(name=name, dtype=str(tensor.dtype), shape=tuple(tensor.shape))
+        StoredTensor(
+            name=name,
+            dtype=str(tensor.dtype),
+            shape=tuple(tensor.shape),
+            nbytes=tensor.data_offsets[1] - tensor.data_offsets[0],
+        )
         for file in found.files_metadata.values()
         for name, tensor in file.tensors.items()
     ]

@@ -21,6 +21,8 @@ LARGEST_CONFIG_BYTES = 16 * 2**20
 DEEPEST_CONFIG = 50
 FACTS_KEY = "sparsecalc"
 """Where a spec file keeps what is known about a model beside its config: sources, published figures."""
+DERIVED_KEY = "derived"
+"""Where a spec file keeps a spec that was derived from the architecture, of a family without a reader."""
 
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _NAME = re.compile(r"[\w.+-]{1,100}")
@@ -36,6 +38,35 @@ class LoadedModel:
     notes: tuple[Note, ...] = ()
     """Warnings about how the model was found, and those of the spec."""
     origin: str = "built-in"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundConfig:
+    """A config as it was found, not yet read, with what its file says beside it."""
+
+    config: Any
+    name: str
+    where: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+    def read(self) -> LoadedModel:
+        """The model, by its family's reader; or by the derived spec that the file keeps beside the config."""
+        where = "" if self.where == "built-in" else self.where
+        if DERIVED_KEY in self.facts:
+            from sparsecalc.model.stored import spec_from_data
+
+            try:
+                spec = spec_from_data(self.facts[DERIVED_KEY]).but(id=self.name)
+            except InputError as error:
+                raise InputError(error.text, where=where, hint="Import the model again") from error
+            return self.as_model(spec)
+        return self.as_model(read_config(self.config, model_id=self.name, where=where))
+
+    def as_model(self, spec: ModelSpec) -> LoadedModel:
+        """The loaded model that `spec` makes of it."""
+        notes, origin = (*self.notes, *spec.notes), printable(self.where, 1000)
+        return LoadedModel(spec=spec, config=self.config, facts=self.facts, notes=notes, origin=origin)
 
 
 def model_ids() -> list[str]:
@@ -62,9 +93,17 @@ def aliases() -> dict[str, str]:
 
 
 def load_model(name: str) -> LoadedModel:
-    """The model that `name` means: built-in id, alias, `config.json`, folder, `.gguf`, `-`, or `org/name` on the Hub.
+    """The model that `name` means, its config read by its family's reader.
 
     Raises InputError, in one clear line, where there is none or its config makes no sense.
+    """
+    return find_config(name).read()
+
+
+def find_config(name: str) -> FoundConfig:
+    """The config that `name` means: built-in id, alias, `config.json`, folder, `.gguf`, `-`, or `org/name` on the Hub.
+
+    Raises InputError, in one clear line, where there is none.
     """
     if name == "-":
         content = sys.stdin.buffer.read(LARGEST_CONFIG_BYTES + 1)
@@ -92,7 +131,7 @@ def is_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and not _is_path(name)
 
 
-def _built_in(name: str) -> LoadedModel | None:
+def _built_in(name: str) -> FoundConfig | None:
     """A built-in or the user's own spec by id or alias; the alias says in a note what it stands for."""
     wanted = name.lower()
     if not _NAME.fullmatch(wanted):
@@ -107,7 +146,7 @@ def _built_in(name: str) -> LoadedModel | None:
     return _from_config(_parse(path.read_bytes(), target), target, "built-in", notes)
 
 
-def _from_path(path: Path) -> LoadedModel:
+def _from_path(path: Path) -> FoundConfig:
     try:
         path = path.expanduser()
         if path.is_dir():
@@ -158,16 +197,13 @@ def _deeper_than(value: Any, depth: int) -> bool:
     return bool(level)
 
 
-def _from_config(config: Any, name: str, where: str, notes: tuple[Note, ...] = ()) -> LoadedModel:
+def _from_config(config: Any, name: str, where: str, notes: tuple[Note, ...] = ()) -> FoundConfig:
     facts: dict[str, Any] = {}
     if isinstance(config, dict) and FACTS_KEY in config:
         facts = _checked_facts(config[FACTS_KEY], where)
         config = {key: value for key, value in config.items() if key != FACTS_KEY}
         name = facts.get("id") or name
-    spec = read_config(config, model_id=printable(name, 100) or "model", where="" if where == "built-in" else where)
-    return LoadedModel(
-        spec=spec, config=config, facts=facts, notes=(*notes, *spec.notes), origin=printable(where, 1000)
-    )
+    return FoundConfig(config=config, name=printable(name, 100) or "model", where=where, facts=facts, notes=notes)
 
 
 def _checked_facts(facts: Any, where: str) -> dict[str, Any]:
@@ -187,7 +223,7 @@ def _checked_facts(facts: Any, where: str) -> dict[str, Any]:
     return facts
 
 
-def _from_hub_id(name: str) -> LoadedModel:
+def _from_hub_id(name: str) -> FoundConfig:
     for path in (data_folder() / "model_specs").glob("*.json"):
         text = path.read_text(encoding="utf-8")
         if (
@@ -196,11 +232,16 @@ def _from_hub_id(name: str) -> LoadedModel:
         ):
             note = Note(code="built-in", text=f"{name} is the built-in {path.stem}; the network was not used")
             return _from_config(json.loads(text), path.stem, "built-in", (note,))
-    return from_hub(name)
+    return find_on_hub(name)
 
 
 def from_hub(name: str) -> LoadedModel:
     """The model of a Hub repository, from its own config.json, even where a built-in spec has the same Hub id."""
+    return find_on_hub(name).read()
+
+
+def find_on_hub(name: str) -> FoundConfig:
+    """The config.json of a Hub repository."""
     from sparsecalc.library.hub import fetch_config
 
     return _from_config(_parse(fetch_config(name), f"{name} on the Hub"), name, name)

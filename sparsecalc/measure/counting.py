@@ -7,14 +7,14 @@ tokens * num_experts_per_tok rows through one expert's matrices, which the defau
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -22,6 +22,7 @@ from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.ops import Component
 from sparsecalc.core.workload import Workload
 from sparsecalc.measure.architecture import ATTENTION, RECURRENT, Rule
+from sparsecalc.measure.repeats import Repeats, repeated_layers
 
 NAME = "sparsecalc_count"
 
@@ -56,7 +57,7 @@ class Counted:
 _NOT_GIVEN = -1
 
 
-class _Tally:
+class Tally:
     """What the attention functions of one forward pass add up."""
 
     def __init__(self, config: Any, past: int) -> None:
@@ -81,13 +82,17 @@ class _Tally:
         causal = bool(getattr(module, "is_causal", True))
         context = self.past + new if causal else key.shape[-2]
         work = Workload(batch_size=batch, new_tokens=new, context_len=context, causal=causal)
+        pairs = work.pairs(*self.limits(module, sliding_window)) + self._far_pairs(module, work)
+        self.flops += 2 * pairs * heads * (width + value.shape[-1])
+        return query.new_empty((batch, new, heads, value.shape[-1])), None
+
+    def limits(self, module: nn.Module, sliding_window: int | None = _NOT_GIVEN) -> tuple[int | None, int | None]:
+        """The window and the chunk that bound what a query of `module` sees."""
         window = self._window(module) if sliding_window == _NOT_GIVEN else sliding_window
         if self._kind(module) == "indexed_attention":
             window = self.selected  # the mask leaves each query the tokens that the indexer picked
         chunk = self.chunk if self.layer_types and self._kind(module) == "chunked_attention" else None
-        pairs = work.pairs(window, chunk) + self._far_pairs(module, work)
-        self.flops += 2 * pairs * heads * (width + value.shape[-1])
-        return query.new_empty((batch, new, heads, value.shape[-1])), None
+        return window, chunk
 
     def _far_pairs(self, module: nn.Module, work: Workload) -> int:
         """DeepSeek-V4: pairs with compressed entries, of which an indexer picks some."""
@@ -110,30 +115,41 @@ def count(model: nn.Module, rule: Rule, new_tokens: int, past: int = 0, cache: A
 
     Raises CountingError where the forward pass does not run on meta.
     """
+    tally = Tally(text_config(model), past)
+    counter = FlopCounterMode(display=False)
+    with repeated_layers(model, text_config(model), tally) as repeats:
+        output = run(model, tally, counter, new_tokens, cache)
+    found = _by_module(model, rule, counter, repeats)
+    found.attention = tally.flops
+    return found, cache_of(output)
+
+
+def text_config(model: nn.Module) -> Any:
+    """The config of the model's text decoder."""
     any_model: Any = model
-    config: Any = any_model.config.get_text_config(decoder=True)
-    tally = _Tally(config, past)
+    return any_model.config.get_text_config(decoder=True)
+
+
+def run(model: nn.Module, tally: Tally, watcher: AbstractContextManager[Any], new_tokens: int, cache: Any) -> Any:
+    """The output of one forward pass of one sequence on meta, attention tallied, under the eyes of `watcher`.
+
+    Raises CountingError where the forward pass does not run on meta.
+    """
+    any_model: Any = model
+    config = text_config(model)
     ALL_ATTENTION_FUNCTIONS.register(NAME, tally.attend)
     if getattr(config, "index_topk", None):  # an indexer masks its own scores, so it needs a mask to be there
         ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _open_mask)
     top_k = getattr(config, "num_experts_per_tok", 0) or 0
     try:
         any_model.set_attn_implementation(NAME)
-        with (
-            torch.device("meta"),
-            torch.no_grad(),
-            _one_expert(model, top_k),
-            FlopCounterMode(display=False) as counter,
-        ):
-            output = any_model(**_inputs(config, new_tokens, cache))
+        with torch.device("meta"), torch.no_grad(), _one_expert(model, top_k), watcher:
+            return any_model(**_inputs(config, new_tokens, cache))
     except Exception as error:
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
         raise CountingError(f"its forward pass does not run on meta: {type(error).__name__}: {first}") from error
     finally:
         ALL_MASK_ATTENTION_FUNCTIONS._global_mapping.pop(NAME, None)
-    found = _by_module(model, rule, counter)
-    found.attention = tally.flops
-    return found, _cache_of(output)
 
 
 def _open_mask(batch_size: int, q_length: int, kv_length: int, **rest: Any) -> torch.Tensor:
@@ -146,25 +162,34 @@ def _inputs(config: Any, tokens: int, cache: Any) -> dict[str, Any]:
         return found | ({"cache_params": cache} if cache is not None else {})
     if config.is_encoder_decoder:
         return found | {"decoder_input_ids": torch.zeros(1, tokens, dtype=torch.long), "use_cache": False}
+    if cache is None and getattr(config, "model_type", "") == "minimax":  # it makes a cache of a class of its own
+        return found
     return found | {"past_key_values": DynamicCache(config=config) if cache is None else cache}
 
 
-def _cache_of(output: Any) -> Any:
+def cache_of(output: Any) -> Any:
+    """The cache that a forward pass leaves; None where it keeps none."""
     return getattr(output, "past_key_values", None) or getattr(output, "cache_params", None)
 
 
 @contextmanager
 def _one_expert(model: nn.Module, top_k: int) -> Iterator[None]:
     """Every module that holds experts sends its rows through the first expert only."""
-    replaced = [module for module in model.modules() if _product(module)]
+    replaced = [module for module in model.modules() if _product(module) or _is_gating(module)]
     for module in replaced:
-        module.forward = _through_one(module, top_k)
+        module.forward = _gate(module) if _is_gating(module) else _through_one(module, top_k)
+    warn = PreTrainedModel.warn_if_padding_and_no_attention_mask  # looks at values, which meta tensors have not
+    PreTrainedModel.warn_if_padding_and_no_attention_mask = lambda *args: None
     checks = torch.distributions.Distribution._validate_args  # gemma-3n builds one in its forward pass
     torch.distributions.Distribution.set_default_validate_args(False)
+    autocast = torch.autocast  # refuses the meta device; transformers 4 switches it off around rotary embeddings
+    torch.autocast = lambda *args, **kwargs: nullcontext()
     try:
         yield
     finally:
+        torch.autocast = autocast
         torch.distributions.Distribution.set_default_validate_args(checks)
+        PreTrainedModel.warn_if_padding_and_no_attention_mask = warn
         for module in replaced:
             del module.forward
 
@@ -197,6 +222,7 @@ def _through_one(module: nn.Module, top_k: int) -> Any:
 
     def forward(hidden: torch.Tensor, index: Any = None, *rest: Any, **more: Any) -> torch.Tensor:
         flat = hidden.reshape(-1, hidden.shape[-1])
+        index = more.get("router_indices", index)
         # Llama 4 passes its rows once for every expert, and no choice: transformers computes them all, engines do not
         if isinstance(module, nn.ModuleDict):  # Switch: one expert per token, chosen by a mask over all of them
             count = flat.shape[0]
@@ -208,7 +234,23 @@ def _through_one(module: nn.Module, top_k: int) -> Any:
     return forward
 
 
-def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode) -> Counted:
+def _is_gating(module: nn.Module) -> bool:
+    return type(module).__name__ == "JetMoeTopKGating"
+
+
+def _gate(module: nn.Module) -> Any:
+    """JetMoE's router, which asks for the number of rows of each expert: all go to the first."""
+    any_module: Any = module
+
+    def forward(hidden: torch.Tensor) -> Any:
+        rows = hidden.shape[0] * any_module.top_k
+        places, sizes = torch.zeros(rows, dtype=torch.long), [rows] + [0] * (any_module.num_experts - 1)
+        return places, places, hidden.new_zeros(rows), sizes, any_module.layer(hidden).float()
+
+    return forward
+
+
+def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode, repeats: Repeats) -> Counted:
     """The counter's inclusive figures as figures of each module alone, put into components."""
     totals = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     root = type(model).__name__
@@ -223,11 +265,14 @@ def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode) -> Counte
     found = Counted()
     for full, flops in own.items():
         name, module = modules[full]
-        if not flops:
+        if not flops or "Rotary" in type(module).__name__:  # transformers 4 multiplies positions with frequencies
             continue
-        matrices = [key for key, tensor in module.named_parameters(recurse=False) if tensor.dim() >= 2]
-        component = rule.component(f"{name}.{matrices[0]}") if matrices else None
-        component = "routed_experts" if _product(module) else component
+        flops *= repeats.of(name)
+        component = _component(name, module, rule)
+        if zero := getattr(module, "zero_expert_num", 0):  # rows for experts that compute nothing, evenly chosen
+            experts: Any = module
+            matrix, all_experts = flops // 3, experts.num_routed_experts + zero
+            flops = sum(each * experts.num_routed_experts // all_experts for each in (2 * matrix, matrix))
         if isinstance(module, nn.Conv1d):
             found.state_updates += flops  # most mixers convolve without calling the module: compared for none
         elif component is None or (component == "state_space" and not isinstance(module, nn.Linear)):
@@ -235,3 +280,12 @@ def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode) -> Counte
         else:
             found.weights[component] = found.weights.get(component, 0) + flops
     return found
+
+
+def _component(name: str, module: nn.Module, rule: Rule) -> Component | None:
+    """The component of what a module multiplies by itself: with its own matrices, or a router's with its child's."""
+    if _product(module):
+        return "routed_experts"
+    recurse = "Router" in type(module).__name__
+    matrices = [key for key, tensor in module.named_parameters(recurse=recurse) if tensor.dim() >= 2]
+    return rule.component(f"{name}.{matrices[0]}") if matrices else None

@@ -11,10 +11,11 @@ from torch import nn
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.checkpoint import fetch_checkpoint
 from sparsecalc.decide.report import FlopsPair, Pair, Verdict, VerifyReport, VerifyResult
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.results import Warn
-from sparsecalc.library.models import LoadedModel, load_model
+from sparsecalc.library.models import LoadedModel, is_hub_id, load_model
 from sparsecalc.measure.architecture import Rule, build, by_component, unselected
 from sparsecalc.measure.counting import Counted, CountingError, count
 from sparsecalc.model.spec import ModelSpec
@@ -22,20 +23,43 @@ from sparsecalc.model.spec import ModelSpec
 TOLERANCE = 1e-3
 """Largest relative error of FLOPs that still counts as exact."""
 PROMPTS = (8, 24)
-"""Lengths of the prompts that are counted; the second is also the context of the decode step."""
+"""Lengths of the prompts that are counted; the second is also the context of the decode step.
+
+It is longer where a window, a chunk or a choice of tokens would not bound anything otherwise: see `_prompts`.
+"""
+PAST_LIMIT = 8
+"""By how many tokens such a prompt passes the limit."""
+LONGEST = 2**20
+"""The largest such limit that is passed."""
+_LIMITS = ("sliding_window", "attention_chunk_size", "index_topk")
+_ATTENTION = ("gqa", "mla", "sparse_mla", "compressed")
 INSIDE_STATE_UPDATE = ("dt_proj", "recurrence gates")
 """Maps that transformers multiplies inside the state update, where the counter cannot tell them apart."""
 
 
-def verify(names: list[str], progress: Callable[[str], None] = lambda name: None) -> VerifyReport:
-    """Build each model on the meta device and compare it with its ledger."""
+def verify(
+    names: list[str],
+    progress: Callable[[str], None] = lambda name: None,
+    *,
+    checkpoint: bool = False,
+    load: Callable[[str], LoadedModel] = load_model,
+) -> VerifyReport:
+    """Build each model on the meta device and compare it with its ledger.
+
+    A model of the Hub is also held against its checkpoint's headers; with `checkpoint`, every model is.
+    """
     transformers.logging.set_verbosity_error()
-    results, warnings = [], []
+    results: list[VerifyResult] = []
+    warnings: list[Warn] = []
     for name in names:
         progress(name)
-        loaded = load_model(name)
+        loaded = load(name)
         warnings += [Warn(code=note.code, text=note.text, model=loaded.spec.id) for note in loaded.notes]
-        results.append(verify_model(loaded))
+        result = verify_model(loaded)
+        if checkpoint or is_hub_id(loaded.origin):
+            result, doubts = _with_checkpoint(result, loaded, required=checkpoint)
+            warnings += doubts
+        results.append(result)
     return VerifyReport(
         command="verify",
         inputs={"models": names},
@@ -50,10 +74,27 @@ def verify(names: list[str], progress: Callable[[str], None] = lambda name: None
     )
 
 
+def _with_checkpoint(result: VerifyResult, loaded: LoadedModel, *, required: bool) -> tuple[VerifyResult, list[Warn]]:
+    """The result with its third witness; without it, where the Hub gives no headers and none were asked for."""
+    try:
+        found = fetch_checkpoint(loaded)
+    except InputError as error:
+        if required:
+            raise
+        return result, [Warn(code="no-checkpoint", text=f"not held against a checkpoint: {error}", model=result.model)]
+    if not found.unexplained:
+        return result.but(checkpoint=found), []
+    doubt = Warn(code="unexplained", text=found.doubt, model=result.model)
+    return result.but(checkpoint=found, status="differs"), [doubt]
+
+
 def summary(results: Iterable[VerifyResult]) -> str:
-    """`97 exact`, and how many differ or cannot be built."""
+    """`92 exact, 5 by formula only`: how many are exact, differ, or cannot be built."""
+    results = list(results)
     states = [result.status for result in results]
-    words = {"exact": "exact", "differs": "differ", "unsupported": "not in transformers (counted by formula only)"}
+    partly = sum(result.status == "exact" and result.flops is None for result in results)
+    words = {"exact": "exact", "differs": "differ", "unsupported": "by formula only"}
+    words["exact"] += f" ({partly} of them in parameters alone)" if partly else ""
     return ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)
 
 
@@ -123,7 +164,7 @@ def _steps(spec: ModelSpec, model: nn.Module) -> tuple[list[list[Verdict]], dict
     rule, steps, left_out = Rule(model), [], []
     cache: Any = None
     caches: dict[str, Verdict] = {}
-    first, second = PROMPTS
+    first, second = _prompts(spec)
     for new, past in ((first, 0), (second, 0), (1, second)):
         if past and (spec.encoder_decoder or cache is None):
             left_out.append("decode step: this architecture has no cache that can be built on meta")
@@ -144,6 +185,18 @@ def _steps(spec: ModelSpec, model: nn.Module) -> tuple[list[list[Verdict]], dict
     if any(part.kind in ("mla", "sparse_mla") for group in spec.layer_groups for part in group.layer.mixers):
         left_out.append("latent attention is compared in its expanded form, which transformers runs; engines absorb it")
     return steps, caches, left_out
+
+
+def _prompts(spec: ModelSpec) -> tuple[int, int]:
+    """Lengths of the prompts: the second passes every limit that a layer sets to what a token sees.
+
+    Recurrent layers run token by token, which would take minutes.
+    """
+    mixers = [mixer for group in spec.layer_groups for mixer in group.layer.mixers]
+    if any(mixer.kind not in _ATTENTION for mixer in mixers):
+        return PROMPTS
+    limits = [getattr(mixer, name, None) or 0 for mixer in mixers for name in _LIMITS]
+    return PROMPTS[0], max(PROMPTS[1], *(limit + PAST_LIMIT for limit in limits if PROMPTS[1] <= limit <= LONGEST), 0)
 
 
 def _step(spec: ModelSpec, work: Workload, counted: Counted) -> list[Verdict]:
@@ -237,6 +290,7 @@ def _cache_elements(cache: Any, *, values_are_keys: bool = False) -> tuple[int, 
                     kv += tensor.numel()
                 elif "state" in name:
                     state += tensor.numel()
+    state += sum(tensor.numel() for tensor in _tensors(getattr(cache, "linear_cache", None)))  # MiniMax's own
     if not getattr(cache, "layers", None):
         state = sum(tensor.numel() for value in vars(cache).values() for tensor in _tensors(value))
     return kv, state

@@ -98,6 +98,9 @@ class Moe(Part):
         per_expert = 2 if up and self.gated else 1
         n_in, n_out = (width, self.moe_intermediate_size) if up else (self.moe_intermediate_size, width)
         rows = work.tokens * self.num_experts_per_tok * count // (count + self.zero_experts)
+        flops = 2 * work.tokens * self.num_experts_per_tok * n_in * n_out * per_expert
+        if self.zero_experts:
+            flops = flops * count // (count + self.zero_experts)
         distinct = expected_distinct_experts(count + self.zero_experts, self.num_experts_per_tok, work.tokens)
         return Op(
             name=name,
@@ -111,7 +114,7 @@ class Moe(Part):
             experts=count,
             read_share=distinct / (count + self.zero_experts),
             tokens=rows,
-            flops=2 * rows * n_in * n_out * per_expert,
+            flops=flops,
             activation_elements=rows * (n_in + n_out * per_expert),
             scratch_elements=rows * n_out * per_expert,
         )

@@ -9,9 +9,10 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
+from sparsecalc.model.measured import MeasuredAttention, MeasuredExperts, MeasuredMlp, MeasuredRecurrent, Weights
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.small import Constants, Head, Norm, Product, Projection, Table
-from sparsecalc.model.special import ExpertAttention, SharedTransformer
+from sparsecalc.model.special import ExpertAttention, IdleExperts, SharedTransformer
 
 Mixer = (
     Gqa
@@ -26,9 +27,11 @@ Mixer = (
     | RgLru
     | ExpertAttention
     | SharedTransformer
+    | MeasuredAttention
+    | MeasuredRecurrent
 )
-FeedForward = DenseMlp | Moe | RwkvChannelMix
-Extra = Norm | Projection | Product | Constants
+FeedForward = DenseMlp | Moe | RwkvChannelMix | MeasuredMlp | MeasuredExperts
+Extra = Norm | Projection | Product | Constants | Weights | IdleExperts
 
 
 class Layer(Frozen):
@@ -102,8 +105,8 @@ class ModelSpec(Frozen):
     def kind(self) -> str:
         """dense, moe, ssm or hybrid; moe with recurrent layers is `hybrid moe`."""
         layers = [group.layer for group in self.layer_groups]
-        moe = any(part.kind == "moe" for layer in layers for part in layer.feed_forwards)
-        softmax = {"gqa", "mla", "compressed", "expert_attention", "shared_transformer"}
+        moe = any(part.kind in ("moe", "experts") for layer in layers for part in layer.feed_forwards)
+        softmax = {"gqa", "mla", "compressed", "expert_attention", "shared_transformer", "attention"}
         kinds = {mixer.kind for layer in layers for mixer in layer.mixers}
         if kinds and not kinds & softmax:
             return "ssm"

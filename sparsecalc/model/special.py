@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from sparsecalc.core.ops import Op, linear, vector
+from sparsecalc.core.ops import Component, Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp, Moe
@@ -100,3 +100,37 @@ class SharedTransformer(Part):
             down_bias=self.mlp_bias,
         )
         yield from dense.ops(work)
+
+
+class IdleExperts(Part):
+    """Experts of another modality (ERNIE 4.5 VL's for images): stored, but no text token is routed to them.
+
+    stored = E * 3 * H * I + the router's E * H (+ `router_bias`); read, used and computed by text tokens: nothing.
+    """
+
+    kind: Literal["idle_experts"] = "idle_experts"
+    hidden_size: int
+    num_experts: int
+    moe_intermediate_size: int
+    router_bias: int = 0
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, width, count = self.hidden_size, self.moe_intermediate_size, self.num_experts
+        shapes: tuple[tuple[str, Component, int, int, int, int], ...] = (
+            ("vision_router", "router", 1, count, hidden, self.router_bias),
+            ("vision_experts.gate_up_proj", "routed_experts", 2 * count, width, hidden, 0),
+            ("vision_experts.down_proj", "routed_experts", count, hidden, width, 0),
+        )
+        for name, component, matrices, rows, cols, vectors in shapes:
+            yield Op(
+                name=name,
+                component=component,
+                kind="experts",
+                rows=rows,
+                cols=cols,
+                matrices=matrices,
+                vectors=vectors,
+                selected=0,
+                experts=count,
+                read_share=0,
+            )

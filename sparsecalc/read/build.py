@@ -106,6 +106,12 @@ def upper_layers_sliding(config: Fields, count: int) -> list[int | None]:
     return windows(config, count, window, [SLIDING if index >= first else FULL for index in range(count)])
 
 
+def without_windows(config: Fields, count: int) -> None:
+    """Refuse layer_types with windows where use_sliding_window is off: transformers then windows some of its steps."""
+    if SLIDING in (config.per_layer("layer_types", count, (SLIDING, FULL)) or ()):
+        config.refuse("layer_types has sliding_attention, but use_sliding_window is false", "Check which one holds")
+
+
 def windowed_layers(
     mixer: Gqa, feed_forward: DenseMlp | Moe, layer_norms: tuple[Norm, ...], layer_windows: Sequence[int | None]
 ) -> list[Layer]:
@@ -131,6 +137,8 @@ def fixed(config: Fields, **values: Any) -> None:
     """Keys that transformers' class knows but does not use: a note where a config asks for another value."""
     for key, value in values.items():
         asked = config.raw(key, default=value)
+        if isinstance(asked, list) and isinstance(value, list):
+            asked = asked[: len(value)]  # a list may be longer than there are layers
         if asked is not None and asked != value:
             text = f"{key} is {brief(asked)}; transformers' {config.model_type} always has {value}, as these counts do"
             config.note("ignored-value", text)

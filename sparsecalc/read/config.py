@@ -16,8 +16,10 @@ from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
 
 ALIASES = {
-    "kimi_k2": "deepseek_v3",
+    **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
     "deepseek-v3": "deepseek_v3",
+    "deepseek_ref": "deepseek_v4",
+    "mistral4": "deepseek_v3",
     "stablelm_epoch": "stablelm",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
@@ -25,15 +27,37 @@ ALIASES = {
     "minimax_m1": "minimax_text_01",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
+    **dict.fromkeys(("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text", "qwen2_5_omni_text"), "qwen2"),
+    "qwen3_vl_text": "qwen3",
+    "qwen3_vl_moe_text": "qwen3_moe",
+    "qwen3_omni_moe_text": "qwen3_moe",
+    "glm4v_moe_text": "glm4_moe",
+    "ernie4_5_moe_vl": "ernie4_5_vl_moe_text",
+    "step3p7": "step3p5",
+    "phi3_v": "phi3",
+    "phi4mm": "phi4_multimodal",
+    **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
+    "llava_mistral": "mistral",
+    "llava_qwen": "qwen2",
 }
 """model_types that are another family by structure."""
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
 
+NOT_A_PART = ("quantization_config", "compression_config", "generation_config")
+"""Keys named like a part of a multimodal model that are none."""
+
+BESIDE_TEXT = (
+    *("vision_config", "audio_config", "speech_config", "visual", "img_processor", "embd_layer", "audio_processor"),
+    *("vision_lora", "speech_lora", "mm_vision_tower", "mm_hidden_size", "mm_projector_type"),
+)
+"""What flat multimodal configs hold beside the language model's own keys."""
+
 NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
+    *("exaone", "mimo", "nemotron_nas", "qwen"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
@@ -64,10 +88,15 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     outer, text, path = config, config, ""
     notes: list[Note] = []
     while (key := _text_part(text)) is not None:
-        left_out = sorted(name for name in text if name.endswith("_config") and name != key and text[name])
-        notes += _multimodal_note(str(text.get("model_type", "")), key, left_out)
+        parts = (name for name in text if name.endswith("_config") and name not in (key, *NOT_A_PART))
+        notes += _multimodal_note(str(text.get("model_type", "")), key, sorted(name for name in parts if text[name]))
         inherited = {name: text[name] for name in ("tie_word_embeddings", "quantization_config") if name in text}
+        notes += _tie_note(inherited.get("tie_word_embeddings"), text[key].get("tie_word_embeddings"), key)
         outer, text, path = text, {**inherited, **text[key]}, f"{path}{key}."
+    beside = sorted(name for name in BESIDE_TEXT if text.get(name))
+    if beside:
+        notes += _multimodal_note(str(text.get("model_type", "")), "the text decoder", beside)
+        text = {name: value for name, value in text.items() if name not in BESIDE_TEXT}
     model_type = text.get("model_type") or _implied_type(outer)
     if not model_type:
         raise InputError("model_type is missing", where=where, hint="It names the architecture, as in config.json")
@@ -77,11 +106,12 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     module = _module(family)
     if module is None:
         hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
+        hint += f"{'' if hint.endswith('?') else '.'} One that transformers has: verify or import --from-architecture"
         raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
     fields = Fields(text, family, where=where, nested=bool(path))
     try:
         body = module.read(fields)
-        stored = stored_formats(text.get("quantization_config"), fields)
+        stored = stored_formats(text.get("quantization_config") or text.get("quantization"), fields, body.layers)
         return ModelSpec(
             id=model_id,
             model_type=model_type,
@@ -118,9 +148,17 @@ def _text_part(config: dict[str, Any]) -> str | None:
 def _implied_type(outer: dict[str, Any]) -> Any:
     """The text model's type where its part does not name it: the multimodal type with _text."""
     implied = outer.get("model_type")
-    if isinstance(implied, str) and _module(f"{implied}_text"):
+    if isinstance(implied, str) and (_module(f"{implied}_text") or f"{implied}_text" in ALIASES):
         return f"{implied}_text"
     return implied
+
+
+def _tie_note(outer: Any, inner: Any, key: str) -> list[Note]:
+    """A multimodal config that says of its LM head both that it is the input table and that it is not."""
+    if not isinstance(outer, bool) or not isinstance(inner, bool) or outer == inner:
+        return []
+    text = f"tie_word_embeddings is {outer}, but {inner} in {key}; {inner} was used"
+    return [Note(code="conflicting-keys", text=text)]
 
 
 def _multimodal_note(model_type: str, key: str, left_out: list[str]) -> list[Note]:

@@ -1,6 +1,6 @@
 """A config's keys, read strictly: every value checked, every key accounted for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
 
@@ -25,9 +25,20 @@ def _defaults(model_type: str) -> tuple[dict[str, Any], dict[str, str], str]:
 
 
 @cache
+def off_keys() -> frozenset[str]:
+    """Switches that no family here has: they change nothing while they are off, and are named while they are on."""
+    return frozenset(read_data("ignored_config_keys.json")["harmless_while_off"])
+
+
+@cache
 def ignored_keys() -> frozenset[str]:
     """Keys that change no cost in any family, with their reasons in data/ignored_config_keys.json."""
     return frozenset(key for keys in read_data("ignored_config_keys.json")["reasons"].values() for key in keys)
+
+
+def _whole(value: Any) -> Any:
+    """An integer written as a float (8.0), as an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Fields:
@@ -52,32 +63,42 @@ class Fields:
 
     def note(self, code: str, text: str) -> None:
         """Add a warning that belongs to this model."""
-        self.notes.append(Note(code=code, text=printable(text, 1000)))
+        found = Note(code=code, text=printable(text, 1000))
+        if found not in self.notes:
+            self.notes.append(found)
 
     def ignore(self, *keys: str) -> None:
         """Mark keys that the family's reader knows and that change no cost."""
         self.used.update(keys)
 
-    def _names(self, key: str) -> Iterable[str]:
-        yield key
-        yield from (other for other, own in self.other_names.items() if own == key)
-        if key in self.other_names:
-            yield self.other_names[key]
+    def _names(self, key: str) -> list[str]:
+        """The names of a key, the one that wins first: transformers sets those of the class, then the rest in order."""
+        own = self.other_names.get(key, key)
+        names = [*(name for name in reversed(self.config) if self.other_names.get(name, name) == own), own]
+        return sorted(dict.fromkeys(names), key=self.defaults.__contains__)
 
     def has(self, key: str) -> bool:
         """Whether the config itself gives the key a value."""
         return any(self.config.get(name) is not None for name in self._names(key))
 
+    def need_own_name(self, key: str) -> None:
+        """Refuse a key that is given by another name only: transformers derives other sizes before it looks there."""
+        if self.config.get(key) != self.raw(key):
+            other = next(name for name in self._names(key) if name in self.config and name != key)
+            self.refuse(f"{key} is missing, or {other} disagrees with it", f"Write it as {key}")
+
     def raw(self, key: str, default: Any = _MISSING) -> Any:
         """The value as it stands, or the family's default."""
         present = [name for name in self._names(key) if name in self.config]
         self.used.update(present)
-        values = [self.config[name] for name in present]
-        if len(values) > 1 and any(value != values[0] for value in values[1:]):
-            self.note("conflicting-keys", f"{' and '.join(present)} disagree; {present[0]}={brief(values[0])} was used")
-        if values:
-            return values[0]
-        return self.defaults.get(key) if default is _MISSING else default
+        given = [name for name in present if self.config[name] is not None]
+        values = [self.config[name] for name in given]
+        if any(value != values[0] for value in values[1:]):
+            self.note("conflicting-keys", f"{' and '.join(given)} disagree; {given[0]}={brief(values[0])} was used")
+        if present:
+            return values[0] if values else None
+        own = self.other_names.get(key, key)
+        return self.defaults.get(key, self.defaults.get(own)) if default is _MISSING else default
 
     def size(self, key: str, default: Any = _MISSING, *, required: bool = False, zero: bool = False) -> int:
         """A positive integer (zero too, where that means none)."""
@@ -93,11 +114,9 @@ class Fields:
         absent = not any(name in self.config for name in self._names(key))
         if absent and required and not self.nested:
             self.refuse(f"{key} is missing", f"A {self.model_type} config needs it: add it to the config")
-        value = self.raw(key, default)
+        value = _whole(self.raw(key, default))
         if value is None:
             return None
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             self.refuse(f"{key} is {brief(value)}, not an integer", "Write it as a plain number")
         if value < (0 if zero else 1):
@@ -147,7 +166,7 @@ class Fields:
 
     def integers(self, key: str) -> list[int]:
         """A list of integers, empty where the key is absent."""
-        values = self.sequence(key) or []
+        values = [_whole(value) for value in self.sequence(key) or []]
         if any(isinstance(value, bool) or not isinstance(value, int) for value in values):
             self.refuse(f"{key} holds something that is not an integer")
         return values
@@ -218,5 +237,7 @@ class Fields:
     def _unread(self, config: dict[str, Any], prefix: str) -> list[str]:
         known = self.used | ignored_keys()
         return [
-            printable(f"{prefix}{key}", 80) for key, value in config.items() if key not in known and value is not None
+            printable(f"{prefix}{key}", 80)
+            for key, value in config.items()
+            if key not in known and value is not None and not (value is False and key in off_keys())
         ]

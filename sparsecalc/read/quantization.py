@@ -1,14 +1,20 @@
 """A config's own quantization_config as formats by component."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sparsecalc.core.text import brief, printable
 from sparsecalc.data_files import read_data
+from sparsecalc.model.spec import Layer
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.kept import kept_layers
 
 
-def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
-    """{"weights": format id, component: format id} for the schemes that are known; a warning for the others."""
+def stored_formats(quantization: Any, config: Fields, layers: Sequence[Layer] = ()) -> dict[str, str] | None:
+    """{"weights": format id, component: format id} for the schemes that are known; a warning for the others.
+
+    With the model's `layers`, components that the scheme's lists leave alone in all layers stay in bf16.
+    """
     if not quantization:
         return None
     if not isinstance(quantization, dict):
@@ -22,6 +28,16 @@ def stored_formats(quantization: Any, config: Fields) -> dict[str, str] | None:
         named = f"{method}, {kind}" if method and isinstance(kind, str) else method or "unnamed"
         text = f"quantization_config ({printable(named, 60)}) is not understood: weights count as bf16"
         config.note("quantization", text)
+        return None
+    partly = []
+    for part, (kept, count) in kept_layers(quantization, layers).items():
+        if kept == count:
+            found[part] = "bf16"
+        else:
+            partly.append(f"{part} in {kept} of {count} layers")
+    if partly:
+        text = f"left in 16 bits by quantization_config, but counted as quantized: {', '.join(partly)}"
+        config.note("quantization", text)
     return found
 
 
@@ -29,7 +45,15 @@ def _fp8(quantization: dict[str, Any], config: Fields) -> dict[str, str]:
     block = quantization.get("weight_block_size")
     if block not in (None, [128, 128]):
         config.note("quantization", f"fp8 blocks of {brief(block)} are counted as 128 x 128")
-    return {"weights": "fp8-block" if block else "fp8"}
+    found = {"weights": "fp8-block" if block else "fp8"}
+    if str(config.raw("expert_dtype", default=None)) == "fp4":
+        found["routed_experts"] = "mxfp4"
+    experts = str(quantization.get("moe_quant_algo")).upper()
+    return found | next(({"routed_experts": known} for name, known in _ALGORITHMS if name == experts), {})
+
+
+def _mxfp8(quantization: dict[str, Any], config: Fields) -> dict[str, str]:
+    return {"weights": "mxfp8"}
 
 
 def _mxfp4(quantization: dict[str, Any], config: Fields) -> dict[str, str]:
@@ -53,7 +77,15 @@ def _bitsandbytes(quantization: dict[str, Any], config: Fields) -> dict[str, str
 
 
 def _modelopt(quantization: dict[str, Any], config: Fields) -> dict[str, str] | None:
-    return {"weights": "nvfp4"} if "FP4" in str(quantization.get("quant_algo", "NVFP4")).upper() else None
+    """By quant_algo (one for all layers), or as compressed-tensors where only config_groups says it."""
+    algorithm = quantization.get("quant_algo")
+    if algorithm is None:
+        return _compressed(quantization, config)
+    return next(({"weights": known} for name, known in _ALGORITHMS if name == str(algorithm).upper()), None)
+
+
+def _nvfp4(quantization: dict[str, Any], config: Fields) -> dict[str, str]:
+    return {"weights": "nvfp4"}
 
 
 def _gguf(quantization: dict[str, Any], config: Fields) -> dict[str, str] | None:
@@ -91,6 +123,14 @@ _SCHEMES = (
 )
 """Bits, type and group size of compressed-tensors weights."""
 
+_ALGORITHMS = (
+    *(("NVFP4", "nvfp4"), ("NVFP4_AWQ", "nvfp4"), ("W4A8_NVFP4_FP8", "nvfp4"), ("W4A16_NVFP4", "nvfp4")),
+    *(("FP8", "fp8"), ("FP8_PB_WO", "fp8-block"), ("FP8_PB_REAL", "fp8-block")),
+    *(("FP8_PER_CHANNEL_PER_TOKEN", "fp8-channel"), ("MXFP8", "mxfp8")),
+    *(("W4A16_AWQ", "int4"), ("W4A8_AWQ", "int4"), ("W8A8_SQ_PER_CHANNEL", "int8")),
+)
+"""ModelOpt's quant_algo."""
+
 _METHODS = {
     "fp8": _fp8,
     "fbgemm_fp8": _fp8,
@@ -98,8 +138,15 @@ _METHODS = {
     "gptq": _integers,
     "awq": _integers,
     "bitsandbytes": _bitsandbytes,
+    "auto-round": _integers,
+    "intel/auto-round": _integers,
+    "gptq_marlin": _integers,
+    "awq_marlin": _integers,
     "modelopt": _modelopt,
-    "nvfp4": _modelopt,
+    "modelopt_fp4": _modelopt,
+    "modelopt_mixed": _modelopt,
+    "nvfp4": _nvfp4,
+    "mxfp8": _mxfp8,
     "compressed-tensors": _compressed,
     "gguf": _gguf,
 }

@@ -8,7 +8,7 @@ from sparsecalc.reports.views import Grid, view
 def write(document: Document, width: int | None = None) -> str:
     """The document's view; names and notes show as they stand, whatever they hold."""
     shown = view(document)
-    blocks = [_markdown_grid(grid) for grid in shown.grids]
+    blocks = [*map(_escape, shown.head), *map(_markdown_grid, shown.grids)]
     blocks += [_escape(line) for line in shown.lines]
     for warn in document.warnings:
         about = f"{warn.model}: " if warn.model else ""

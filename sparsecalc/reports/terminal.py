@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -30,7 +30,7 @@ def write(document: Document, width: int | None = None) -> str:
     for grid in shown.grids:
         console.print(_table(grid))
         console.print()
-    for line in shown.lines:
+    for line in [*shown.lines, *shown.foot]:
         console.print(Text(printable(line, 10_000)), soft_wrap=width is None)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -47,7 +47,8 @@ def _table(grid: Grid) -> Table:
 @contextmanager
 def progress_bar(count: int) -> Iterator[Callable[[str], None]]:
     """A bar on stderr with the name of what is under way; call the result with each name."""
-    bar = Progress(console=Console(stderr=True), transient=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
     with bar:
         task = bar.add_task("", total=count)
         done = -1

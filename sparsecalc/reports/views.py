@@ -10,10 +10,8 @@ from sparsecalc.decide.report import (
     ExplainReport,
     ImportReport,
     ListReport,
-    Pair,
     ShowReport,
     VerifyReport,
-    VerifyResult,
 )
 from sparsecalc.estimate.results import ModelReport
 
@@ -30,10 +28,14 @@ class Grid:
 
 @dataclass(slots=True)
 class View:
-    """Grids in order, then sentences."""
+    """Grids in order, then sentences; `head` and `foot` are for formats that make a page or a screen of it."""
 
     grids: list[Grid] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)
+    """Markdown that comes first on a page."""
+    foot: list[str] = field(default_factory=list)
+    """Sentences that end a screen, which a page has in its head."""
 
 
 def view(document: Document) -> View:
@@ -47,7 +49,9 @@ def view(document: Document) -> View:
     if isinstance(document, ImportReport):
         return _import(document)
     if isinstance(document, VerifyReport):
-        return _verify(document)
+        from sparsecalc.reports.verification import verify_view
+
+        return verify_view(document)
     assert isinstance(document, ListReport)
     headers = list(document.rows[0]) if document.rows else []
     rows = [["" if value is None else str(value) for value in row.values()] for row in document.rows]
@@ -180,35 +184,3 @@ def _import(document: ImportReport) -> View:
         text.append(f"The checkpoint stores {document.stored_elements:,} elements: {document.difference:+,}.")
         text.append(f"Not explained: {document.unexplained:+,}.")
     return View(grids=[Grid(headers=["difference", "why", "elements"], rows=rows, left=2)] if rows else [], lines=text)
-
-
-def _verify(document: VerifyReport) -> View:
-    """One row per model; where a single model is asked for, one row per figure too."""
-    rows = [_verdict_row(result) for result in document.results]
-    headers = ["model", "verdict", "parameters", "real", "FLOPs off by", "KV cache", "state"]
-    view_ = View(grids=[Grid(headers=headers, rows=rows, left=2)], lines=[document.summary])
-    for result in document.results:
-        details = result.verdicts if len(document.results) == 1 else [v for v in result.verdicts if not v.exact]
-        cells = [
-            [v.figure, f"{v.predicted:,}", f"{v.actual:,}", "exact" if v.exact else f"{v.predicted - v.actual:+,}"]
-            for v in details
-        ]
-        if cells:
-            view_.grids.append(Grid(headers=[result.model, "ledger", "real", "verdict"], rows=cells))
-        if len(document.results) == 1:
-            view_.lines += result.named
-    versions = ", ".join(f"{name} {version}" for name, version in document.environment.items())
-    view_.lines.append(f"Held against {versions}.")
-    return view_
-
-
-def _verdict_row(result: VerifyResult) -> list[str]:
-    if result.params is None:
-        return [result.model, f"{result.status}: {result.reason}", "", "", "", "", ""]
-
-    def same(pair: Pair | None) -> str:
-        return "" if pair is None else "exact" if pair.predicted == pair.actual else "differs"
-
-    off = "not run" if result.flops is None else f"{100 * result.flops.relative_error:.3g} %"
-    counts = [f"{result.params.predicted:,}", f"{result.params.actual:,}"]
-    return [result.model, result.status, *counts, off, same(result.kv_cache), same(result.state)]

@@ -8,7 +8,8 @@ from sparsecalc.read.fields import Fields
 
 def read(config: Fields) -> Body:
     hidden, bias = config.size("hidden_size", required=True), config.flag("attention_bias")
-    config.ignore("attn_rotary_emb", "z_loss_coefficient")
+    config.ignore("attn_rotary_emb", "z_loss_coefficient", "attn_layer_offset", "expert_layer_offset")
+    config.ignore("expert_layer_period", "num_experts", "num_experts_per_tok")
     full = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     recurrent = mamba2_mixer(config, hidden, config.size("mamba_expand") * hidden)
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=config.flag("mlp_bias"))

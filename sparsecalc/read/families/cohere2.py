@@ -20,5 +20,6 @@ def read(config: Fields) -> Body:
 
 def ignore_layout_words(config: Fields) -> None:
     """Keys of Cohere's own code that repeat what the architecture always is."""
+    config.ignore("_sliding_window_pattern")
     config.ignore("layer_switch", "order_of_interleaved_layers", "use_embedding_sharing", "use_gated_activation")
     config.ignore("use_parallel_block", "use_parallel_embedding")

@@ -8,6 +8,7 @@ from sparsecalc.read.fields import Fields
 
 def read(config: Fields) -> Body:
     hidden = config.size("d_model", required=True)
+    config.need_own_name("d_model")
     config.ignore("emb_pdrop")
     without(config, "tie_word_embeddings")
     heads = config.size("n_heads", required=True)

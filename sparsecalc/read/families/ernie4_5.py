@@ -8,6 +8,7 @@ from sparsecalc.read.fields import Fields
 def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
     bias = config.flag("use_bias")
+    config.ignore("compression_ratio")
     layer = Layer(
         mixers=(attention(config, hidden, qkv_bias=bias, o_bias=bias),),
         feed_forwards=(mlp(hidden, config.size("intermediate_size", required=True), bias=bias),),

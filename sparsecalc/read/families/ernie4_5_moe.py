@@ -11,6 +11,7 @@ def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     bias = config.flag("use_bias")
     fixed(config, moe_use_aux_free=True)
+    config.ignore("compression_ratio")
     config.ignore("moe_capacity", "moe_gate", "moe_gate_act", "moe_norm_gate_logits", "moe_norm_min", "use_moe")
     note_mtp(config, as_deepseek=False)
     width = config.size("moe_intermediate_size")

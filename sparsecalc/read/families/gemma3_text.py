@@ -12,6 +12,6 @@ def read(config: Fields) -> Body:
 def window_period(config: Fields) -> int:
     """sliding_window_pattern, an older key that layer_types overrides."""
     if config.has("layer_types"):
-        config.ignore("sliding_window_pattern")
+        config.ignore("sliding_window_pattern", "_sliding_window_pattern")
         return 1
     return config.size("sliding_window_pattern")

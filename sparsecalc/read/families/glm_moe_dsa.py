@@ -10,6 +10,7 @@ FULL, SHARED = "full", "shared"
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
+    config.ignore("index_share_for_mtp_iteration")
     own = indexed_attention(config, hidden)
     shared = own.but(index_n_heads=0, index_head_dim=0)
     return sparse_body(config, hidden, [own if kind == FULL else shared for kind in _indexer_types(config, count)])

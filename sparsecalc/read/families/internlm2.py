@@ -11,6 +11,7 @@ from sparsecalc.read.fields import Fields
 def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
     bias = config.flag("bias")
+    config.ignore("rotary")
     layer = Layer(
         mixers=(attention(config, hidden, qkv_bias=bias, o_bias=bias),),
         feed_forwards=(mlp(hidden, config.size("intermediate_size", required=True)),),

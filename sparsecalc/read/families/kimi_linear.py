@@ -18,6 +18,9 @@ LINEAR = "linear_attention"
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
+    for key in ("routed_expert_hidden_size", "attn_res_block_size"):
+        if config.raw(key, default=None):
+            config.refuse(f"{key} is given: this is Kimi K3, another architecture", "Kimi Linear is read")
     nested = config.part("linear_attn_config")
     kinds = _kinds(config, nested, count)
     found: dict[str, Mla | GatedDeltaNet] = {}

@@ -13,6 +13,9 @@ def read(config: Fields) -> Body:
     fixed(config, mla_scale_q_lora=True, mla_scale_kv_lora=True)
     note_mtp(config, as_deepseek=False)
     mixer = latent_attention(config, hidden)
+    width = mixer.qk_nope_head_dim + mixer.qk_rope_head_dim
+    if (config.optional_size("qk_head_dim") or width) != width:
+        config.refuse(f"qk_head_dim is not qk_nope_head_dim + qk_rope_head_dim ({width})", "Remove it")
     dense = mlp(hidden, config.size("ffn_hidden_size", required=True))
     layer = Layer(
         mixers=(mixer, mixer),

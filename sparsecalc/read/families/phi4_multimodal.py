@@ -6,8 +6,4 @@ from sparsecalc.read.fields import Fields
 
 
 def read(config: Fields) -> Body:
-    config.ignore("vision_config", "audio_config")
-    config.note(
-        "text-decoder-only", "phi4_multimodal: the text decoder is what counts here; vision and audio are left out"
-    )
     return phi3.read(config)

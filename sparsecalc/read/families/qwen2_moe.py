@@ -40,7 +40,8 @@ def feed_forwards(config: Fields, hidden: int, count: int) -> list[DenseMlp | Mo
 def _windows(config: Fields, count: int) -> list[int | None]:
     """Where use_sliding_window is set: every other layer below max_window_layers, or as layer_types says."""
     if not config.flag("use_sliding_window"):
-        config.ignore("sliding_window", "max_window_layers", "layer_types")
+        config.ignore("sliding_window", "max_window_layers")
+        without_windows(config, count)
         return [None] * count
     below = count if config.has("layer_types") else config.size("max_window_layers", zero=True)
     config.ignore("max_window_layers")

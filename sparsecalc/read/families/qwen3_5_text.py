@@ -17,4 +17,4 @@ def note_prediction(config: Fields) -> None:
     """Keys that all of Qwen3.5 share: multi-token prediction, and what transformers does not use."""
     note_mtp(config, "mtp_num_hidden_layers")
     fixed(config, mlp_only_layers=[])
-    config.ignore("mtp_use_dedicated_embeddings")
+    config.ignore("mtp_use_dedicated_embeddings", "output_gate_type")

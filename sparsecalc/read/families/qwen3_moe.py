@@ -2,7 +2,7 @@
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
-from sparsecalc.read.build import Body, attention, body, mlp, norms
+from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
 
 
@@ -11,6 +11,7 @@ def read(config: Fields) -> Body:
     bias = config.flag("attention_bias")
     window = config.optional_size("sliding_window", zero=True) if config.flag("use_sliding_window") else None
     config.ignore("sliding_window", "max_window_layers", "layer_types")
+    fixed(config, use_qk_norm=True, qkv_bias=False, shared_expert_intermediate_size=0)
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias, sliding_window=window or None)
     mixer = mixer.but(qk_norm=2 * mixer.head_dim)
     moe = Moe(

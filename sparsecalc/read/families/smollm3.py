@@ -11,6 +11,8 @@ def read(config: Fields) -> Body:
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=config.flag("mlp_bias"))
     window = config.optional_size("sliding_window")
+    if not config.flag("use_sliding_window"):
+        without_windows(config, count)
     use = config.flag("use_sliding_window") and window is not None
     period = config.size("no_rope_layer_interval", default=config.defaults["no_rope_layer_interval"])
     rotary = config.integers("no_rope_layers") or [int((index + 1) % period != 0) for index in range(count)]

@@ -29,6 +29,7 @@ def read(config: Fields) -> Body:
     )
     dense = mlp(hidden, width, gated=False)
     encoder_layers = config.layers("num_layers")
+    config.need_own_name("num_layers")
     same = config.raw("num_decoder_layers") is None
     decoder_layers = encoder_layers if same else config.layers("num_decoder_layers")
     buckets = config.size("relative_attention_num_buckets")

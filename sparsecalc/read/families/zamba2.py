@@ -15,12 +15,17 @@ def read(config: Fields) -> Body:
     kinds = config.per_layer("layers_block_type", count, ("mamba", "linear_attention", HYBRID))
     if kinds is None:
         config.refuse("layers_block_type is missing", "It names each layer: mamba or hybrid")
+    config.need_own_name("layers_block_type")
     bias = config.flag("add_bias_linear")
     recurrent, block = _mamba(config, hidden, bias), _block(config, hidden, bias)
     config.ignore("hybrid_layer_ids", "kv_channels", "num_query_groups", "use_mem_rope", "use_long_context", "ft_lora")
     config.ignore("use_mem_eff_path", "mamba_headdim", "lora_rank", "num_logits_to_keep")
     fixed(config, use_conv_bias=True, gated_linear_unit=True, use_shared_mlp_adapter=True)
     sets, seen, layers = config.size("num_mem_blocks"), 0, []
+    if not config.flag("tie_word_embeddings") and kinds.count(HYBRID) > sets:
+        text = "tie_word_embeddings is off: transformers then gives each hybrid layer a block of its own, counted so"
+        config.note("untied-blocks", text)
+        sets = count
     plain = Layer(mixers=(recurrent,), norms=norms(hidden, 1))
     for kind in kinds:
         if kind == HYBRID:
