@@ -267,12 +267,12 @@ def _by_module(model: nn.Module, rule: Rule, counter: FlopCounterMode, repeats: 
         name, module = modules[full]
         if not flops or "Rotary" in type(module).__name__:  # transformers 4 multiplies positions with frequencies
             continue
-        flops *= repeats.of(name)
-        component = _component(name, module, rule)
         if zero := getattr(module, "zero_expert_num", 0):  # rows for experts that compute nothing, evenly chosen
             experts: Any = module
             matrix, all_experts = flops // 3, experts.num_routed_experts + zero
             flops = sum(each * experts.num_routed_experts // all_experts for each in (2 * matrix, matrix))
+        flops *= repeats.of(name)
+        component = _component(name, module, rule)
         if isinstance(module, nn.Conv1d):
             found.state_updates += flops  # most mixers convolve without calling the module: compared for none
         elif component is None or (component == "state_space" and not isinstance(module, nn.Linear)):

@@ -1,46 +1,24 @@
 """`ModelSpec`: what a model is, as parts; and the ledger of ops that one step of it performs."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op, ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.attention import Gqa
-from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
-from sparsecalc.model.latent import CompressedAttention, Mla
-from sparsecalc.model.measured import MeasuredAttention, MeasuredExperts, MeasuredMlp, MeasuredRecurrent, Weights
-from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
-from sparsecalc.model.small import Constants, Head, Norm, Product, Projection, Table
-from sparsecalc.model.special import ExpertAttention, IdleExperts, SharedTransformer
+from sparsecalc.model.small import Head, Norm, Table
 
-Mixer = (
-    Gqa
-    | Mla
-    | CompressedAttention
-    | Mamba
-    | Mamba2
-    | GatedDeltaNet
-    | LightningAttention
-    | ShortConv
-    | RwkvTimeMix
-    | RgLru
-    | ExpertAttention
-    | SharedTransformer
-    | MeasuredAttention
-    | MeasuredRecurrent
-)
-FeedForward = DenseMlp | Moe | RwkvChannelMix | MeasuredMlp | MeasuredExperts
-Extra = Norm | Projection | Product | Constants | Weights | IdleExperts
+if TYPE_CHECKING:  # the parts are imported where they are used: most models need few of them
+    from sparsecalc.model.kinds import Extra, FeedForward, Mixer
 
 
 class Layer(Frozen):
     """One decoder layer: mixers, feed-forwards and norms in the order in which they run."""
 
-    mixers: tuple[Mixer, ...] = ()
-    feed_forwards: tuple[FeedForward, ...] = ()
+    mixers: "tuple[Mixer, ...]" = ()
+    feed_forwards: "tuple[FeedForward, ...]" = ()
     norms: tuple[Norm, ...] = ()
-    extras: tuple[Extra, ...] = ()
+    extras: "tuple[Extra, ...]" = ()
     stack: Literal["decoder", "encoder"] = "decoder"
 
     def ops(self, work: Workload) -> Iterator[Op]:
@@ -88,7 +66,7 @@ class ModelSpec(Frozen):
     tie_word_embeddings: bool
     tables: tuple[Table, ...]
     layer_groups: tuple[LayerGroup, ...]
-    final: tuple[Extra, ...] = ()
+    final: "tuple[Extra, ...]" = ()
     """Norms and projections outside the layers."""
     head: Head | None
     notes: tuple[Note, ...] = ()

@@ -6,6 +6,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.text import brief
+from sparsecalc.model import kinds
 from sparsecalc.model.spec import ModelSpec
 
 LARGEST = 2**62
@@ -54,21 +55,21 @@ def _is_choice(data: Any, choices: tuple[Any, ...]) -> bool:
     return any(type(data) is type(choice) and data == choice for choice in choices)
 
 
-def _one_of(kinds: tuple[Any, ...], data: Any, path: str) -> Any:
+def _one_of(members: tuple[Any, ...], data: Any, path: str) -> Any:
     """One member of a union: None, the part whose `kind` the data names, or the only class or plain type."""
-    if data is None and type(None) in kinds:
+    if data is None and type(None) in members:
         return None
-    parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Frozen)]
+    parts = [kind for kind in members if isinstance(kind, type) and issubclass(kind, Frozen)]
     if len(parts) > 1:
         named = _object(data, path).get("kind")
         chosen = next((kind for kind in parts if vars(kind).get("kind") == named), None)
         return _part(chosen, data, path) if chosen else _refuse(f"{path}.kind", named)
-    rest = [kind for kind in kinds if kind is not type(None)]
+    rest = [kind for kind in members if kind is not type(None)]
     return _read(rest[0], data, path)
 
 
 def _part(kind: type[Frozen], data: Any, path: str) -> Frozen:
-    types = get_type_hints(kind)
+    types = get_type_hints(kind, localns=vars(kinds))
     given = _object(data, path)
     if unknown := sorted(set(given) - set(types)):
         raise InputError(f"{path} has no field {brief(unknown[0])}")

@@ -1,12 +1,16 @@
 """DeepSeek-V3 and R1, Kimi K2, Moonlight: latent attention, leading dense layers, shared and routed experts."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import Mla
-from sparsecalc.model.spec import Layer, Mixer
+from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, body, mlp, norms
 from sparsecalc.read.fields import Fields
+
+if TYPE_CHECKING:
+    from sparsecalc.model.kinds import Mixer
 
 
 def read(config: Fields) -> Body:
@@ -50,7 +54,7 @@ def deepseek_moe(
 def deepseek_body(
     config: Fields,
     hidden: int,
-    mixers: Sequence[Mixer],
+    mixers: "Sequence[Mixer]",
     moe: Moe,
     is_dense: Sequence[bool],
     *,

@@ -1,13 +1,18 @@
 """DeepSeek-V4 (Flash, Pro): one key-value head, compressed far context in two forms by layer, hyper-connections."""
 
+from typing import TYPE_CHECKING
+
 from sparsecalc.core.text import brief
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import CompressedAttention
 from sparsecalc.model.small import Constants, Norm, Product, Projection
-from sparsecalc.model.spec import Extra, Layer
+from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
 from sparsecalc.read.families.deepseek_v3 import note_mtp
 from sparsecalc.read.fields import Fields
+
+if TYPE_CHECKING:
+    from sparsecalc.model.kinds import Extra
 
 SPARSE, HEAVY = "compressed_sparse_attention", "heavily_compressed_attention"
 OLDER_RATES = {SPARSE: "compress_rate_csa", HEAVY: "compress_rate_hca"}
@@ -90,7 +95,7 @@ def _kinds(config: Fields, count: int) -> list[str]:
     return given or [SPARSE if index > 2 and index % 2 else HEAVY for index in range(count)]
 
 
-def _connection(name: str, hidden: int, streams: int) -> tuple[Extra, ...]:
+def _connection(name: str, hidden: int, streams: int) -> "tuple[Extra, ...]":
     """Weights that mix the residual streams, computed from all of them; then the mixing itself (mHC)."""
     wide = (2 + streams) * streams
     return (

@@ -2,7 +2,7 @@
 
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
-from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, mlp, norms, windows
+from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, mlp, norms, windows, without_windows
 from sparsecalc.read.families.qwen3_moe import sparse_layers
 from sparsecalc.read.fields import Fields
 

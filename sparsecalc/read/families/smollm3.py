@@ -1,6 +1,17 @@
 """SmolLM3: Llama's layers; where use_sliding_window is set, the layers without rotary positions are windowed."""
 
-from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, mlp, norms, windowed_layers, windows
+from sparsecalc.read.build import (
+    FULL,
+    SLIDING,
+    Body,
+    attention,
+    body,
+    mlp,
+    norms,
+    windowed_layers,
+    windows,
+    without_windows,
+)
 from sparsecalc.read.fields import Fields
 
 

@@ -1,0 +1,169 @@
+"""Configs of released models: exact totals where transformers builds them, no unread keys, the expected notes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.costs import params
+from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.config import read_config
+
+FOLDER = Path(__file__).parent / "real_configs"
+REFUSED = {"kimi-k3": "routed_expert_hidden_size"}
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem not in REFUSED)
+
+TEXT, MTP, DEFAULT = "text-decoder-only", "mtp-layers", "default-used"
+NOTES = {
+    "aya-vision-8b": [TEXT],
+    "deepseek-v4-flash": [MTP],
+    "deepseek-vl2-tiny": [TEXT, "by-formula"],
+    "ernie-4.5-vl-28b": [TEXT, "vision-experts", MTP],
+    "gemma-3-4b-it": [TEXT, DEFAULT],
+    "gemma-4-31b-nvfp4": [TEXT],
+    "glm-4.1v-9b": [TEXT],
+    "glm-4.5v": [TEXT],
+    "glm-5.2": [MTP],
+    "internvl2.5-8b": [TEXT],
+    "kimi-k2.5": [TEXT],
+    "kimi-vl-a3b": [TEXT],
+    "llama-4-scout": [TEXT],
+    "llava-1.5-7b": [TEXT, DEFAULT],
+    "minimax-m2.5": [MTP],
+    "ministral-3-8b": [TEXT],
+    "mistral-small-3.1": [TEXT],
+    "nemotron-3-super": [MTP],
+    "paligemma2-3b": [TEXT, DEFAULT],
+    "pixtral-12b": [TEXT, DEFAULT],
+    "qwen2-vl-7b": [TEXT],
+    "qwen2.5-omni-7b": [TEXT, TEXT],
+    "qwen2.5-vl-3b": [TEXT],
+    "qwen3-vl-2b": [TEXT],
+    "qwen3-vl-30b-a3b": [TEXT],
+    "qwen3.5-35b-a3b": [TEXT, MTP],
+    "smolvlm2-2.2b": [TEXT],
+    "step-3.5-flash": [MTP],
+}
+"""Codes of the notes; no entry: none."""
+
+FORMATS = {
+    "deepseek-v4-flash": {"weights": "fp8-block", "routed_experts": "mxfp4"},
+    "gemma-4-31b-nvfp4": {"weights": "nvfp4", "attention": "bf16"},
+    "kimi-k2.5": {"weights": "int4-g32", "attention": "bf16", "dense_ffn": "bf16", "shared_experts": "bf16"},
+    "llama-bnb4": {"weights": "nf4"},
+    "mimo-v2-flash": {"weights": "fp8-block"},
+    "minimax-m2.5": {"weights": "fp8-block"},
+    "ministral-3-8b": {"weights": "fp8"},
+}
+"""What the quantization_config says; no entry: there is none."""
+
+BY_FORMULA = {
+    "deepseek-vl2-tiny": 2_934_734_080,
+    "ernie-4.5-vl-28b": 28_624_635_776,
+    "exaone-3.5-7.8b": 7_818_448_896,
+    "internvl2.5-8b": 7_737_782_272,
+    "nemotron-super-49b": 49_867_145_216,
+    "qwen1-7b": 7_721_324_544,
+}
+"""Totals of those that transformers does not build from the config as released."""
+
+
+def config(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return found
+
+
+def spec(name: str) -> ModelSpec:
+    return read_config(config(name), model_id=name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notes_and_formats(name: str) -> None:
+    found = spec(name)
+    assert sorted(note.code for note in found.notes) == sorted(NOTES.get(name, []))
+    assert found.quantization == FORMATS.get(name)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_FORMULA])
+def test_exact_against_transformers(name: str) -> None:
+    pytest.importorskip("transformers")
+    from sparsecalc.measure.architecture import build, by_component
+
+    real, ours = by_component(build(config(name))), spec(name).ops(Workload()).by_component("params")
+    assert {part: ours[part] for part in real} == dict(real)
+
+
+@pytest.mark.parametrize("name", sorted(BY_FORMULA))
+def test_total_by_formula(name: str) -> None:
+    assert params(spec(name)).total == BY_FORMULA[name]
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_another_architecture_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=REFUSED[name]):
+        spec(name)
+
+
+def test_the_note_names_what_was_left_out() -> None:
+    for name, left_out in {"qwen2-vl-7b": "vision_config", "mistral-small-3.1": "vision_config"}.items():
+        assert f"left out: {left_out}" in next(note.text for note in spec(name).notes if note.code == TEXT)
+    omni = " ".join(note.text for note in spec("qwen2.5-omni-7b").notes)
+    assert "talker_config, token2wav_config" in omni
+    assert "audio_config, vision_config" in omni
+
+
+def test_a_text_part_without_a_type_takes_that_of_the_whole() -> None:
+    given = config("qwen3-vl-2b")
+    given["text_config"].pop("model_type")
+    assert params(read_config(given, model_id="x")).total == params(spec("qwen3-vl-2b")).total
+
+
+def test_contradicting_tied_heads_are_named() -> None:
+    given = config("qwen3-vl-2b")
+    given["tie_word_embeddings"], given["text_config"]["tie_word_embeddings"] = False, True
+    codes = [note.code for note in read_config(given, model_id="x").notes]
+    assert "conflicting-keys" in codes
+
+
+@pytest.mark.parametrize(
+    ("quantization", "formats"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, {"weights": "fp8"}),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]}, {"weights": "nvfp4"}),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, None),
+        ({"quant_method": "modelopt"}, None),
+        ({"quant_method": "auto-round", "bits": 4, "group_size": 128}, {"weights": "int4"}),
+        (
+            {"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["self_attn"]},
+            {"weights": "int4", "attention": "bf16"},
+        ),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["re:("]}, {"weights": "fp8"}),
+    ],
+)
+def test_quantization_schemes(quantization: dict[str, Any], formats: dict[str, str] | None) -> None:
+    found = read_config({**config("qwen2-vl-7b"), "quantization_config": quantization}, model_id="x")
+    assert found.quantization == formats
+    assert any(note.code == "quantization" for note in found.notes) == (formats is None)
+
+
+def test_layers_that_a_scheme_leaves_alone_are_named() -> None:
+    quantization = {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0.mlp.down_proj"]}
+    found = read_config({**config("qwen2-vl-7b"), "quantization_config": quantization}, model_id="x")
+    assert any("dense_ffn in 1 of 28 layers" in note.text for note in found.notes)
+
+
+def test_switches_that_are_off_are_not_named() -> None:
+    for value, named in ((False, False), (True, True)):
+        found = read_config({**config("qwen2-vl-7b"), "add_cross_attention": value}, model_id="x")
+        assert any("add_cross_attention" in note.text for note in found.notes) == named
+
+
+@pytest.mark.parametrize("block", [{}, {"attention": {"n_heads_in_group": 7}, "ffn": {"no_op": True}}, 3, None])
+def test_bad_blocks_of_a_searched_architecture_are_refused(block: Any) -> None:
+    given = config("nemotron-super-49b")
+    given["block_configs"][0] = block
+    with pytest.raises(InputError):
+        read_config(given, model_id="x")
