@@ -24,8 +24,9 @@ FACTS_KEY = "sparsecalc"
 DERIVED_KEY = "derived"
 """Where a spec file keeps a spec that was derived from the architecture, of a family without a reader."""
 
-_HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
-_NAME = re.compile(r"[\w.+-]{1,100}")
+_HUB_ID = r"[\w.-]+/[\w.-]+"
+_NAME = r"[\w.+-]+"
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +129,13 @@ def _is_path(name: str) -> bool:
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` is `org/name` and nothing on this machine."""
-    return bool(_HUB_ID.fullmatch(name)) and not _is_path(name)
+    return len(name) <= LONGEST_NAME and bool(re.fullmatch(_HUB_ID, name)) and not _is_path(name)
 
 
 def _built_in(name: str) -> FoundConfig | None:
     """A built-in or the user's own spec by id or alias; the alias says in a note what it stands for."""
     wanted = name.lower()
-    if not _NAME.fullmatch(wanted):
+    if len(wanted) > LONGEST_NAME or not re.fullmatch(_NAME, wanted):
         return None
     if own := next((path for path in _own_specs() if path.stem.lower() == wanted), None):
         return _from_path(own)

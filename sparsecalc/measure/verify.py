@@ -268,11 +268,12 @@ def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> in
     A filled window of W tokens is kept as W - 1, to which the next token is added; a cache without windowed layers
     keeps every token. Engines, and the ledger, keep W.
     """
-    one, now, later = (spec.ops(Workload.prefill(length)) for length in (1, context, context + 1))
+    lengths = (1, context - 1, context, context + 1)  # of the two last steps, one may add a compressed entry
+    one, earlier, now, later = (spec.ops(Workload.prefill(length)) for length in lengths)
     kept = now.total("index_elements")
-    for first, op, after in zip(one, now, later, strict=True):
+    for first, before, op, after in zip(one, earlier, now, later, strict=True):
         token = first.kv_elements
-        filled = after.kv_elements - op.kv_elements < token
+        filled = min(after.kv_elements - op.kv_elements, op.kv_elements - before.kv_elements) < token
         held = op.kv_elements - token if filled else op.kv_elements
         kept += op.layers * (held if sliding or not filled else context * token)
     return kept
