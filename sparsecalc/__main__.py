@@ -1,5 +1,5 @@
 """`python -m sparsecalc`."""
 
-from sparsecalc.cli.main import main
+from sparsecalc.cli.entry import main
 
 main()

@@ -36,6 +36,9 @@ KINDS = {
 PLACES = ("attn_layer_indices", "mlp_only_layers", "full_attn_idxs", "moe_layers")
 """Lists of layers' numbers."""
 
+PAIR = ("ernie4_5_vl_moe_text", "moe_intermediate_size")
+"""A list that is of another length than the layers."""
+
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
 HIDDEN = ("hidden_size", "d_model", "n_embd")
@@ -69,7 +72,7 @@ def known(family: str) -> dict[str, list[Any]]:
             found.setdefault(key, [])
             if value not in found[key]:
                 found[key].append(value)
-    return {key: values for key, values in found.items() if not LEFT_ALONE.search(key)}
+    return {key: values for key, values in found.items() if not LEFT_ALONE.search(key) and (family, key) != PAIR}
 
 
 def draw(family: str, random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -100,8 +103,10 @@ def _renamed(family: str, config: dict[str, Any], random: Random) -> dict[str, A
 
 @cache
 def known_names(family: str) -> dict[str, str]:
-    """Other names of keys, as transformers' config class maps them."""
-    return dict(getattr(CONFIG_MAPPING[family], "attribute_map", {}))
+    """Other names of keys that transformers' config class maps, where the readers have them too."""
+    readers = json.loads((ROOT / "data" / "config_defaults" / f"{family}.json").read_text())["other_names"]
+    mapped = getattr(CONFIG_MAPPING[family], "attribute_map", {})
+    return {other: own for other, own in readers.items() if other in mapped}
 
 
 def drawn_value(family: str, key: str, config: dict[str, Any], random: Random) -> Any:
@@ -217,6 +222,10 @@ def _mend_heads(config: dict[str, Any], random: Random) -> None:
     free = config.get("head_dim") is not None and config["model_type"] != "recurrent_gemma"
     if hidden_key and config[hidden_key] % (8 * heads) and not free and any(key in config for key in HEADS):
         config[hidden_key] = 8 * heads * max(1, config[hidden_key] // (8 * heads))
+    rope = config.get("rope_parameters")
+    if isinstance(rope, dict) and "mrope_section" in rope and hidden_key:
+        half = (config.get("head_dim") or config[hidden_key] // heads) // 2
+        config["rope_parameters"] = {**rope, "mrope_section": [half // 4, half // 4, half - 2 * (half // 4)]}
     if config["model_type"] == "helium":
         config["hidden_size"] = heads * (config.get("head_dim") or 16)
     if isinstance(config.get("lru_width"), int):
@@ -268,7 +277,8 @@ def _mend_lists(config: dict[str, Any], random: Random) -> None:
     """Lists with an entry for each layer as long as there are layers, and numbers only of layers that exist."""
     count = _count(config, LAYERS)
     for key, value in config.items():
-        if not isinstance(value, list) or key in ("attention_types", "compress_ratios"):
+        pair = (config["model_type"], key) == PAIR
+        if not isinstance(value, list) or pair or key in ("attention_types", "compress_ratios"):
             continue
         if key in PLACES:
             config[key] = [place for place in value if place < count]

@@ -64,9 +64,15 @@ def defaults(model_type: str) -> dict[str, object]:
     return {
         "model_type": model_type,
         "source": f"transformers {transformers.__version__}, {config_class.__name__}",
-        "other_names": dict(getattr(config_class, "attribute_map", {})) | OTHER_NAMES.get(model_type, {}),
+        "other_names": other_names(config_class) | OTHER_NAMES.get(model_type, {}),
         "defaults": found | KEYWORDS.get(model_type, {}),
     }
+
+
+def other_names(config_class: type) -> dict[str, str]:
+    """The class's attribute_map, without names that are fields beside the one they lead to, which overrides them."""
+    fields = {field.name for field in dataclasses.fields(config_class)}
+    return {other: own for other, own in config_class.attribute_map.items() if not {other, own} <= fields}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """`sparsecalc verify`: the extra's versions and imports, and the progress bar."""
 
+import gc
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ def _imported() -> Callable[..., VerifyReport]:
         raise _without_extra(f"{error.name} is missing") from error
     except ImportError as error:
         raise _without_extra(str(error).splitlines()[0]) from error
+    gc.enable()  # off since the start
     return verify
 
 

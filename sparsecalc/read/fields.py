@@ -36,7 +36,7 @@ def ignored_keys() -> frozenset[str]:
     return frozenset(key for keys in read_data("ignored_config_keys.json")["reasons"].values() for key in keys)
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """An integer written as a float (8.0), as an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -114,7 +114,7 @@ class Fields:
         absent = not any(name in self.config for name in self._names(key))
         if absent and required and not self.nested:
             self.refuse(f"{key} is missing", f"A {self.model_type} config needs it: add it to the config")
-        value = _whole(self.raw(key, default))
+        value = whole(self.raw(key, default))
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
@@ -166,7 +166,7 @@ class Fields:
 
     def integers(self, key: str) -> list[int]:
         """A list of integers, empty where the key is absent."""
-        values = [_whole(value) for value in self.sequence(key) or []]
+        values = [whole(value) for value in self.sequence(key) or []]
         if any(isinstance(value, bool) or not isinstance(value, int) for value in values):
             self.refuse(f"{key} holds something that is not an integer")
         return values

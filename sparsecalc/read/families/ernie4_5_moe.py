@@ -4,7 +4,7 @@ from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.families.deepseek_v3 import note_mtp
-from sparsecalc.read.fields import Fields
+from sparsecalc.read.fields import Fields, whole
 
 
 def read(config: Fields) -> Body:
@@ -37,7 +37,7 @@ def read(config: Fields) -> Body:
 def _sparse(config: Fields, count: int) -> list[bool]:
     """Every moe_layer_interval-th layer from the first to the last layer with experts (-1: the model's last)."""
     start = config.size("moe_layer_start_index", zero=True)
-    end = config.raw("moe_layer_end_index")
+    end = whole(config.raw("moe_layer_end_index"))
     if isinstance(end, bool) or not isinstance(end, int) or end < -1:
         config.refuse("moe_layer_end_index is not a layer")
     every = config.size("moe_layer_interval")

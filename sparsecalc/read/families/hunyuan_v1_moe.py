@@ -5,7 +5,7 @@ from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, body, fixed, norms
 from sparsecalc.read.families.hunyuan_v1_dense import hunyuan_attention
-from sparsecalc.read.fields import Fields
+from sparsecalc.read.fields import Fields, whole
 
 
 def read(config: Fields) -> Body:
@@ -40,6 +40,7 @@ def per_layer_sizes(config: Fields, key: str, count: int) -> list[int]:
     value = config.raw(key)
     if not isinstance(value, list):
         return [config.size(key, required=True)] * count
+    value = [whole(each) for each in value]
     if len(value) < count or not all(type(each) is int and each > 0 for each in value):
         config.refuse(f"{key} is {brief(value)}", f"It needs one positive integer for each of the {count} layers")
     return value[:count]

@@ -57,6 +57,6 @@ def _chunks(config: Fields, count: int) -> list[int | None]:
     if kinds is None:
         if len(rotary) < count:
             config.refuse(f"no_rope_layers has {len(rotary)} entries for {count} layers")
-        kinds = [CHUNKED if each else FULL for each in rotary]
+        kinds = [CHUNKED if each else FULL for each in rotary[:count]]
     chunk = config.optional_size("attention_chunk_size")
     return [chunk if kind == CHUNKED else None for kind in kinds]

@@ -29,7 +29,7 @@ def read(config: Fields) -> Body:
     rotary = config.integers("no_rope_layers") or [int((index + 1) % period != 0) for index in range(count)]
     if len(rotary) < count:
         config.refuse(f"no_rope_layers has {len(rotary)} entries for {count} layers")
-    pattern = [SLIDING if use and not each else FULL for each in rotary]
+    pattern = [SLIDING if use and not each else FULL for each in rotary[:count]]
     config.ignore("max_window_layers")
     found = windows(config, count, window, pattern)
     return body(config, windowed_layers(mixer, dense, norms(hidden), found), hidden=hidden)
