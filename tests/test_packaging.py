@@ -68,7 +68,7 @@ def test_the_wheel_does_the_main_job_elsewhere(installed: Path, tmp_path: Path) 
 
 def test_the_wheel_installs_the_command(installed: Path, tmp_path: Path) -> None:
     command = installed / "bin" / "sparsecalc"
-    assert command.read_text().count("sparsecalc.cli.main") == 1
+    assert command.read_text().count("sparsecalc.cli.entry") == 1
     env = {"PYTHONPATH": str(installed)}
     assert "46702792704" in call(sys.executable, command, "show", "mixtral-8x7b", "--json", cwd=tmp_path, env=env)
 
