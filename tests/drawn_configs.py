@@ -218,6 +218,9 @@ def _mend_heads(config: dict[str, Any], random: Random) -> None:
     for key in ("num_key_value_heads", "num_kv_heads", "num_global_key_value_heads", "swa_num_key_value_heads"):
         if isinstance(config.get(key), int) and heads % config[key]:
             config[key] = _divisor(config, random)
+    inner = config.get("attn_config")
+    if isinstance(inner, dict) and heads % inner.get("kv_n_heads", 1):
+        config["attn_config"] = {**inner, "kv_n_heads": _divisor(config, random)}
     hidden_key = next((key for key in HIDDEN if isinstance(config.get(key), int)), None)
     free = config.get("head_dim") is not None and config["model_type"] != "recurrent_gemma"
     if hidden_key and config[hidden_key] % (8 * heads) and not free and any(key in config for key in HEADS):
