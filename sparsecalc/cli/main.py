@@ -6,6 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
+from sparsecalc.cli.options import (
+    Batch,
+    Batched,
+    Context,
+    Dtype,
+    Format,
+    FromArchitecture,
+    Gpu,
+    Json,
+    KvDtype,
+    NumGpus,
+    Output,
+    Share,
+    question,
+)
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.text import printable
 
@@ -17,44 +32,6 @@ app = typer.Typer(
     help="What a language model really costs, sparse or dense.",
     epilog="Example: sparsecalc compare mixtral-8x7b llama-70b --gpu h100-sxm --num-gpus 2",
 )
-
-Format = Annotated[str, typer.Option("--format", "-f", help="table, markdown, json or csv")]
-Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
-Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
-Gpu = Annotated[str | None, typer.Option(help="an accelerator (sparsecalc gpus): does it fit, how many are needed")]
-NumGpus = Annotated[int, typer.Option("--num-gpus", help="how many of them")]
-Batch = Annotated[int, typer.Option("--batch-size", help="sequences held at once")]
-Context = Annotated[
-    int | None, typer.Option("--context", "--max-model-len", help="tokens per sequence (default: 4096)")
-]
-Dtype = Annotated[
-    str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)")
-]
-KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
-Share = Annotated[
-    float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use (default: 0.9)")
-]
-Batched = Annotated[
-    int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once (default: 8192)")
-]
-FromArchitecture = Annotated[
-    bool, typer.Option("--from-architecture", help="count transformers' own class, for a model_type without a reader")
-]
-
-
-def _question(values: dict[str, Any]) -> Any:
-    from sparsecalc.decide.compare import Question
-
-    return Question(
-        batch_size=values["batch_size"],
-        context_len=values["context"],
-        dtype=values["dtype"],
-        kv_cache_dtype=values["kv_cache_dtype"],
-        gpu=values.get("gpu"),
-        num_gpus=values.get("num_gpus", 1),
-        device_memory_share=values.get("gpu_memory_utilization"),
-        max_num_batched_tokens=values.get("max_num_batched_tokens"),
-    )
 
 
 @app.command(epilog="Example: sparsecalc show qwen3-30b-a3b --gpu h100-sxm --context 32768")
@@ -73,7 +50,7 @@ def show(
     output: Output = None,
 ) -> None:
     """Everything about one model: parameters, FLOPs per token, memory, and whether it fits."""
-    asked = _question(locals())
+    asked = question(locals())
     from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.compare import show as find
 
@@ -98,7 +75,7 @@ def compare(
     output: Output = None,
 ) -> None:
     """Models side by side, with ratios to the first and a conclusion in plain words."""
-    asked = _question(locals())
+    asked = question(locals())
     from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.compare import compare as find
 
@@ -119,7 +96,7 @@ def explain(
     output: Output = None,
 ) -> None:
     """How a figure comes about: every term with the model's numbers, ending in what `show` prints."""
-    asked = _question({**locals(), "batch_size": 1})
+    asked = question({**locals(), "batch_size": 1})
     from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.explain import explain as find
 
