@@ -5,14 +5,14 @@ from typing import Any
 
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.compare import Question, split_name
+from sparsecalc.decide.compare import Question
 from sparsecalc.decide.compare import compare as _compare
 from sparsecalc.decide.compare import show as _show
 from sparsecalc.decide.report import CompareReport, ShowReport
+from sparsecalc.decide.variants import load_variant
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Flops, Memory, Params
 from sparsecalc.library.formats import precision_for
-from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec, Note
 
 
@@ -69,13 +69,13 @@ class Model:
 
 
 def load(name: str) -> Model:
-    """A model by built-in id or alias, path of a config.json, folder, or Hub id; `+format` sets the weights' dtype.
+    """A model by built-in id or alias, path of a config.json, folder, or Hub id, as the command line names it.
 
+    `+int4` sets the weights' dtype, `+2:4` or `+heads=0.5` applies a technique of sparsity (docs/techniques.md).
     Raises `sparsecalc.InputError` where there is none, or its config makes no sense.
     """
-    model_name, dtype = split_name(name)
-    found = load_model(model_name)
-    return Model(name=name, spec=found.spec, notes=found.notes, dtype=dtype)
+    found = load_variant(name)
+    return Model(name=name, spec=found.loaded.spec, notes=found.loaded.notes, dtype=found.dtype)
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:

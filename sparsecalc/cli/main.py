@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sparsecalc.cli.calibrate import calibrate
+from sparsecalc.cli.finetune import finetune
 from sparsecalc.cli.options import (
     Batch,
     Batched,
@@ -21,6 +23,8 @@ from sparsecalc.cli.options import (
     Share,
     question,
 )
+from sparsecalc.cli.profiling import bench, profile
+from sparsecalc.cli.routing import routing
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.text import printable
 
@@ -174,6 +178,17 @@ def import_(
     from sparsecalc.cli.importing import import_model
 
     import_model(source, "json" if json else format, output, from_architecture)
+
+
+app.command(epilog="Example: sparsecalc finetune mixtral-8x7b --method qlora --gpu h100-sxm")(finetune)
+app.command(epilog="Example: sparsecalc calibrate --quick -o my-device.json")(calibrate)
+
+
+app.command(epilog="Example: sparsecalc routing qwen3-30b-a3b --routing zipf:0.7 --ep 8")(routing)
+
+
+app.command(epilog="Example: sparsecalc profile qwen3-30b-a3b --batch-size 1,8,32 --layers 1")(profile)
+app.command(epilog="Example: sparsecalc bench smollm2-360m --output-len 64")(bench)
 
 
 @app.callback(invoke_without_command=True)

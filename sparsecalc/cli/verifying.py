@@ -5,7 +5,9 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.report import VerifyReport
@@ -25,7 +27,7 @@ def verify_models(
         raise InputError("--checkpoint asks the Hub for each model", hint="Name the models instead of --all")
     verify = _imported()
     chosen = model_ids() if every else names
-    with _progress(len(chosen)) as step:
+    with progress(len(chosen)) as step:
         load = derived_loader() if from_architecture else load_model
         return verify(chosen, step, checkpoint=checkpoint, load=load)
 
@@ -39,32 +41,41 @@ def derived_loader() -> Callable[[str], LoadedModel]:
 
 
 def _imported() -> Callable[..., VerifyReport]:
-    """`verify` of the measuring side, which alone needs torch and transformers."""
+    """`verify` of the measuring side."""
+    found: Callable[..., VerifyReport] = measuring("verify", "verify").verify
+    return found
+
+
+def measuring(module: str, command: str) -> Any:
+    """A module of the measuring side, which alone needs torch and transformers; `command` is who asks for it.
+
+    Raises InputError without the extra `measure`.
+    """
     for package, needed in NEEDED.items():
         try:
             found = version(package)
         except PackageNotFoundError as error:
-            raise _without_extra(f"{package} is missing") from error
+            raise _without_extra(f"{package} is missing", command) from error
         if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < needed:
-            raise _without_extra(f"{package} is {found}")
+            raise _without_extra(f"{package} is {found}", command)
     try:
-        from sparsecalc.measure.verify import verify
+        loaded = import_module(f"sparsecalc.measure.{module}")
     except ModuleNotFoundError as error:
-        raise _without_extra(f"{error.name} is missing") from error
+        raise _without_extra(f"{error.name} is missing", command) from error
     except ImportError as error:
-        raise _without_extra(str(error).splitlines()[0]) from error
+        raise _without_extra(str(error).splitlines()[0], command) from error
     gc.enable()  # off since the start
-    return verify
+    return loaded
 
 
-def _without_extra(reason: str) -> InputError:
+def _without_extra(reason: str, command: str) -> InputError:
     needed = " and ".join(f"{name} >= {major}.{minor}" for name, (major, minor) in NEEDED.items())
     hint = 'Install them: pip install -U "sparsecalc[measure]"'
-    return InputError(f"verify needs {needed} ({reason})", hint=hint)
+    return InputError(f"{command} needs {needed} ({reason})", hint=hint)
 
 
 @contextmanager
-def _progress(count: int) -> Iterator[Callable[[str], None]]:
+def progress(count: int) -> Iterator[Callable[[str], None]]:
     """A bar on stderr where that is a terminal; silence elsewhere."""
     if not sys.stderr.isatty():
         yield lambda name: None

@@ -9,7 +9,10 @@ E experts, k experts per token.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from sparsecalc.core.storage import Storage
 
 Component = Literal[
     "embedding",
@@ -70,11 +73,25 @@ class Op:
     """Elements of inputs and outputs that the op moves."""
     scratch_elements: int = 0
     """Elements of the op's output that must be held at once."""
+    heads: int = 0
+    """Query heads of an attention op."""
+    kv_heads: int = 0
+    """Key-value heads whose cache an attention op reads; 0: a latent that all heads share."""
+    cache_read_elements: float = 0
+    """Cache elements that the step reads: all that are held and visible, the selected ones of a sparse attention."""
+    shards: int = 0
+    """Most devices that can each hold a part of the op's weights or cache; more hold copies. 0: any number."""
     note: str = ""
     """The op's own factors in words, for `explain`: what 2 FLOPs are multiplied by."""
     kv_note: str = ""
     """What `kv_elements_per_token` is made of."""
     source: str = ""
+    storage: "Storage | None" = None
+    """How the matrices are stored where they are sparse."""
+    technique: str = ""
+    """The weights' sparsity as it is typed (`2:4`), for the tables of measured kernels."""
+    compute_share: float = 1
+    """Share of the dense products that `flops` counts."""
 
     @property
     def used_params(self) -> int:
@@ -85,6 +102,13 @@ class Op:
     def params(self) -> int:
         """Stored elements in one layer: matrices * rows * cols + vectors; none where the weights are tied."""
         return 0 if self.tied else self.used_params
+
+    @property
+    def nonzero_params(self) -> int:
+        """Of `params`, those whose values are stored: all, unless the matrices are sparse."""
+        if self.storage is None or self.tied:
+            return self.params
+        return self.matrices * self.storage.nonzeros(self.rows, self.cols) + self.vectors
 
     @property
     def active_params(self) -> int:
@@ -133,6 +157,7 @@ def linear(
     bias: bool = False,
     matrices: int = 1,
     tied: bool = False,
+    shards: int = 0,
 ) -> Op:
     """A dense projection, y = x W^T + b: stores in*out (+ out), computes 2 * tokens * in * out per matrix."""
     return Op(
@@ -144,6 +169,7 @@ def linear(
         matrices=matrices,
         vectors=out_features * matrices if bias else 0,
         tied=tied,
+        shards=shards,
         tokens=tokens,
         flops=2 * tokens * in_features * out_features * matrices,
         activation_elements=tokens * (in_features + out_features * matrices),

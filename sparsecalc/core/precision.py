@@ -23,14 +23,24 @@ class NumberFormat(Frozen):
     """Components that are left in `kept_as`, as the tools that write this format do."""
     kept_as_bits: float = 16
     vector_bits: float = 16
+    sparse_unit: int = 1
+    """Neighbours that N:M sparsity keeps or drops together (FP4 on tensor cores: pairs)."""
+    compute: str = ""
+    """Format that both operands are multiplied in, where engines quantize activations too; empty: 16 bits."""
+    compute_needs: str = ""
+    """Peak that a device must have for that; without it the weights are widened and multiplied in 16 bits."""
     source: str = ""
 
     def matrix_bytes(self, rows: int, cols: int) -> int:
         """Bytes of one rows x cols matrix; a block whose side is 0 spans the whole side (per channel, per tensor)."""
         if not rows or not cols:
             return 0
+        return ceil(rows * cols * self.bits / 8) + self.scale_bytes(rows, cols)
+
+    def scale_bytes(self, rows: int, cols: int) -> int:
+        """Bytes of the scales of one matrix."""
         blocks = ceil(rows / (self.block_rows or rows)) * ceil(cols / (self.block_cols or cols))
-        return ceil(rows * cols * self.bits / 8) + (blocks * self.block_bytes) + self.tensor_bytes
+        return blocks * self.block_bytes + self.tensor_bytes
 
     @property
     def bits_per_weight(self) -> float:
@@ -49,18 +59,30 @@ class Precision(Frozen):
     origin: str = "requested"
     """Where the weights' formats come from: requested, default, or the config's quantization_config."""
 
+    def format_of(self, op: Op) -> NumberFormat | None:
+        """The format of the op's matrices; None where they are left unquantized."""
+        chosen = self.by_component.get(op.component)
+        if chosen is None and (op.component in self.weights.keeps or op.kind in ("conv", "vector")):
+            return None
+        return chosen or self.weights
+
     def weight_bytes(self, op: Op) -> int:
         """Bytes that the op's own weights take in one layer: matrices in their format, vectors unquantized."""
         return 0 if op.tied else self.used_weight_bytes(op)
 
     def used_weight_bytes(self, op: Op) -> int:
         """Bytes of the weights that the op multiplies with, its own or another op's."""
-        chosen = self.by_component.get(op.component)
-        if chosen is None and (op.component in self.weights.keeps or op.kind in ("conv", "vector")):
+        fmt, sparse = self.format_of(op), op.storage
+        if fmt is None:
             matrix = ceil(op.rows * op.cols * self.weights.kept_as_bits / 8)
         else:
-            matrix = (chosen or self.weights).matrix_bytes(op.rows, op.cols)
-        return op.matrices * matrix + ceil(op.vectors * (chosen or self.weights).vector_bits / 8)
+            matrix = sparse.matrix_bytes(op.rows, op.cols, fmt) if sparse else fmt.matrix_bytes(op.rows, op.cols)
+        return op.matrices * matrix + ceil(op.vectors * (fmt or self.weights).vector_bits / 8)
+
+    def layout(self, op: Op) -> str:
+        """How the op's matrices are stored: `tca-bme`, `2:4`; empty where they are dense."""
+        fmt = self.by_component.get(op.component, self.weights)
+        return op.storage.layout(op.rows, op.cols, fmt) if op.storage else ""
 
     def read_weight_bytes(self, op: Op) -> float:
         """Expected bytes of weights that the step reads in one layer."""

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
+from sparsecalc.core.arrays import least
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.routing import Routing
 
 Phase = Literal["prefill", "decode"]
 
@@ -11,7 +13,8 @@ class Workload(Frozen):
     """One forward step of `batch_size` equal sequences.
 
     `new_tokens` (T) are computed in this step; `context_len` (S) is what a sequence holds once the step is done, new
-    tokens included, so S - T tokens come from the cache.
+    tokens included, so S - T tokens come from the cache. For sweeps the three sizes may be numpy arrays of floats that
+    broadcast: every column of the ledger then is one too.
     """
 
     phase: Phase = "prefill"
@@ -24,6 +27,8 @@ class Workload(Frozen):
     """Positions that the LM head is computed for; serving engines need only the last of a prompt."""
     latent_attention: Literal["auto", "absorbed", "expanded"] = "auto"
     """MLA: read the latents directly, or expand them to keys and values; auto: absorbed in decode, as engines do."""
+    routing: Routing = Routing()
+    """How tokens spread over experts; uniform unless something is known."""
 
     @classmethod
     def prefill(cls, context_len: int, batch_size: int = 1, **kw: object) -> "Workload":
@@ -71,10 +76,10 @@ class Workload(Frozen):
         """
         if not self.causal:
             entries = self.context_len // ratio
-            return self.batch_size * self.new_tokens * (entries if limit is None else min(entries, limit))
+            return self.batch_size * self.new_tokens * (entries if limit is None else least(entries, limit))
 
         def up_to(n: int) -> int:
-            most = n // ratio if limit is None else min(n // ratio, limit)
+            most = n // ratio if limit is None else least(n // ratio, limit)
             return ratio * most * (most - 1) // 2 + most * (n - most * ratio + 1)
 
         return self.batch_size * (up_to(self.context_len) - up_to(self.past))
@@ -85,5 +90,5 @@ def _pairs_up_to(n: int, window: int | None, chunk: int | None) -> int:
     if chunk is not None:
         whole, rest = divmod(n, chunk)
         return whole * (chunk * (chunk + 1) // 2) + rest * (rest + 1) // 2
-    seen = n if window is None else min(n, window)
+    seen = n if window is None else least(n, window)
     return seen * (seen + 1) // 2 + (n - seen) * seen

@@ -1,17 +1,15 @@
 """Show one model; put several side by side, with ratios to the first and a conclusion computed from the numbers."""
 
-import os
-
 from sparsecalc.core import units
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.text import printable
 from sparsecalc.decide.report import CompareReport, Ratio, ShowReport
+from sparsecalc.decide.variants import load_variant, split_name
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import ModelInfo, ModelReport, Prediction, Warn
-from sparsecalc.library.formats import precision_for
-from sparsecalc.library.models import LoadedModel, load_model
+from sparsecalc.library.models import LoadedModel
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -62,29 +60,18 @@ def _or_default(value: int | None, name: str) -> int:
     return int(costs.engine_default(name)) if value is None else value
 
 
-def split_name(name: str) -> tuple[str, str | None]:
-    """`mixtral-8x7b+experts=int4` is a model and its formats; more than one `+` part sets several.
-
-    A `+` in a folder's name, or in the name of a file that exists, is part of the path.
-    """
-    folder, slash, last = name.rpartition(os.sep)
-    model, *parts = last.split("+")
-    return (name, None) if not parts or os.path.lexists(name) else (folder + slash + model, ",".join(parts))
-
-
 def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
     """One model's figures, and the warnings that belong to them."""
-    model_name, own_dtype = split_name(name)
-    loaded = load_model(model_name)
+    variant = load_variant(name, question.dtype, question.kv_cache_dtype)
+    loaded, precision = variant.loaded, variant.precision
     spec, load = loaded.spec, question.load()
-    precision = precision_for(spec, own_dtype or question.dtype, question.kv_cache_dtype)
     prediction = _predict(spec, precision, load, question) if question.gpu else None
     allowance = 0
     if prediction:
         whole = prediction.num_gpus * prediction.capacity_bytes
         allowance = whole - prediction.num_gpus * int(prediction.capacity_bytes * prediction.device_memory_share)
     found = ModelReport(
-        model=_info(loaded, name if own_dtype else spec.id),
+        model=_info(loaded, name if split_name(name)[1] else spec.id),
         params=costs.params(spec),
         layers=costs.layer_kinds(spec),
         experts=costs.experts(spec, precision, load.batch_size, load.context_len),

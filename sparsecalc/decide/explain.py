@@ -6,15 +6,16 @@ from typing import Literal, get_args
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
+from sparsecalc.core.storage import LAYOUTS, ScatteredStorage
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.compare import Question, split_name
+from sparsecalc.decide.compare import Question
 from sparsecalc.decide.report import ExplainLine, ExplainReport
+from sparsecalc.decide.variants import load_variant
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.results import Warn
-from sparsecalc.library.formats import precision_for
-from sparsecalc.library.models import LoadedModel, load_model
+from sparsecalc.library.models import LoadedModel
 from sparsecalc.model.spec import ModelSpec
 
 Topic = Literal["total", "active", "flops", "kv_cache", "weights"]
@@ -24,10 +25,9 @@ TOPICS: tuple[Topic, ...] = get_args(Topic)
 def explain(name: str, topic: str = "active", question: Question | None = None) -> ExplainReport:
     """How one figure of one model comes about. Raises InputError for an unknown topic."""
     asked = question or Question()
-    model_name, own_dtype = split_name(name)
-    loaded = load_model(model_name)
+    variant = load_variant(name, asked.dtype, asked.kv_cache_dtype)
+    loaded, precision = variant.loaded, variant.precision
     spec = loaded.spec
-    precision = precision_for(spec, own_dtype or asked.dtype, asked.kv_cache_dtype)
     context = asked.load().context_len
     if topic not in TOPICS:
         hint = f"Known: {', '.join(TOPICS)}" + did_you_mean(topic, TOPICS)
@@ -51,6 +51,7 @@ def explain(name: str, topic: str = "active", question: Question | None = None) 
             "bytes",
             [f"Weights in {precision.name} ({precision.origin}); gains, biases and convolutions unquantized."],
         )
+        text += _break_even(step, precision)
         lines = _terms(step, lambda op: _weights_formula(op, precision), precision.weight_bytes)
         result = int(step.sum(precision.weight_bytes))
     return ExplainReport(
@@ -119,13 +120,14 @@ def _active_formula(op: Op) -> str:
 
 
 def _flops_formula(op: Op) -> str:
+    share = f" x {op.compute_share:.4g}" if op.compute_share != 1 else ""
     if op.kind in ("attention", "scan"):
-        return _layers(op, f"2 x ({op.note})")
+        return _layers(op, f"2 x ({op.note}){share}")
     if op.kind == "experts":
         per_expert = op.matrices // op.experts
         sides = " x ".join(f"{side:,}" for side in (per_expert, op.rows, op.cols) if side != 1)
-        return _layers(op, f"2 x {op.tokens} experts used x {sides}")
-    return _layers(op, f"2 x {op.tokens:,} tokens x {_shape(op).split(' + ')[0]}" if op.matrices else "")
+        return _layers(op, f"2 x {op.tokens} experts used x {sides}{share}")
+    return _layers(op, f"2 x {op.tokens:,} tokens x {_shape(op).split(' + ')[0]}{share}" if op.matrices else "")
 
 
 def _kv_bytes(op: Op, precision: Precision) -> int:
@@ -141,5 +143,15 @@ def _kv_formula(op: Op, precision: Precision) -> str:
 def _weights_formula(op: Op, precision: Precision) -> str:
     per_layer = precision.weight_bytes(op)
     bits = 8 * per_layer / op.params if op.params else 0
-    inner = _shape(op)
-    return _layers(op, (f"({inner})" if " + " in inner else inner) + f" x {bits / 8:.6g} bytes")
+    inner, layout = _shape(op), precision.layout(op)
+    stored = f" x {bits / 8:.6g} bytes" + (f" ({layout})" if layout else "")
+    return _layers(op, (f"({inner})" if " + " in inner else inner) + stored)
+
+
+def _break_even(step: Ledger, precision: Precision) -> list[str]:
+    """At which density the layouts of scattered non-zeros are as large as dense ones, where the model has any."""
+    if not any(isinstance(op.storage, ScatteredStorage) for op in step):
+        return []
+    fmt = precision.weights
+    found = ", ".join(f"{layout.id} {layout.break_even_density(fmt.bits):.3g}" for layout in LAYOUTS)
+    return [f"In {fmt.id} a matrix takes as much as dense at a density of: {found}."]

@@ -47,8 +47,8 @@ def fit(
         device_memory_share=share,
         bytes_per_gpu=per_gpu,
         free_bytes_per_gpu=budget - per_gpu,
-        largest_batch_size=_largest(LARGEST_BATCH, lambda batch: fits(replace(load, batch_size=batch))),
-        largest_context_len=_largest(LARGEST_CONTEXT, lambda context: fits(replace(load, context_len=context))),
+        largest_batch_size=largest(LARGEST_BATCH, lambda batch: fits(replace(load, batch_size=batch))),
+        largest_context_len=largest(LARGEST_CONTEXT, lambda context: fits(replace(load, context_len=context))),
         usd_per_hour=None if gpu.usd_per_hour is None else num_gpus * gpu.usd_per_hour.value,
     )
 
@@ -62,7 +62,7 @@ def _gpus_needed(held: Memory, budget: int) -> int | None:
     return max(1, -(-split // room))
 
 
-def _largest(limit: int, fits: Callable[[int], bool]) -> int:
+def largest(limit: int, fits: Callable[[int], bool]) -> int:
     """The largest value up to `limit` that fits, 0 if even 1 does not; `fits` never comes back once it is lost."""
     if not fits(1):
         return 0

@@ -39,13 +39,23 @@ def number_format(name: str) -> NumberFormat:
     return found
 
 
+def component_names() -> list[str]:
+    """What may stand before the `=` of a format: short names and components."""
+    return [*_SHORT_COMPONENTS, *COMPONENTS]
+
+
+def is_format(part: str) -> bool:
+    """Whether a part of a dtype is meant as one: a known format, or a known component and `=`."""
+    name, equals, _ = part.strip().lower().partition("=")
+    return name.strip() in component_names() if equals else name in _table()
+
+
 def _component(name: str) -> Component:
     wanted = _SHORT_COMPONENTS.get(name, name)
     for component in COMPONENTS:
         if component == wanted:
             return component
-    known = [*_SHORT_COMPONENTS, *COMPONENTS]
-    raise InputError(f"unknown component {brief(name)} in the dtype", hint=f"Known: {', '.join(known)}")
+    raise InputError(f"unknown component {brief(name)} in the dtype", hint=f"Known: {', '.join(component_names())}")
 
 
 def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str | None = None) -> Precision:

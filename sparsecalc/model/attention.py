@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
@@ -51,7 +52,7 @@ class Gqa(Part):
         keys = self.num_key_value_heads * self.head_dim
         values = self.num_key_value_heads * value_dim
         mixed = self.num_attention_heads * value_dim
-        hidden, tokens, bias = self.hidden_size, work.tokens, self.qkv_bias
+        hidden, tokens, bias, kv_heads = self.hidden_size, work.tokens, self.qkv_bias, self.num_key_value_heads
         source_tokens = tokens if self.key_value == "own" else work.batch_size * work.context_len
         if self.key_value == "cross" and work.phase == "decode":
             source_tokens = 0  # keys and values of the source are computed once, with the prompt
@@ -59,9 +60,9 @@ class Gqa(Part):
         yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias)
         if self.key_value != "shared":
             k_bias = bias if self.k_bias is None else self.k_bias
-            yield linear("k_proj", "attention", hidden, keys, source_tokens, bias=k_bias)
+            yield linear("k_proj", "attention", hidden, keys, source_tokens, bias=k_bias, shards=kv_heads)
             if self.v_proj:
-                yield linear("v_proj", "attention", hidden, values, source_tokens, bias=bias)
+                yield linear("v_proj", "attention", hidden, values, source_tokens, bias=bias, shards=kv_heads)
         if self.output_gate == "per_head":
             yield linear("gate_proj", "attention", hidden, self.num_attention_heads, tokens)
         if self.qk_norm:
@@ -81,9 +82,10 @@ class Gqa(Part):
         if not self.causal or self.key_value == "cross":
             pairs = work.batch_size * work.new_tokens * work.context_len
         limit = self.sliding_window or self.attention_chunk_size
+        width = self.num_key_value_heads * (self.head_dim + value_dim)
         cached = self.key_value != "shared" and self.causal  # an encoder keeps nothing for later steps
-        per_token = self.num_key_value_heads * (self.head_dim + value_dim) if cached else 0
-        held = work.context_len if limit is None else min(work.context_len, limit)
+        per_token = width if cached else 0
+        held = work.context_len if limit is None else least(work.context_len, limit)
         heads = self.num_attention_heads
         return Op(
             name="scores_and_values",
@@ -95,7 +97,11 @@ class Gqa(Part):
             kv_elements=work.batch_size * held * per_token,
             activation_elements=work.tokens * heads * (self.head_dim + value_dim),
             scratch_elements=work.tokens * heads * value_dim,
-            note=f"{pairs:,} query-key pairs x {heads} heads x ({self.head_dim} + {value_dim})",
+            heads=heads,
+            kv_heads=self.num_key_value_heads,
+            cache_read_elements=work.batch_size * held * width,
+            shards=self.num_key_value_heads,
+            note=f"{figure(pairs)} query-key pairs x {heads} heads x ({self.head_dim} + {value_dim})",
             kv_note=f"{self.num_key_value_heads} heads x ({self.head_dim} + {value_dim})",
             source="arXiv:2305.13245",
         )

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Literal
 
 from sparsecalc.core.ops import Component, Op, linear, vector
-from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
 
@@ -40,7 +39,8 @@ class Moe(Part):
     """Mixture of experts: a router picks k = num_experts_per_tok of E = num_experts for each token.
 
         stored = E * (3 or 2) * H * I (+ biases);   active = k / E of it;   flops = 2 * (3 or 2) * H * I * k per token
-        read   = expected distinct experts, E * (1 - (1 - k / (E + Z)) ** tokens) under uniform routing
+        read   = expected distinct experts, E * (1 - (1 - k / (E + Z)) ** tokens) under uniform routing;
+                 skewed, `Routing.expected_distinct` of E experts and k E / (E + Z) of them per token
 
     Z zero_experts take part in routing and cost nothing (LongCat-Flash): then fewer than k real experts are expected
     per token, and `active` keeps the upper bound k. Source: arXiv:2101.03961 (Switch), arXiv:2401.06066 (shared).
@@ -74,7 +74,7 @@ class Moe(Part):
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens
         routed_to = self.num_experts + self.zero_experts
-        yield linear("router", "router", self.router_input_size or hidden, routed_to, tokens)
+        yield linear("router", "router", self.router_input_size or hidden, routed_to, tokens, shards=1)
         if self.router_bias:
             yield vector("router.bias", "router", self.router_bias, tokens)
         width = self.expert_input_size or hidden
@@ -91,7 +91,7 @@ class Moe(Part):
             )
             yield from shared.ops(work)
         if self.shared_gate:
-            yield linear("shared_expert_gate", "shared_experts", hidden, 1, tokens)
+            yield linear("shared_expert_gate", "shared_experts", hidden, 1, tokens, shards=1)
 
     def _experts(self, name: str, width: int, up: bool, work: Workload) -> Op:
         count, k = self.num_experts, min(self.num_experts_per_tok, self.num_experts)
@@ -101,7 +101,8 @@ class Moe(Part):
         flops = 2 * work.tokens * self.num_experts_per_tok * n_in * n_out * per_expert
         if self.zero_experts:
             flops = flops * count // (count + self.zero_experts)
-        distinct = expected_distinct_experts(count + self.zero_experts, self.num_experts_per_tok, work.tokens)
+        chosen = self.num_experts_per_tok * count / (count + self.zero_experts)
+        distinct = work.routing.expected_distinct(count, chosen, work.tokens, work.batch_size)
         return Op(
             name=name,
             component="routed_experts",
@@ -112,7 +113,7 @@ class Moe(Part):
             vectors=count * per_expert * n_out if self.expert_bias else 0,
             selected=k,
             experts=count,
-            read_share=distinct / (count + self.zero_experts),
+            read_share=distinct / count,
             tokens=rows,
             flops=flops,
             activation_elements=rows * (n_in + n_out * per_expert),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
@@ -40,9 +41,9 @@ class Mla(Part):
             yield linear("q_proj", "attention", hidden, heads * (nope + rope), tokens)
         else:
             norms += self.q_lora_rank
-            yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias)
+            yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias, shards=1)
             yield linear("q_b_proj", "attention", self.q_lora_rank, heads * (nope + rope), tokens)
-        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias)
+        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias, shards=1)
         yield vector("latent_norms", "norm", norms, tokens)
         absorbed = work.latent_attention == "absorbed" or (work.latent_attention == "auto" and work.phase == "decode")
         expanded_tokens = tokens if absorbed else work.batch_size * work.context_len
@@ -58,6 +59,7 @@ class Mla(Part):
             per_pair = self.qk_nope_head_dim + self.qk_rope_head_dim + self.v_head_dim
         per_token = self.kv_lora_rank + self.qk_rope_head_dim
         heads = self.num_attention_heads
+        seen = work.context_len if self.index_topk is None else least(work.context_len, self.index_topk)
         form = "absorbed" if absorbed else "expanded"
         return Op(
             name="scores_and_values",
@@ -69,7 +71,10 @@ class Mla(Part):
             kv_elements=work.batch_size * work.context_len * per_token,
             activation_elements=work.tokens * heads * per_pair,
             scratch_elements=work.tokens * heads * self.v_head_dim,
-            note=f"{pairs:,} query-key pairs x {heads} heads x {per_pair} ({form})",
+            heads=heads,
+            cache_read_elements=work.batch_size * seen * per_token,
+            shards=1,
+            note=f"{figure(pairs)} query-key pairs x {heads} heads x {per_pair} ({form})",
             kv_note=f"({self.kv_lora_rank} + {self.qk_rope_head_dim})",
             source="arXiv:2405.04434",
         )
@@ -82,10 +87,10 @@ class Mla(Part):
         if not self.index_n_heads:
             return
         wide = self.index_n_heads * self.index_head_dim
-        yield linear("indexer.wq_b", "attention", self.q_lora_rank or self.hidden_size, wide, work.tokens)
-        yield linear("indexer.wk", "attention", self.hidden_size, self.index_head_dim, work.tokens)
+        yield linear("indexer.wq_b", "attention", self.q_lora_rank or self.hidden_size, wide, work.tokens, shards=1)
+        yield linear("indexer.wk", "attention", self.hidden_size, self.index_head_dim, work.tokens, shards=1)
         yield vector("indexer.k_norm", "norm", 2 * self.index_head_dim, work.tokens)
-        yield linear("indexer.weights_proj", "attention", self.hidden_size, self.index_n_heads, work.tokens)
+        yield linear("indexer.weights_proj", "attention", self.hidden_size, self.index_n_heads, work.tokens, shards=1)
         pairs = work.pairs()
         yield Op(
             name="indexer.scores",
@@ -95,7 +100,10 @@ class Mla(Part):
             flops=2 * pairs * self.index_n_heads * (self.index_head_dim + 1),
             index_elements_per_token=self.index_head_dim,
             index_elements=work.batch_size * work.context_len * self.index_head_dim,
-            note=f"{pairs:,} query-key pairs x {self.index_n_heads} heads x ({self.index_head_dim} + 1)",
+            heads=self.index_n_heads,
+            cache_read_elements=work.batch_size * work.context_len * self.index_head_dim,
+            shards=1,
+            note=f"{figure(pairs)} query-key pairs x {self.index_n_heads} heads x ({self.index_head_dim} + 1)",
             source="DeepSeek-V3.2-Exp technical report",
         )
 
@@ -130,9 +138,9 @@ class CompressedAttention(Part):
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, dim, tokens = self.hidden_size, self.num_attention_heads, self.head_dim, work.tokens
-        yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens)
+        yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, shards=1)
         yield linear("q_b_proj", "attention", self.q_lora_rank, heads * dim, tokens)
-        yield linear("kv_proj", "attention", hidden, dim, tokens)
+        yield linear("kv_proj", "attention", hidden, dim, tokens, shards=1)
         yield vector("q_a_norm, kv_norm", "norm", self.q_lora_rank + dim, tokens)
         yield vector("sinks", "attention", heads, tokens)
         if self.compress_rate:
@@ -140,10 +148,10 @@ class CompressedAttention(Part):
         if self.index_n_heads:
             yield from self._compressor("indexer", self.index_head_dim, work)
             wide = self.index_n_heads * self.index_head_dim
-            yield linear("indexer.q_b_proj", "attention", self.q_lora_rank, wide, tokens)
-            yield linear("indexer.weights_proj", "attention", hidden, self.index_n_heads, tokens)
+            yield linear("indexer.q_b_proj", "attention", self.q_lora_rank, wide, tokens, shards=1)
+            yield linear("indexer.weights_proj", "attention", hidden, self.index_n_heads, tokens, shards=1)
             pairs = work.pooled_pairs(self.compress_rate)
-            note = f"{pairs:,} pairs x {self.index_n_heads} heads x {self.index_head_dim}"
+            note = f"{figure(pairs)} pairs x {self.index_n_heads} heads x {self.index_head_dim}"
             yield Op(
                 name="indexer.scores",
                 component="attention",
@@ -152,6 +160,9 @@ class CompressedAttention(Part):
                 flops=2 * pairs * wide,
                 index_elements_per_token=self.index_head_dim // self.compress_rate,
                 index_elements=self._entries(work) * self.index_head_dim,
+                heads=self.index_n_heads,
+                cache_read_elements=self._entries(work) * self.index_head_dim,
+                shards=1,
                 note=note,
             )
         yield self._scores(work)
@@ -161,8 +172,8 @@ class CompressedAttention(Part):
 
     def _compressor(self, name: str, dim: int, work: Workload) -> Iterator[Op]:
         width = dim * (2 if self.overlap else 1)
-        yield linear(f"{name}.kv_proj", "attention", self.hidden_size, width, work.tokens)
-        yield linear(f"{name}.gate_proj", "attention", self.hidden_size, width, work.tokens)
+        yield linear(f"{name}.kv_proj", "attention", self.hidden_size, width, work.tokens, shards=1)
+        yield linear(f"{name}.gate_proj", "attention", self.hidden_size, width, work.tokens, shards=1)
         yield vector(f"{name}.position_bias", "attention", self.compress_rate * width, work.tokens)
         yield vector(f"{name}.kv_norm", "norm", dim, work.tokens)
 
@@ -171,14 +182,16 @@ class CompressedAttention(Part):
         return work.batch_size * (work.context_len // self.compress_rate) if self.compress_rate else 0
 
     def _scores(self, work: Workload) -> Op:
-        pairs, far = work.pairs(self.sliding_window), ""
+        pairs, far, far_entries = work.pairs(self.sliding_window), "", self._entries(work)
         heads, dim = self.num_attention_heads, self.head_dim
         per_token = dim
         if self.compress_rate:
             pairs += work.pooled_pairs(self.compress_rate, self.index_topk)
             per_token += dim // self.compress_rate
             far = f" + {dim} / {self.compress_rate}"
-        window = work.batch_size * min(work.context_len, self.sliding_window)
+        if self.index_topk:
+            far_entries = least(far_entries, work.batch_size * self.index_topk)
+        window = work.batch_size * least(work.context_len, self.sliding_window)
         return Op(
             name="scores_and_values",
             component="attention",
@@ -187,9 +200,13 @@ class CompressedAttention(Part):
             flops=2 * pairs * heads * 2 * dim,
             kv_elements_per_token=per_token,
             kv_elements=(window + self._entries(work)) * dim,
+            heads=heads,
+            kv_heads=1,
+            cache_read_elements=(window + far_entries) * dim,
+            shards=1,
             activation_elements=work.tokens * heads * 2 * dim,
             scratch_elements=work.tokens * heads * dim,
-            note=f"{pairs:,} query-key pairs x {heads} heads x 2 x {dim}",
+            note=f"{figure(pairs)} query-key pairs x {heads} heads x 2 x {dim}",
             kv_note=f"({dim}{far})",
             source="transformers deepseek_v4",
         )

@@ -4,10 +4,10 @@
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
+from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.ops import Component, Op
-from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
 
@@ -49,7 +49,9 @@ class Weights(Part):
         used = max(1, self.matrices // self.experts)
         one_row = 2 * used * self.rows * self.cols
         rows = flops // one_row if one_row and flops % one_row == 0 else work.tokens
-        distinct = expected_distinct_experts(self.experts, self.selected, work.tokens)
+        reached: Any = 1
+        if self.experts > 1:
+            reached = work.routing.expected_distinct(self.experts, self.selected, work.tokens, work.batch_size)
         yield Op(
             name=self.name,
             component=self.component,
@@ -61,12 +63,12 @@ class Weights(Part):
             tied=self.tied,
             selected=self.selected,
             experts=self.experts,
-            read_share=distinct / self.experts if self.experts > 1 else 1,
+            read_share=reached / self.experts,
             tokens=rows,
             flops=flops,
             activation_elements=rows * (self.cols + self.rows * used),
             scratch_elements=rows * self.rows * used,
-            note=f"{rows:,} rows x {used * self.rows * self.cols:,} elements" if self.op == "scan" else "",
+            note=f"{figure(rows)} rows x {used * self.rows * self.cols:,} elements" if self.op == "scan" else "",
         )
 
 
@@ -102,7 +104,8 @@ class Scores(Part):
             flops=2 * pairs * heads * per_pair,
             activation_elements=work.tokens * heads * wide,
             scratch_elements=work.tokens * heads * self.v_head_dim,
-            note=f"{pairs:,} query-key pairs x {heads} heads x {per_pair}",
+            heads=heads,
+            note=f"{figure(pairs)} query-key pairs x {heads} heads x {per_pair}",
         )
 
 
@@ -143,7 +146,7 @@ class MeasuredAttention(Part):
         yield from rows[-1:]
 
     def _cache(self, work: Workload) -> Op:
-        held = work.context_len if self.cache_window is None else min(work.context_len, self.cache_window)
+        held = work.context_len if self.cache_window is None else least(work.context_len, self.cache_window)
         return Op(
             name="cache",
             component="attention",
@@ -152,6 +155,8 @@ class MeasuredAttention(Part):
             kv_elements=work.batch_size * held * self.cache_per_token,
             index_elements_per_token=self.index_per_token,
             index_elements=work.batch_size * work.context_len * self.index_per_token,
+            cache_read_elements=work.batch_size
+            * (held * self.cache_per_token + work.context_len * self.index_per_token),
         )
 
 
@@ -182,7 +187,7 @@ class MeasuredRecurrent(Part):
             flops=2 * work.tokens * self.state * self.products,
             state_elements=work.batch_size * self.state,
             state_is_fp32=self.state_is_fp32,
-            note=f"{work.tokens:,} tokens x {self.state:,} state elements x {self.products} products",
+            note=f"{figure(work.tokens)} tokens x {self.state:,} state elements x {self.products} products",
         )
         if self.conv_state:
             state = work.batch_size * self.conv_state

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
+from sparsecalc.core.arrays import figure
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
@@ -44,7 +45,7 @@ def _scan(work: Workload, state: int, products: int, source: str, width: int, *,
         state_is_fp32=fp32,
         activation_elements=2 * work.tokens * width,
         scratch_elements=work.tokens * width,
-        note=f"{work.tokens:,} tokens x {state:,} state elements x {products} products",
+        note=f"{figure(work.tokens)} tokens x {state:,} state elements x {products} products",
         source=source,
     )
 

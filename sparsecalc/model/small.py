@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from sparsecalc.core.arrays import least
 from sparsecalc.core.ops import Component, Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
@@ -40,7 +41,7 @@ class Table(Part):
             cols=self.size,
             matrices=1,
             tokens=work.tokens,
-            read_share=min(1.0, work.tokens / self.rows),
+            read_share=least(1.0, work.tokens / self.rows),
             activation_elements=work.tokens * self.size,
         )
 

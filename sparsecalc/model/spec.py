@@ -1,7 +1,7 @@
 """`ModelSpec`: what a model is, as parts; and the ledger of ops that one step of it performs."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op, ledger
@@ -56,6 +56,14 @@ class Note(Frozen):
     text: str
 
 
+class Rewriting(Protocol):
+    """A technique that changes what a step does, not what the model is: it rewrites the ledger."""
+
+    def rewrite(self, rows: Ledger, work: Workload) -> Ledger:
+        """The ledger of the step with the technique applied."""
+        ...
+
+
 class ModelSpec(Frozen):
     """A model's text decoder: tables, groups of layers, final parts and the LM head."""
 
@@ -73,6 +81,8 @@ class ModelSpec(Frozen):
     quantization: dict[str, str] | None = None
     """Formats that the config's own quantization_config names: {"weights": id, component: id}."""
     checked_by: Literal["transformers", "formula"] = "transformers"
+    techniques: tuple[Rewriting, ...] = ()
+    """Applied to the ledger in this order."""
 
     @property
     def num_hidden_layers(self) -> int:
@@ -109,7 +119,10 @@ class ModelSpec(Frozen):
         parts.append([op for part in self.final for op in part.ops(work)])
         if self.head:
             parts.append(list(self.head.ops(work)))
-        return ledger(*parts)
+        rows = ledger(*parts)
+        for technique in self.techniques:
+            rows = technique.rewrite(rows, work)
+        return rows
 
 
 def group_layers(layers: Sequence[Layer]) -> tuple[LayerGroup, ...]:

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from sparsecalc.core.text import printable
+from sparsecalc.decide.calibrating import CalibrationReport
+from sparsecalc.decide.profiling import BenchReport, ProfileReport
 from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, VerifyReport
+from sparsecalc.decide.routing import RoutingReport
 
 
 def write(document: Document, width: int | None = None) -> str:
@@ -15,9 +18,11 @@ def write(document: Document, width: int | None = None) -> str:
         rows: Iterable[Any] = [model.to_dict() for model in document.models]
     elif isinstance(document, ExplainReport):
         rows = [line.to_dict() for line in document.lines]
+    elif isinstance(document, ProfileReport | BenchReport):
+        rows = [row.to_dict() for row in document.measurements]
     elif isinstance(document, VerifyReport):
         rows = [result.to_dict() for result in document.results]
-    elif isinstance(document, ListReport):
+    elif isinstance(document, ListReport | CalibrationReport | RoutingReport):
         rows = document.rows
     else:
         rows = [{key: value for key, value in document.to_dict().items() if key not in ("inputs", "warnings")}]

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sparsecalc.core import units
+from sparsecalc.decide.calibrating import CalibrationReport
+from sparsecalc.decide.finetune_report import FinetuneReport
+from sparsecalc.decide.profiling import BenchReport, ProfileReport
 from sparsecalc.decide.report import (
     CompareReport,
     Document,
@@ -13,6 +16,7 @@ from sparsecalc.decide.report import (
     ShowReport,
     VerifyReport,
 )
+from sparsecalc.decide.routing import RoutingReport
 from sparsecalc.estimate.results import ModelReport
 
 
@@ -48,10 +52,26 @@ def view(document: Document) -> View:
         return _explain(document)
     if isinstance(document, ImportReport):
         return _import(document)
+    if isinstance(document, FinetuneReport):
+        from sparsecalc.reports.finetune import finetune_view
+
+        return finetune_view(document)
+    if isinstance(document, CalibrationReport):
+        from sparsecalc.reports.calibrating import calibration_view
+
+        return calibration_view(document)
+    if isinstance(document, ProfileReport | BenchReport):
+        from sparsecalc.reports.profiling import bench_view, profile_view
+
+        return profile_view(document) if isinstance(document, ProfileReport) else bench_view(document)
     if isinstance(document, VerifyReport):
         from sparsecalc.reports.verification import verify_view
 
         return verify_view(document)
+    if isinstance(document, RoutingReport):
+        from sparsecalc.reports.routing import routing_view
+
+        return routing_view(document)
     assert isinstance(document, ListReport)
     headers = list(document.rows[0]) if document.rows else []
     rows = [["" if value is None else str(value) for value in row.values()] for row in document.rows]

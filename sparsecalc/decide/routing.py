@@ -1,0 +1,252 @@
+"""What routing does to a mixture of experts: experts reached, the busiest rank, dropped tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.routing import Routing, expert_capacity
+from sparsecalc.core.text import brief, printable
+from sparsecalc.decide.report import Document
+from sparsecalc.decide.variants import load_variant
+from sparsecalc.estimate.results import Warn
+from sparsecalc.library.models import LoadedModel
+from sparsecalc.library.routing_files import load_routing
+from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.measured import MeasuredExperts
+
+LARGEST_BATCH = 2**30
+LARGEST_FACTOR = 1000
+MOST_REPLICAS = 4096
+USUAL_DEGREES = (1, 8, 32)
+"""Degrees of expert parallelism that are shown unless others are asked for, as far as there are experts."""
+
+
+class DistinctRow(Frozen):
+    """Experts that a step of `batch_size` tokens reaches, and the share of the routed weights that it reads."""
+
+    batch_size: int
+    uniform: float
+    expected: float
+    uniform_share: float
+    share: float
+
+
+class RankRow(Frozen):
+    """The busiest of `ep` ranks; imbalance is its token-expert pairs over the mean of all ranks."""
+
+    batch_size: int
+    ep: int
+    mean_pairs: float
+    uniform_imbalance: float
+    imbalance: float
+    balanced_imbalance: float
+    """With EPLB and the redundant experts that were asked for."""
+    distinct: float
+    """Experts of the rank that reads the most."""
+    balanced_distinct: float
+
+
+class DropRow(Frozen):
+    """Share of token-expert pairs beyond the capacity of their expert."""
+
+    batch_size: int
+    capacity_factor: float
+    capacity: int
+    uniform: float
+    drop_rate: float
+
+
+class SimulatedRow(Frozen):
+    """A closed form beside its Monte Carlo estimate."""
+
+    figure: str
+    batch_size: int
+    ep: int | None
+    formula: float
+    simulated: float
+    standard_error: float
+    """Of the simulated figure."""
+    relative_error: float
+
+
+class RoutingReport(Document):
+    """What routing does to one model."""
+
+    model: str
+    routing: str
+    layers: int
+    num_experts: int
+    num_experts_per_tok: int
+    zero_experts: int
+    replicas: int
+    distinct: list[DistinctRow]
+    ranks: list[RankRow]
+    drops: list[DropRow]
+    loads: list[list[float]]
+    """Load of each expert over the mean; a row per measured layer, else one."""
+    simulated: list[SimulatedRow]
+    text: list[str]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row of every table, with the table's name: what CSV holds."""
+        tables = ("distinct", "ranks", "drops", "simulated")
+        return [{"table": table, **row.to_dict()} for table in tables for row in getattr(self, table)]
+
+
+class Asked(Frozen):
+    """Which steps and placements are looked at."""
+
+    batch_sizes: tuple[int, ...] = (1, 8, 64, 512)
+    ep: tuple[int, ...] | None = None
+    capacity_factors: tuple[float, ...] = (1.0, 1.25)
+    replicas: int = 0
+    simulate: bool = False
+    seed: int = 0
+
+    def refuse_nonsense(self) -> None:
+        """Raises InputError for what is out of range."""
+        for name, values, least, most in (
+            ("batch size", self.batch_sizes, 1, LARGEST_BATCH),
+            ("capacity factor", self.capacity_factors, 0.01, LARGEST_FACTOR),
+            ("number of replicas", (self.replicas,), 0, MOST_REPLICAS),
+            ("seed", (self.seed,), 0, 2**63),
+        ):
+            for value in values:
+                if not least <= value <= most:
+                    raise InputError(f"the {name} is {brief(value)}", hint=f"It must be from {least} to {most}")
+
+
+def route(name: str, routing: str = "uniform", asked: Asked | None = None) -> RoutingReport:
+    """How the tokens of a step spread over the experts of a model, and what follows for one or more ranks.
+
+    Raises InputError for a model without experts, and for a routing or a rank that does not fit it.
+    """
+    asked = asked or Asked()
+    asked.refuse_nonsense()
+    loaded = load_variant(name).loaded
+    layers, part = _experts(loaded)
+    experts, zero = part.num_experts, getattr(part, "zero_experts", 0)
+    given = load_routing(routing, experts)
+    chosen = part.num_experts_per_tok * experts / (experts + zero)
+    degrees = asked.ep or tuple(ranks for ranks in USUAL_DEGREES if ranks <= experts)
+    ranks = [_rank(given, experts, chosen, batch, ep, asked.replicas) for batch in asked.batch_sizes for ep in degrees]
+    distinct = [_distinct(given, experts, chosen, batch) for batch in asked.batch_sizes]
+    found = RoutingReport(
+        command="routing",
+        inputs={
+            "model": printable(name, 1000),
+            "routing": given.name,
+            "kind": given.kind,
+            **{key: list(value) if isinstance(value, tuple) else value for key, value in vars(asked).items()},
+            "ep": list(degrees),
+        },
+        warnings=_warnings(loaded, given),
+        model=loaded.spec.id,
+        routing=given.name,
+        layers=layers,
+        num_experts=experts,
+        num_experts_per_tok=part.num_experts_per_tok,
+        zero_experts=zero,
+        replicas=asked.replicas,
+        distinct=distinct,
+        ranks=ranks,
+        drops=[
+            _drop(given, experts, chosen, batch, factor)
+            for batch in asked.batch_sizes
+            for factor in asked.capacity_factors
+        ],
+        loads=[[p * experts / chosen for p in row] for row in given.by_layer(experts, chosen)],
+        simulated=[],
+        text=_conclusion(given, experts, distinct, ranks, asked.replicas),
+    )
+    if not asked.simulate:
+        return found
+    from sparsecalc.decide.routing_simulation import simulate
+
+    return found.but(simulated=simulate(found, given, chosen, asked.seed))
+
+
+def _experts(loaded: LoadedModel) -> tuple[int, Moe | MeasuredExperts]:
+    """Layers with experts, and the first kind of them."""
+    found = [
+        (group.count, part)
+        for group in loaded.spec.layer_groups
+        for part in group.layer.feed_forwards
+        if isinstance(part, Moe | MeasuredExperts)
+    ]
+    if not found:
+        hint = "Models with experts: sparsecalc models, kind moe"
+        raise InputError(f"{loaded.spec.id} has no experts to route to", hint=hint)
+    alike = [(count, part) for count, part in found if part.num_experts == found[0][1].num_experts]
+    return sum(count for count, _ in alike), found[0][1]
+
+
+def _warnings(loaded: LoadedModel, given: Routing) -> list[Warn]:
+    notes = [Warn(code=note.code, text=note.text, model=loaded.spec.id) for note in loaded.notes]
+    if given.correlation < 1:
+        text = "correlation changes nothing here: each sequence of a decode step adds one token"
+        notes.append(Warn(code="correlation", text=text, model=loaded.spec.id))
+    return notes
+
+
+def _distinct(given: Routing, experts: int, chosen: float, batch: int) -> DistinctRow:
+    uniform = Routing().expected_distinct(experts, chosen, batch)
+    expected = given.expected_distinct(experts, chosen, batch)
+    return DistinctRow(
+        batch_size=batch,
+        uniform=uniform,
+        expected=expected,
+        uniform_share=uniform / experts,
+        share=expected / experts,
+    )
+
+
+def _rank(given: Routing, experts: int, chosen: float, batch: int, ep: int, replicas: int) -> RankRow:
+    plain = given.busiest_rank(experts, chosen, batch, ep)
+    balanced = given.busiest_rank(experts, chosen, batch, ep, replicas, balanced=True)
+    return RankRow(
+        batch_size=batch,
+        ep=ep,
+        mean_pairs=batch * chosen / ep,
+        uniform_imbalance=Routing().busiest_rank(experts, chosen, batch, ep).imbalance,
+        imbalance=plain.imbalance,
+        balanced_imbalance=balanced.imbalance,
+        distinct=plain.distinct,
+        balanced_distinct=balanced.distinct,
+    )
+
+
+def _drop(given: Routing, experts: int, chosen: float, batch: int, factor: float) -> DropRow:
+    return DropRow(
+        batch_size=batch,
+        capacity_factor=factor,
+        capacity=expert_capacity(experts, chosen, batch, factor),
+        uniform=Routing().drop_rate(experts, chosen, batch, factor),
+        drop_rate=given.drop_rate(experts, chosen, batch, factor),
+    )
+
+
+def _conclusion(
+    given: Routing, experts: int, distinct: Sequence[DistinctRow], ranks: Sequence[RankRow], replicas: int
+) -> list[str]:
+    """What the figures say, for the step in which it shows the most."""
+    lines = []
+    if given.kind != "uniform":
+        step = max(distinct, key=lambda row: row.uniform - row.expected)
+        lines.append(
+            f"At batch {step.batch_size:,} this routing reaches {step.expected:.1f} of {experts} experts, uniform"
+            f" routing {step.uniform:.1f}: one device reads {step.expected / step.uniform:.2f}x the experts' weights."
+        )
+    worst = max(ranks, key=lambda row: (row.ep, row.batch_size))
+    if worst.ep > 1:
+        copies = (
+            f" with {replicas} redundant experts ({replicas / experts:.1%} more of their weights)" if replicas else ""
+        )
+        beside = "" if given.kind == "uniform" else f" (uniform routing {worst.uniform_imbalance:.2f}x)"
+        lines.append(
+            f"On {worst.ep} ranks at batch {worst.batch_size:,} the busiest computes {worst.imbalance:.2f}x the mean"
+            f"{beside}; EPLB{copies} leaves {worst.balanced_imbalance:.2f}x."
+        )
+    return lines

@@ -1,0 +1,321 @@
+"""From a ledger of ops to the kernels that an engine launches for them on one device of a placement.
+
+Neighbouring projections of one input run as one product, experts' products as one fused layer, norms with the residual
+that they add; what lies between (rotary embedding, activation, sampling) becomes elementwise kernels of known traffic.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+from sparsecalc.core.ops import Component, Ledger, Op
+from sparsecalc.core.precision import Precision
+from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.placement import Placement
+
+Family = Literal[
+    "gemm",
+    "experts",
+    "attention_decode",
+    "attention_prefill",
+    "latent_decode",
+    "vector",
+    "scan",
+    "all_reduce",
+    "all_to_all",
+]
+ACTIVATION_BYTES = 2
+"""Engines keep activations in 16 bits between kernels."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Kernel:
+    """What one kernel does on one device, for each of `layers` layers. Counts may be numpy arrays."""
+
+    name: str
+    component: Component
+    family: Family
+    form: str = "bf16"
+    """Of the operands, which chooses the constants: bf16, weight-only, or the format that is multiplied."""
+    dtype: str = "bf16"
+    """Whose peak bounds it."""
+    group: str = ""
+    layers: Any = 1
+    launches: int = 1
+    flops: Any = 0
+    weight_bytes: Any = 0
+    cache_bytes: Any = 0
+    activation_bytes: Any = 0
+    vector_bytes: Any = 0
+    """Traffic of elementwise kernels inside, which run after the products."""
+    context_len: Any = 0
+    speedup: Any = 1
+    """Of a sparse kernel over its dense twin, by measurement."""
+    technique: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """All that turns ops into kernels besides the ops."""
+
+    precision: Precision
+    placement: Placement
+    peaks: dict[str, float]
+
+    def form(self, op: Op) -> tuple[str, str]:
+        """Form of an op's operands, and the format whose peak bounds it: 16 bits where the device lacks the format."""
+        stored = self.precision.format_of(op)
+        wide = wide_format(self.peaks)
+        if stored is None or stored.bits >= 16:
+            return "bf16", "fp32" if stored and stored.bits > 16 and "fp32" in self.peaks else wide
+        if stored.compute and stored.compute_needs in self.peaks:
+            return stored.id, stored.compute
+        return "weight-only", wide
+
+
+def wide_format(peaks: dict[str, float]) -> str:
+    """The 16-bit format that the device multiplies fastest, FP32 where it has none."""
+    return next((name for name in ("bf16", "fp16", "fp32") if name in peaks), next(iter(peaks)))
+
+
+def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, setting: Setting) -> list[Kernel]:
+    """Kernels of one step on the busiest device: `rows` are the ledgers of the step's `works`, which share products.
+
+    `reach` is the ledger of all the step's tokens together: from it comes which share of the experts they read.
+
+    A step may mix sequences that decode with a chunk of a prompt: products take all their tokens at once, attention
+    and state updates run for each apart.
+    """
+    merged = [_merge(ops) for ops in zip(*rows, strict=True)]
+    found: list[Kernel] = []
+    for _, places in groupby(range(len(merged)), key=lambda index: _fusion(merged, index)):
+        members = list(places)
+        first = merged[members[0]]
+        own = [merged[index] for index in members]
+        if first.kind == "matmul":
+            found += _products(own, setting)
+        elif first.kind == "experts":
+            found += _experts(own, reach[members[0]].read_share, works, setting)
+        elif _is_attention(first):
+            for ledger, work in zip(rows, works, strict=True):
+                found += _attention([ledger[index] for index in members], work, setting)
+        elif first.kind in ("scan", "conv"):
+            for ledger, work in zip(rows, works, strict=True):
+                found += _recurrent([ledger[index] for index in members], work, setting)
+        else:
+            found += _elementwise(own, setting)
+    return found
+
+
+def _is_attention(op: Op) -> bool:
+    return op.kind == "attention" or bool(op.kv_elements_per_token or op.index_elements_per_token)
+
+
+def _fusion(ops: Sequence[Op], index: int) -> tuple[Any, ...]:
+    """Equal keys of neighbours mean one kernel."""
+    op = ops[index]
+    if op.kind == "matmul" and op.matrices:
+        start = index
+        while start and _same_input(ops[start - 1], op):
+            start -= 1
+        return ("matmul", start, op.group)
+    if op.kind == "experts":
+        return ("experts", op.experts, op.group)
+    if _is_attention(op):
+        return ("attention", 0, op.group)
+    return ("other", index, op.group)
+
+
+def _same_input(before: Op, op: Op) -> bool:
+    return (
+        before.kind == "matmul"
+        and before.component == op.component == "attention"
+        and before.cols == op.cols
+        and before.matrices == op.matrices == 1
+        and before.group == op.group
+    )
+
+
+def _merge(ops: tuple[Op, ...]) -> Op:
+    """One op for the same op of several works: tokens and what depends on them add up."""
+    if len(ops) == 1:
+        return ops[0]
+    from dataclasses import replace
+
+    first = ops[0]
+    return replace(
+        first,
+        tokens=sum(op.tokens for op in ops),
+        flops=sum(op.flops for op in ops),
+        activation_elements=sum(op.activation_elements for op in ops),
+        scratch_elements=sum(op.scratch_elements for op in ops),
+    )
+
+
+def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
+    """One product of all rows with the matrices side by side, its input's quantization included; an MLP's activation.
+
+    flops / ways, weights / ways; inputs or outputs are split, the other side is whole.
+    """
+    first = ops[0]
+    form, dtype = setting.form(first)
+    flops = weights = moved = 0.0
+    for op in ops:
+        ways = setting.placement.ways(op)
+        flops = flops + op.flops / ways
+        weights = weights + setting.precision.read_weight_bytes(op) / ways
+        moved = moved + ACTIVATION_BYTES * op.activation_elements * (1 + 1 / ways) / 2
+    yield Kernel(
+        name="+".join(op.name for op in ops),
+        component=first.component,
+        family="gemm",
+        form=form,
+        dtype=dtype,
+        group=first.group,
+        layers=first.layers,
+        flops=flops,
+        weight_bytes=weights,
+        activation_bytes=moved,
+        technique=first.technique,
+    )
+    ways = setting.placement.ways(first)
+    if first.component in ("dense_ffn", "shared_experts") and first.name.startswith(("gate_up", "up_proj")):
+        sides = first.matrices + 1
+        yield _vector("activation", first, ACTIVATION_BYTES * sides * first.tokens * first.rows / ways)
+
+
+def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
+    """A fused layer of experts on the busiest rank: sort, up, activation, down, weighted sum.
+
+    flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert
+    bytes = distinct * bytes per expert + inputs and outputs of the rank's pairs
+    elementwise: the intermediate results of all T * k pairs, which fused kernels keep whole on every rank
+    """
+    first = ops[0]
+    if not first.selected:
+        return
+    plan = setting.placement
+    tokens = sum(work.tokens for work in works) * plan.dp
+    pairs_all = first.tokens * plan.dp
+    distinct, pairs = first.experts * read_share, pairs_all
+    if plan.ep > 1:
+        load = works[0].routing.busiest_rank(
+            first.experts,
+            first.selected,
+            tokens,
+            plan.ep,
+            replicas=plan.eplb_replicas or 0,
+            balanced=plan.eplb_replicas is not None,
+        )
+        distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.selected)
+    split = plan.moe_tp
+    elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.experts / split
+    stored = sum(setting.precision.used_weight_bytes(op) for op in ops) / first.experts / split
+    per_pair_in = sum(op.cols for op in ops[:1]) + sum(op.cols / split for op in ops[1:])
+    per_pair_out = sum(op.rows * (op.matrices // op.experts) / split for op in ops[:-1]) + ops[-1].rows
+    form, dtype = setting.form(first)
+    yield Kernel(
+        name="experts",
+        component=first.component,
+        family="experts",
+        form=form,
+        dtype=dtype,
+        group=first.group,
+        layers=first.layers,
+        flops=2 * elements * (pairs + distinct * tile_rows(tokens) / 2),
+        weight_bytes=distinct * stored,
+        activation_bytes=ACTIVATION_BYTES * pairs * (per_pair_in + per_pair_out),
+        vector_bytes=ACTIVATION_BYTES
+        * (pairs_all * (per_pair_out + sum(op.cols / split for op in ops[1:])) + tokens * first.cols),
+        technique=first.technique,
+    )
+
+
+def tile_rows(tokens: Any) -> Any:
+    """Rows of a tile that fused experts' kernels choose for so many tokens. Source: vLLM, fused_moe default config."""
+    return 16 + 16 * (tokens > 32) + 32 * (tokens > 96) + 64 * (tokens > 512)
+
+
+def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:
+    """Scores and values of the local heads over the local cache, and before it rotary embedding and cache write."""
+    scores = [op for op in ops if op.flops]
+    first = scores[0] if scores else ops[0]
+    plan = setting.placement
+    kv_bytes = setting.precision.kv_cache.bits_per_weight / 8
+    read = sum(op.cache_read_elements / plan.ways(op) for op in ops) * kv_bytes
+    flops = sum(op.flops * _padding(op) if work.phase == "decode" else op.flops for op in scores) / plan.tp
+    latent = first.heads and not first.kv_heads
+    family: Family = (
+        "attention_prefill" if work.phase == "prefill" else "latent_decode" if latent else "attention_decode"
+    )
+    yield Kernel(
+        name=first.name,
+        component="attention",
+        family=family,
+        form="fp8" if setting.precision.kv_cache.bits <= 8 else "bf16",
+        dtype=wide_format(setting.peaks),
+        group=first.group,
+        layers=first.layers,
+        launches=len(scores),
+        flops=flops,
+        cache_bytes=read if work.phase == "decode" else 0,
+        activation_bytes=ACTIVATION_BYTES * sum(op.activation_elements for op in scores) / plan.tp,
+        context_len=work.context_len,
+        technique=first.technique,
+    )
+    written = sum(op.kv_elements_per_token / plan.ways(op) for op in ops) * work.tokens
+    moved = ACTIVATION_BYTES * (2 * written + sum(op.activation_elements for op in scores) / plan.tp)
+    yield _vector("rotary embedding, cache write", first, moved)
+
+
+MATRIX_UNIT_ROWS = 8
+"""Query heads of one key-value head fill at least so many rows of a matrix unit."""
+
+
+def _padding(op: Op) -> float:
+    """Computed over useful rows: decode kernels pad the query heads of one key-value head to `MATRIX_UNIT_ROWS`."""
+    return max(1.0, MATRIX_UNIT_ROWS * op.kv_heads / op.heads) if op.heads else 1.0
+
+
+def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:
+    """State updates read and write the whole state once per step; a prompt's run in chunks as matrix products."""
+    for op in ops:
+        ways = setting.placement.ways(op)
+        size = 4 if op.state_is_fp32 else ACTIVATION_BYTES
+        moved = (2 * size * op.state_elements + ACTIVATION_BYTES * op.activation_elements) / ways
+        yield Kernel(
+            name=op.name,
+            component=op.component,
+            family="scan" if op.kind == "scan" else "vector",
+            group=op.group,
+            layers=op.layers,
+            flops=op.flops / ways if op.kind == "scan" else 0,
+            cache_bytes=moved,
+            dtype=wide_format(setting.peaks),
+        )
+
+
+def _elementwise(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
+    """Norms add the residual (read 2, write 2, once more for the result); lookups read and write rows."""
+    for op in ops:
+        if op.component == "norm":
+            yield _vector(op.name, op, 3 * ACTIVATION_BYTES * op.tokens * op.vectors)
+        elif op.kind == "lookup":
+            yield _vector(op.name, op, 2 * ACTIVATION_BYTES * op.activation_elements)
+        elif op.kind == "matmul":  # a product of activations
+            yield Kernel(
+                name=op.name,
+                component=op.component,
+                family="gemm",
+                group=op.group,
+                layers=op.layers,
+                flops=op.flops / setting.placement.tp,
+                activation_bytes=ACTIVATION_BYTES * op.activation_elements / setting.placement.tp,
+            )
+
+
+def _vector(name: str, op: Op, moved: Any) -> Kernel:
+    return Kernel(
+        name=name, component=op.component, family="vector", group=op.group, layers=op.layers, activation_bytes=moved
+    )

@@ -1,0 +1,116 @@
+"""Seconds of a kernel: t = t0 + ||(flops / (ec P), bytes / (em BW))||_p, and what they are spent on.
+
+Constants per class of kernels come from a `DeviceModel`; they are data. All counts may be numpy arrays.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sparsecalc.core.arrays import is_array, most
+from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.model.device import Constants, DeviceModel
+
+Bound = Literal["weights", "kv_cache", "activations", "compute", "overhead", "network", "host"]
+
+
+@dataclass(slots=True)
+class KernelTime:
+    """Seconds of one kernel in all its layers, and how they divide."""
+
+    kernel: Kernel
+    seconds: Any
+    spread: float
+    """Standard deviation of ln(predicted / measured)."""
+    parts: dict[Bound, Any]
+    """Seconds by what they are spent on; they add up to `seconds`."""
+
+
+def norm(first: Any, second: Any, power: float) -> Any:
+    """||(first, second)||_p: the sum at p = 1, the larger one for large p."""
+    if power == 1:
+        return first + second
+    larger = most(first, second)
+    if not is_array(larger) and larger == 0:
+        return larger
+    smaller = first + second - larger
+    ratio = smaller / larger
+    if power == 2:
+        return larger * (1 + ratio * ratio) ** 0.5
+    return larger * (1 + ratio**power) ** (1 / power)
+
+
+def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> KernelTime:
+    """Seconds of a kernel in all its layers.
+
+    gemm, experts    as above; experts add their elementwise traffic / (vector BW)
+    attention        prompts: t0 + flops / (ec P) * (1 + half_length / context); decode as above, p = 2
+    vector, scan     t0 + bytes / (em BW), scan also its flops
+    alone            as a benchmark times it: + alone_seconds
+    """
+    constants = device.of(kernel.family, kernel.form)
+    engine = device.engine
+    peak = device.peak(kernel.dtype)
+    bandwidth = device.memory_bytes_per_second
+    compute = kernel.flops / (constants.compute * peak)
+    if kernel.family == "attention_prefill":
+        compute = compute * (1 + constants.half_length / kernel.context_len)
+    weights = kernel.weight_bytes / engine.bandwidth_factor
+    moved = weights + kernel.cache_bytes + kernel.activation_bytes
+    memory = moved / (constants.bandwidth * bandwidth)
+    work = norm(compute, memory, constants.power) / kernel.speedup
+    vector = kernel.vector_bytes / (constants.vector * bandwidth)
+    overhead = kernel.launches * constants.overhead_seconds * engine.launch_factor
+    if alone:
+        overhead = overhead + constants.alone_seconds
+    seconds = kernel.layers * (overhead + work + vector)
+    return KernelTime(
+        kernel, seconds, constants.spread, _parts(kernel, overhead, work, vector, compute, memory, weights, moved)
+    )
+
+
+def _parts(
+    kernel: Kernel, overhead: Any, work: Any, vector: Any, compute: Any, memory: Any, weights: Any, moved: Any
+) -> dict[Bound, Any]:
+    """The work goes to compute and memory by their own seconds, the memory's share by its bytes."""
+    both = compute + memory
+    both = both + (both == 0)
+    layers = kernel.layers
+    busy = work * layers
+    in_memory = busy * memory / both
+    moved = moved + (moved == 0)
+    return {
+        "compute": busy * compute / both,
+        "weights": in_memory * weights / moved,
+        "kv_cache": in_memory * kernel.cache_bytes / moved,
+        "activations": in_memory * kernel.activation_bytes / moved + vector * layers,
+        "overhead": overhead * layers,
+    }
+
+
+def transfer_time(name: str, kind: str, count: Any, devices: int, size: Any, device: DeviceModel) -> KernelTime:
+    """Seconds of `count` collectives among `devices`, `size` bytes per device each.
+
+    all_reduce   t0 + t1 (N - 1) + 2 (N - 1) / N * size / (e link)
+    all_to_all   t0 + t1 (N - 1) + (N - 1) / N * size / (e link)
+
+    Devices beyond `domain_size` talk over the network between nodes: the share of the traffic that leaves the node goes
+    at its speed. Source of the ring form: Patarasu and Yuan, 2009.
+    """
+    constants = device.collectives[kind]
+    inside = min(devices, device.domain_size)
+    factor = (2 if kind == "all_reduce" else 1) * (inside - 1) / inside if inside > 1 else 0.0
+    seconds = constants.overhead_seconds + constants.per_device_seconds * (devices - 1)
+    seconds = seconds + factor * size / (constants.bandwidth * device.link_bytes_per_second)
+    nodes = -(-devices // device.domain_size)
+    if nodes > 1:
+        crossing = (2 / inside if kind == "all_reduce" else 1) * (nodes - 1) / nodes
+        seconds = seconds + crossing * size / (constants.bandwidth * device.node_bytes_per_second)
+    kernel = Kernel(
+        name=name, component="other", family="all_reduce" if kind == "all_reduce" else "all_to_all", layers=count
+    )
+    return KernelTime(kernel, seconds * count, constants.spread, {"network": seconds * count})
+
+
+def constants_of(kernel: Kernel, device: DeviceModel) -> Constants:
+    """The constants that `kernel_time` uses."""
+    return device.of(kernel.family, kernel.form)

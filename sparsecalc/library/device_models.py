@@ -1,0 +1,98 @@
+"""Put a device model together: data sheet, constants of its kernels from data, an engine's profile, a calibration."""
+
+from functools import cache
+from typing import Any
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief
+from sparsecalc.data_files import read_data
+from sparsecalc.model.accelerator import Accelerator
+from sparsecalc.model.device import Collective, Constants, DeviceModel, Engine
+
+GENERIC = "generic"
+
+
+@cache
+def _kernels() -> dict[str, Any]:
+    found: dict[str, Any] = read_data("kernel_constants.json")
+    return found
+
+
+@cache
+def _engines() -> dict[str, Engine]:
+    found = read_data("engines.json")
+    return {entry["id"]: Engine(**entry) for entry in found["engines"]}
+
+
+@cache
+def _links() -> dict[str, Any]:
+    found: dict[str, Any] = read_data("interconnects.json")
+    return {link["id"]: link for link in found["links"]}
+
+
+def engine_ids() -> list[str]:
+    """The ids of all engine profiles."""
+    return list(_engines())
+
+
+def engine_profile(name: str | None) -> Engine:
+    """The profile of an engine; None: the generic one. Raises InputError with the closest name."""
+    found = _engines().get((name or GENERIC).strip().lower())
+    if found is None:
+        hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
+        raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
+    return found
+
+
+def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
+    """What the time model knows about an accelerator: data sheet and fitted constants.
+
+    Constants are looked up from the general to the special: default, architecture, the accelerator itself.
+    """
+    table, profile = _kernels(), engine_profile(engine)
+    kernels: dict[str, Constants] = {}
+    collectives: dict[str, Collective] = {}
+    for entry in [table["default"], *_entries_for(gpu, profile, table["devices"])]:
+        kernels.update({name: _constants(fields, entry) for name, fields in entry.get("kernels", {}).items()})
+        for name, fields in entry.get("collectives", {}).items():
+            collectives[name] = Collective(**{"origin": entry["origin"], **fields})
+    for form, other in table["same_as"].items():
+        for family in ("gemm", "experts"):
+            if f"{family}.{other}" in kernels:
+                kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
+    links = gpu.scale_up
+    return DeviceModel(
+        accelerator=gpu.id,
+        peak_flops_per_second={name: value for name, value in gpu.peak_flops_per_second.items() if value},
+        memory_bytes_per_second=gpu.memory_bytes_per_second,
+        link_bytes_per_second=links.bytes_per_second_bidirectional / 2
+        if links and links.bytes_per_second_bidirectional
+        else gpu.pcie_bytes_per_second or _links()[table["host_link"]]["bytes_per_second"],
+        node_bytes_per_second=_links()[table["node_link"]]["bytes_per_second"],
+        domain_size=links.domain_size if links else table["pcie_domain_size"],
+        host_bytes_per_second=_host_bytes_per_second(gpu, table),
+        tdp_watts=gpu.tdp_watts,
+        constants=kernels,
+        collectives=collectives,
+        engine=profile,
+    )
+
+
+def _entries_for(gpu: Accelerator, engine: Engine, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of the device's architecture, the shortest name first, then its own, then its own under the engine."""
+    entries = [entry for entry in entries if entry.get("engine", engine.id) == engine.id]
+    arch = sorted((e for e in entries if gpu.arch.startswith(e.get("arch", "?"))), key=lambda e: len(e["arch"]))
+    return [*arch, *sorted((e for e in entries if gpu.id in e.get("accelerators", ())), key=lambda e: "engine" in e)]
+
+
+def _constants(fields: dict[str, Any], entry: dict[str, Any]) -> Constants:
+    return Constants(**{"origin": entry["origin"], **fields})
+
+
+def _host_bytes_per_second(gpu: Accelerator, table: dict[str, Any]) -> float:
+    """One direction of the link to the host, after protocol losses as measured on PCIe."""
+    share = float(table["host_link_share"])
+    if gpu.cpu_link:
+        return gpu.cpu_link.bytes_per_second_bidirectional / 2 / gpu.cpu_link.shared_by * share
+    return share * float(gpu.pcie_bytes_per_second or _links()[table["host_link"]]["bytes_per_second"])

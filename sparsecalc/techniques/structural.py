@@ -1,0 +1,217 @@
+"""A smaller model: narrower MLPs, fewer layers, fewer experts; and experts run with a capacity."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Self
+
+from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.ops import Ledger, Op, linear
+from sparsecalc.core.text import brief
+from sparsecalc.core.workload import Workload
+from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
+from sparsecalc.model.part import Part
+from sparsecalc.model.spec import LayerGroup, ModelSpec
+from sparsecalc.model.special import SharedTransformer
+from sparsecalc.techniques.base import Technique, change_parts, count, kept_share, number, parts_of, refuse
+
+_MOE_HINT = "It needs a mixture of experts, such as mixtral-8x7b"
+_WIDTHS = ("intermediate_size", "moe_intermediate_size", "shared_intermediate_size")
+
+
+class Width(Technique):
+    """`width=0.8`: MLPs, experts and shared experts keep 80 % of their neurons, rounded to whole ones.
+
+    Hidden size and attention stay. Source: Minitron, arXiv:2407.14679 (pruning of MLP neurons).
+    """
+
+    name = "width"
+    kept: float
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """`0.8`."""
+        return cls(kept=kept_share(cls.name, value))
+
+    def apply(self, spec: ModelSpec) -> ModelSpec:
+        """The spec with narrower MLPs."""
+        if not any(parts_of(spec, kind) for kind in (DenseMlp, Moe, RwkvChannelMix)):
+            raise refuse(self, spec, "MLP", "It needs a dense MLP or experts")
+        return change_parts(spec, self._narrower)
+
+    def _narrower(self, part: Part) -> Part:
+        if not isinstance(part, DenseMlp | Moe | RwkvChannelMix):
+            return part
+        sizes = {name: value for name, value in vars(part).items() if name in _WIDTHS and value}
+        return part.but(**{name: max(1, round(value * self.kept)) for name, value in sizes.items()})
+
+
+class Depth(Technique):
+    """`depth=0.75`: 75 % of the layers are kept, rounded, evenly spaced, the first among them.
+
+    Evenly spaced so that the mix of kinds stays; which layers a pruner drops does not change the cost of equal layers.
+    Sources: Minitron, arXiv:2407.14679; ShortGPT, arXiv:2403.03853.
+    """
+
+    name = "depth"
+    kept: float
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """`0.75`."""
+        return cls(kept=kept_share(cls.name, value))
+
+    def apply(self, spec: ModelSpec) -> ModelSpec:
+        """The spec with fewer layers, numbered anew."""
+        if parts_of(spec, SharedTransformer):
+            raise InputError(f"{self.text}: layers of {spec.id} share weights", hint="Dropping one may drop them all")
+        total = spec.num_hidden_layers
+        left = max(1, round(total * self.kept))
+        places = {index * total // left: index for index in range(left)}
+        groups = []
+        for group in spec.layer_groups:
+            found = tuple(places[place] for place in group.positions if place in places)
+            groups += [LayerGroup(layer=group.layer, positions=found)] if found else []
+        return spec.but(layer_groups=tuple(groups))
+
+
+class ExpertTechnique(Technique):
+    """A technique that changes the mixtures of experts."""
+
+    def apply(self, spec: ModelSpec) -> ModelSpec:
+        """The spec with every mixture changed."""
+        if not parts_of(spec, Moe):
+            raise refuse(self, spec, "mixture of experts", _MOE_HINT)
+        return change_parts(spec, lambda part: self._changed(part) if isinstance(part, Moe) else part)
+
+    def _changed(self, moe: Moe) -> Moe:
+        raise NotImplementedError
+
+    def _at_most(self, asked: int, held: int) -> None:
+        if asked > held:
+            raise InputError(f"{self.text}: there are {held} experts", hint=f"At most {held}")
+
+
+class TopK(ExpertTechnique):
+    """`top-k=1`: a token selects one expert. Source: Switch, arXiv:2101.03961."""
+
+    name = "top-k"
+    experts: int
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """`1`."""
+        return cls(experts=count(cls.name, value, "1"))
+
+    def _changed(self, moe: Moe) -> Moe:
+        self._at_most(self.experts, moe.num_experts)
+        return moe.but(num_experts_per_tok=self.experts)
+
+
+class KeptExperts(ExpertTechnique):
+    """`experts=4`: four experts are kept, the others and their rows of the router are dropped.
+
+    Source: Not All Experts are Equal, arXiv:2402.14800.
+    """
+
+    name = "experts"
+    experts: int
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """`4`."""
+        return cls(experts=count(cls.name, value, "4"))
+
+    def _changed(self, moe: Moe) -> Moe:
+        self._at_most(self.experts, moe.num_experts)
+        if self.experts < moe.num_experts_per_tok:
+            hint = f"Select fewer first: +top-k={self.experts}+{self.text}"
+            raise InputError(f"{self.text}: a token selects {moe.num_experts_per_tok}", hint=hint)
+        return moe.but(num_experts=self.experts, router_bias=moe.router_bias * self.experts // moe.num_experts)
+
+
+class MergedMoe(Moe):
+    """Experts merged into fewer; the router still tells the original ones apart (M-SMoE, arXiv:2310.01334)."""
+
+    router_outputs: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        """The ops of `Moe` with the original router."""
+        width = self.router_input_size or self.hidden_size
+        for op in super().ops(work):
+            yield (
+                linear("router", "router", width, self.router_outputs, work.tokens, shards=1)
+                if op.name == "router"
+                else op
+            )
+
+
+class Merge(ExpertTechnique):
+    """`merge=4`: the experts are merged into four; the router stays.
+
+    A token reaches at most min(k, 4) of them: two of its picks may be one. Source: M-SMoE, arXiv:2310.01334.
+    """
+
+    name = "merge"
+    experts: int
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """`4`."""
+        return cls(experts=count(cls.name, value, "4"))
+
+    def _changed(self, moe: Moe) -> Moe:
+        self._at_most(self.experts, moe.num_experts)
+        if self.experts == moe.num_experts:
+            return moe
+        fewer = {"num_experts": self.experts, "num_experts_per_tok": min(self.experts, moe.num_experts_per_tok)}
+        return MergedMoe(**{**vars(moe), **fewer}, router_outputs=moe.num_experts + moe.zero_experts)
+
+
+class Capacity(Technique):
+    """`capacity=1.25`: every expert runs a full buffer of C tokens, used or not; what overflows is dropped.
+
+        C = ceil(capacity * tokens * k / E);   rows computed = E * C;   all experts are read
+
+    Sources: GShard, arXiv:2006.16668; Switch, arXiv:2101.03961, section 2.2.
+    """
+
+    name = "capacity"
+    factor: float
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """`1.25`."""
+        factor = number(cls.name, value, "1.25")
+        if not 0 < factor <= 1000:
+            raise InputError(
+                f"{cls.name}: the factor is {brief(value)}", hint="It must be in (0, 1000]: +capacity=1.25"
+            )
+        return cls(factor=factor)
+
+    def apply(self, spec: ModelSpec) -> ModelSpec:
+        """The spec with buffers."""
+        if not any(map(_is_routed, spec.ops(Workload()))):
+            raise refuse(self, spec, "mixture of experts", _MOE_HINT)
+        return super().apply(spec)
+
+    def rewrite(self, rows: Ledger, work: Workload) -> Ledger:
+        """Experts with padded rows."""
+        return Ledger(self._padded(op) if _is_routed(op) else op for op in rows)
+
+    def _padded(self, op: Op) -> Op:
+        each = -(-self.factor * op.tokens / op.experts // 1)
+        rows: Any = op.experts * (each if is_array(each) else int(each))
+        used = most(op.tokens, 1)
+        return replace(
+            op,
+            tokens=rows,
+            flops=op.flops * rows // used,
+            read_share=1,
+            activation_elements=op.activation_elements * rows // used,
+            scratch_elements=op.scratch_elements * rows // used,
+        )
+
+
+def _is_routed(op: Op) -> bool:
+    return op.kind == "experts" and op.selected > 0
