@@ -18,5 +18,5 @@ part() {
     return
   fi
   echo "== $name (at ${SECONDS} s)"
-  timeout --signal=INT --kill-after=5 "$((seconds < left ? seconds : left))" "$@" || touch "$parts/$name.failed"
+  timeout --signal=INT --kill-after=15 "$((seconds < left ? seconds : left))" "$@" || touch "$parts/$name.failed"
 }

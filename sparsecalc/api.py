@@ -5,7 +5,7 @@ from typing import Any
 
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.compare import Question
+from sparsecalc.decide.question import Question
 from sparsecalc.decide.compare import compare as _compare
 from sparsecalc.decide.compare import show as _show
 from sparsecalc.decide.report import CompareReport, ShowReport

@@ -13,6 +13,7 @@ from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.library import calibrations
 from sparsecalc.library.calibrations import Calibration, load_calibration, local_path, read_calibration
+from sparsecalc.library.device_models import calibrated
 from sparsecalc.library.device_names import accelerator_of
 from sparsecalc.measure import calibrate as calibrating
 from sparsecalc.measure.calibrate import CPU, FEW_ROWS, GPU, QUICK_CPU, QUICK_GPU, Plan, gemm_shapes, plan_cases
@@ -155,6 +156,25 @@ def test_a_failing_benchmark_loses_nothing_else() -> None:
     assert [row["bytes"] for row in found.rows] == [4096]
     (warning,) = [warn for warn in warnings if warn.code == "benchmark-failed"]
     assert warning.text == "copy bytes=1: RuntimeError: out of memory; left out"
+
+
+def test_constants_are_fitted_to_the_rows_and_make_a_device_model() -> None:
+    cases = [gemm_case(m, n, 128, "fp32") for m in (1, 4, 32) for n in (128, 256)]
+    found, warnings = calibrating.calibrate(CPU_DEVICE, chosen=[*cases, copy_case(4096)])
+    assert "not-fitted" not in {warn.code for warn in warnings}
+    assert found.constants is not None
+    assert found.prior is not None
+    assert found.residuals is not None
+    assert set(found.constants["kernels"]) == set(found.prior["kernels"]) == set(found.residuals) == {"gemm.fp32"}
+    model = calibrated(found.device_name, found.constants)
+    copied = found.rows[-1]
+    assert model.memory_bytes_per_second == pytest.approx(2 * copied["bytes"] / copied["seconds"])
+    best = max(2 * row["m"] * row["n"] * row["k"] / row["seconds"] for row in found.rows[:-1])
+    assert model.peak("fp32") == pytest.approx(best)
+    assert model.of("gemm", "fp32").to_dict() == found.constants["kernels"]["gemm.fp32"]
+    alone, warnings = calibrating.calibrate(CPU_DEVICE, chosen=[copy_case(4096)])
+    assert alone.constants is None
+    assert "not-fitted" in {warn.code for warn in warnings}
 
 
 def test_no_time_at_all_is_told(tiny: Plan) -> None:

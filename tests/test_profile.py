@@ -14,14 +14,20 @@ import torch
 from sparsecalc.cli.main import app
 from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import Routing
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.profiling import BenchQuestion, Measurement, ProfileQuestion
 from sparsecalc.estimate.costs import params
+from sparsecalc.estimate.step import step_time
+from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.library.device_models import device_model
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
 from sparsecalc.measure import profile as profiling
 from sparsecalc.measure.environment import doubts, find_device
-from sparsecalc.measure.filled_cache import filled_cache, inputs
+from sparsecalc.measure.filled_cache import cache_argument, empty_cache, filled_cache, inputs
 from sparsecalc.measure.generate import bench
-from sparsecalc.measure.layers import MemoryNeededError, build_slice
+from sparsecalc.measure.layers import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.ledger_figures import predicted
 from sparsecalc.measure.profile import is_out_of_memory, prepare, profile
 from sparsecalc.measure.readings import Reading
 from sparsecalc.measure.routing_force import ForcedRouting, draw
@@ -99,6 +105,22 @@ def test_extrapolation_is_the_formula() -> None:
     assert reading.rest().median == pytest.approx(2.0)
 
 
+def test_predictions_add_up_to_the_step() -> None:
+    spec = load_model("deepseek-v3").spec
+    device = device_model(load_accelerator("h100-sxm"))
+    work = Workload.decode(512, 8, latent_attention="expanded")
+    precision = precision_for(spec, "bf16")
+    kinds = [Kind(group.layer.label, group.count, group.positions[:1], group.layer) for group in spec.layer_groups]
+    seconds = predicted(spec, kinds, work, precision, device)
+    rest = {("", "rest"): 1.0}
+    whole = seconds(rest | {(kind.label, "layer"): float(kind.count) for kind in kinds})
+    step = step_time(spec, work, precision, device)
+    assert whole == pytest.approx((step.seconds, step.seconds_low, step.seconds_high))
+    parts = [(seconds({(kind.label, "layer"): 1.0}) or (0.0,))[0] * kind.count for kind in kinds]
+    assert (seconds(rest) or (0.0,))[0] + sum(parts) == pytest.approx(step.seconds)
+    assert predicted(spec, kinds, work, precision, None)(rest) is None
+
+
 def test_weights_are_random_and_of_the_ledgers_size() -> None:
     loaded = small("qwen3_moe")
     found = build_slice(loaded.config, loaded.spec, CPU, torch.float32, LIMIT, loaded.spec.num_hidden_layers)
@@ -139,6 +161,19 @@ def test_filled_cache_is_what_a_prompt_leaves() -> None:
         expected = found.model(**{**given, "past_key_values": real}).logits
     assert torch.equal(first, again)
     assert torch.allclose(first, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3_next", "falcon_h1", "mamba2", "glm_moe_dsa"])
+def test_an_emptied_cache_is_like_a_new_one(family: str) -> None:
+    loaded = small(family)
+    found = build_slice(loaded.config, loaded.spec, CPU, torch.float32, LIMIT, 1)
+    with torch.inference_mode():
+        given = inputs(found.model, 2, 12, CPU)
+        expected = found.model(**given).logits
+        cache, reset = empty_cache(found.model, 2, CPU)
+        for _ in range(2):
+            reset()
+            assert torch.allclose(found.model(**given | cache_argument(found.model, cache)).logits, expected)
 
 
 @pytest.mark.parametrize("family", FORCED)
@@ -311,7 +346,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert set(found["measurements"][0]) == set(Measurement.__annotations__)
     experts = load_model(str(config)).spec.layer_groups[0].layer.feed_forwards[0]
     layer = next(row for row in found["measurements"] if row["component"] == "layer")
-    assert layer["distinct_experts"] == layer["expected_distinct_experts"] == experts.num_experts_per_tok
+    assert layer["distinct_experts"] == experts.num_experts_per_tok
+    assert layer["expected_distinct_experts"] == pytest.approx(experts.num_experts_per_tok)
     for name in ("table", "markdown", "csv"):
         app(["profile", str(config), *options, "--phase", "decode", "--format", name], standalone_mode=False)
         assert "routed_experts" in capsys.readouterr().out

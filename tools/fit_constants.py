@@ -19,11 +19,11 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from sparsecalc.estimate import single
-from sparsecalc.estimate.timing import kernel_time, transfer_time
+from sparsecalc.estimate.timing import kernel_time
 from sparsecalc.library.accelerators import load_accelerator
 from sparsecalc.library.device_models import device_model
 from sparsecalc.library.formats import number_format
-from sparsecalc.model.device import Collective, Constants
+from sparsecalc.model.device import Constants
 
 ACCELERATORS = {
     "a100_sxm": "a100-80gb-sxm",
@@ -284,7 +284,7 @@ def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], d
         family, _, form = name.partition(".")
         if values["spread"] >= 0.3 or values["bandwidth"] < 0.3:
             continue
-        if family == "gemm" and (engine or (form and "h" == accelerator[0]) or form == "nvfp4"):
+        if family == "gemm" and (engine or (form and accelerator[0] == "h") or form == "nvfp4"):
             continue
         if family in ("attention_decode", "latent_decode"):
             inside = default[family]["overhead_seconds"]

@@ -1,63 +1,17 @@
 """Show one model; put several side by side, with ratios to the first and a conclusion computed from the numbers."""
 
+from math import exp
+
 from sparsecalc.core import units
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.precision import Precision
 from sparsecalc.core.text import printable
+from sparsecalc.decide.question import Question
 from sparsecalc.decide.report import CompareReport, Ratio, ShowReport
 from sparsecalc.decide.variants import load_variant, split_name
 from sparsecalc.estimate import costs
-from sparsecalc.estimate.results import ModelInfo, ModelReport, Prediction, Warn
+from sparsecalc.estimate.bands import BAND
+from sparsecalc.estimate.results import GridPoint, ModelInfo, ModelReport, Prediction, Warn
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.model.spec import ModelSpec
-
-
-class Question(Frozen):
-    """What is asked of each model: the load, the formats, the hardware."""
-
-    batch_size: int = 1
-    context_len: int | None = None
-    dtype: str | None = None
-    kv_cache_dtype: str | None = None
-    gpu: str | None = None
-    num_gpus: int = 1
-    device_memory_share: float | None = None
-    max_num_batched_tokens: int | None = None
-
-    def load(self) -> costs.Load:
-        """The load with defaults filled in; refuses what is not positive."""
-        sizes = {
-            "batch size": self.batch_size,
-            "context": _or_default(self.context_len, "context_len"),
-            "max-num-batched-tokens": _or_default(self.max_num_batched_tokens, "max_num_batched_tokens"),
-            "number of GPUs": self.num_gpus,
-        }
-        for name, value in sizes.items():
-            if not 0 < value <= 2**30:
-                raise InputError(f"the {name} is {value}", hint="It must be between 1 and 2^30")
-        if self.device_memory_share is not None and not 0 < self.device_memory_share <= 1:
-            raise InputError(f"the share of device memory is {self.device_memory_share}", hint="It must be in (0, 1]")
-        batch, context, chunk, _ = sizes.values()
-        return costs.Load(batch_size=batch, context_len=context, max_num_batched_tokens=chunk)
-
-    def inputs(self, models: list[str]) -> dict[str, object]:
-        """Everything that was asked, defaults filled in, for the report."""
-        load = self.load()
-        return {
-            "models": [printable(name, 1000) for name in models],
-            "batch_size": load.batch_size,
-            "context_len": load.context_len,
-            "dtype": self.dtype,
-            "kv_cache_dtype": self.kv_cache_dtype or "bf16",
-            "gpu": self.gpu,
-            "num_gpus": self.num_gpus if self.gpu else None,
-            "max_num_batched_tokens": load.max_num_batched_tokens,
-        }
-
-
-def _or_default(value: int | None, name: str) -> int:
-    return int(costs.engine_default(name)) if value is None else value
 
 
 def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
@@ -65,7 +19,14 @@ def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
     variant = load_variant(name, question.dtype, question.kv_cache_dtype)
     loaded, precision = variant.loaded, variant.precision
     spec, load = loaded.spec, question.load()
-    prediction = _predict(spec, precision, load, question) if question.gpu else None
+    prediction: Prediction | None = None
+    grid: list[GridPoint] = []
+    warnings = [Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes]
+    if question.gpu:
+        from sparsecalc.decide.predicting import predict
+
+        prediction, grid, more = predict(spec, precision, question, requested=bool(variant.dtype or question.dtype))
+        warnings += more
     allowance = 0
     if prediction:
         whole = prediction.num_gpus * prediction.capacity_bytes
@@ -78,17 +39,9 @@ def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
         flops=costs.flops(spec, load.context_len),
         memory=costs.memory(spec, precision, load, allowance),
         prediction=prediction,
+        grid=grid,
     )
-    return found, [Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes]
-
-
-def _predict(spec: ModelSpec, precision: Precision, load: costs.Load, question: Question) -> Prediction:
-    """What the named accelerators make of it; only here is an accelerator looked up."""
-    from sparsecalc.estimate.fit import fit
-    from sparsecalc.library.accelerators import load_accelerator
-
-    gpu = load_accelerator(question.gpu or "")
-    return fit(spec, precision, load, gpu, question.num_gpus, question.device_memory_share)
+    return found, warnings
 
 
 def _info(loaded: LoadedModel, name: str) -> ModelInfo:
@@ -152,7 +105,29 @@ def _ratio(model: ModelReport, first: ModelReport) -> Ratio:
         weights_bytes=over(model.memory.weights_bytes, first.memory.weights_bytes),
         kv_cache_bytes_per_token=over(model.memory.kv_cache_bytes_per_token, first.memory.kv_cache_bytes_per_token),
         total_bytes=over(model.memory.total_bytes, first.memory.total_bytes),
+        **_time_ratios(model.prediction, first.prediction),
     )
+
+
+def _time_ratios(mine: Prediction | None, first: Prediction | None) -> dict[str, float | None]:
+    """Seconds and dollars over the first model's, and the 80 % band of the decode ratio.
+
+    Errors that two models share on one device cancel: what is left is `ratio_spread` (data/engine_defaults.json).
+    """
+    if not (mine and first and mine.decode and first.decode and mine.prefill and first.prefill):
+        return {}
+    assert mine.serving and first.serving
+    decode = mine.decode.seconds / first.decode.seconds
+    band = exp(BAND * costs.engine_default("ratio_spread")) if mine is not first else 1.0
+    dollars = (mine.usd_per_million_output_tokens, first.usd_per_million_output_tokens)
+    return {
+        "prefill_seconds": mine.prefill.seconds / first.prefill.seconds,
+        "decode_seconds": decode,
+        "decode_seconds_low": decode / band,
+        "decode_seconds_high": decode * band,
+        "tpot_seconds": mine.serving.tpot_seconds / first.serving.tpot_seconds,
+        "usd_per_million_output_tokens": dollars[0] / dollars[1] if dollars[0] and dollars[1] else None,
+    }
 
 
 def conclusion(models: list[ModelReport]) -> list[str]:
@@ -167,7 +142,7 @@ def conclusion(models: list[ModelReport]) -> list[str]:
             )
     costs_more = [_against(other, models[0]) for other in models[1:]]
     sentences = [*holds.values(), *costs_more, *_reach(models)]
-    return (sentences[:3] if len(models) == 2 else sentences) + _too_large(models)
+    return (sentences[:3] if len(models) == 2 else sentences) + _faster(models) + _too_large(models)
 
 
 def _against(other: ModelReport, first: ModelReport) -> str:
@@ -193,6 +168,19 @@ def _reach(models: list[ModelReport]) -> list[str]:
                 f" {units.nbytes(model.memory.weights_bytes)} of weights."
             )
     return found
+
+
+def _faster(models: list[ModelReport]) -> list[str]:
+    """Which model's decode step is quicker on the hardware, and why each takes its time."""
+    timed = [(model.model.id, model.prediction.decode) for model in models if model.prediction and model.prediction.decode]
+    if len(timed) < 2:
+        return []
+    (quick, best), (slow, worst) = (f(timed, key=lambda pair: pair[1].seconds) for f in (min, max))
+    times = f"{worst.seconds / best.seconds:.2f}x" if best.seconds < worst.seconds else "as long as"
+    return [
+        f"A decode step of {slow} takes {times} that of {quick} ({units.duration(worst.seconds)}, bound by"
+        f" {worst.bound}, against {units.duration(best.seconds)}, bound by {best.bound})."
+    ]
 
 
 def _too_large(models: list[ModelReport]) -> list[str]:

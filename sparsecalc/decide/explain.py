@@ -10,7 +10,7 @@ from sparsecalc.core.storage import LAYOUTS, ScatteredStorage
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.compare import Question
+from sparsecalc.decide.question import Question
 from sparsecalc.decide.report import ExplainLine, ExplainReport
 from sparsecalc.decide.variants import load_variant
 from sparsecalc.estimate.costs import params

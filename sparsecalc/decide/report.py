@@ -32,6 +32,12 @@ class Ratio(Frozen):
     weights_bytes: float | None
     kv_cache_bytes_per_token: float | None
     total_bytes: float | None
+    prefill_seconds: float | None = None
+    decode_seconds: float | None = None
+    decode_seconds_low: float | None = None
+    decode_seconds_high: float | None = None
+    tpot_seconds: float | None = None
+    usd_per_million_output_tokens: float | None = None
 
 
 class CompareReport(Document):

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil
 
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.precision import Precision
-from sparsecalc.estimate.costs import Load, engine_default, memory
+from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.costs import Load, engine_default, memory, working_bytes
+from sparsecalc.estimate.offload import resident_share
+from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.results import Memory, Prediction
 from sparsecalc.model.accelerator import Accelerator
 from sparsecalc.model.spec import ModelSpec
@@ -13,48 +18,73 @@ LARGEST_BATCH = 2**24
 LARGEST_CONTEXT = 2**30
 
 
-def bytes_per_gpu(held: Memory, num_gpus: int) -> int:
-    """ceil((weights + caches + state) / num_gpus) + working memory, which every device needs in full.
+class DeviceBytes(Frozen):
+    """Bytes that one device of a placement holds."""
 
-    Assumes that weights and caches split evenly; a placement that does not split them needs more.
+    weights: int
+    caches: int
+    working: int
+    """Of the larger of a step's intermediate results and its logits."""
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.weights + self.caches + self.working
+
+
+def bytes_per_gpu(spec: ModelSpec, precision: Precision, load: Load, plan: Placement) -> DeviceBytes:
+    """What the fullest device holds under a placement.
+
+    weights = sum of bytes / devices that split them (copies where they cannot be split) / pp, less what is offloaded
+    caches  = the same over the cache and state of batch_size / dp sequences; working memory is held in full
     """
-    split = held.weights_bytes + held.kv_cache_bytes + held.index_cache_bytes + held.state_bytes
-    return -(-split // num_gpus) + max(held.activation_bytes, held.logits_bytes)
+    share = load.batch_size if plan.dp == 1 else -(-load.batch_size // plan.dp)
+    rows = spec.ops(Workload.decode(load.context_len, share))
+    weights = caches = 0.0
+    for op in rows:
+        ways = plan.ways(op)
+        weights += precision.weight_bytes(op) * op.layers / ways * resident_share(plan, op)
+        state = op.state_elements * (4 if op.state_is_fp32 else precision.activations.bits / 8)
+        held = precision.kv_cache_bytes(op.kv_elements) + precision.kv_cache_bytes(op.index_elements)
+        caches += (held + state) * op.layers / ways
+    working = max(working_bytes(spec, precision, replace(load, batch_size=share)))
+    return DeviceBytes(weights=ceil(weights / plan.pp), caches=ceil(caches / plan.pp), working=working)
 
 
 def fit(
-    spec: ModelSpec, precision: Precision, load: Load, gpu: Accelerator, num_gpus: int, share: float | None = None
+    spec: ModelSpec, precision: Precision, load: Load, gpu: Accelerator, plan: Placement, share: float | None = None
 ) -> Prediction:
-    """Whether `load` fits on `num_gpus` devices, how many it needs, and the largest batch and context that fit.
+    """Whether `load` fits on the placement's devices, how many it needs, and the largest batch and context that fit.
 
     A device may be filled up to `share` of its usable memory (vLLM's default where None).
     """
     share = engine_default("device_memory_share") if share is None else share
     budget = int(gpu.capacity_bytes * share)
-    held = memory(spec, precision, load)
-    per_gpu = bytes_per_gpu(held, num_gpus)
+    held = bytes_per_gpu(spec, precision, load, plan)
 
     def fits(changed: Load) -> bool:
-        return bytes_per_gpu(memory(spec, precision, changed), num_gpus) <= budget
+        return bytes_per_gpu(spec, precision, changed, plan).total <= budget
 
     return Prediction(
         accelerator=gpu.id,
-        num_gpus=num_gpus,
-        fits=per_gpu <= budget,
-        gpus_needed=_gpus_needed(held, budget),
+        num_gpus=plan.num_gpus,
+        placement=plan.name,
+        fits=held.total <= budget,
+        gpus_needed=_gpus_needed(memory(spec, precision, load), budget),
         capacity_bytes=gpu.capacity_bytes,
         capacity_is_measured=gpu.capacity_is_measured,
         device_memory_share=share,
-        bytes_per_gpu=per_gpu,
-        free_bytes_per_gpu=budget - per_gpu,
+        bytes_per_gpu=held.total,
+        weights_bytes_per_gpu=held.weights,
+        free_bytes_per_gpu=budget - held.total,
         largest_batch_size=largest(LARGEST_BATCH, lambda batch: fits(replace(load, batch_size=batch))),
         largest_context_len=largest(LARGEST_CONTEXT, lambda context: fits(replace(load, context_len=context))),
-        usd_per_hour=None if gpu.usd_per_hour is None else num_gpus * gpu.usd_per_hour.value,
+        usd_per_hour=None if gpu.usd_per_hour is None else plan.num_gpus * gpu.usd_per_hour.value,
     )
 
 
 def _gpus_needed(held: Memory, budget: int) -> int | None:
-    """Smallest number of devices for which `bytes_per_gpu` is within the budget; None if there is none."""
+    """Smallest number of devices whose even shares are within the budget; None if there is none."""
     room = budget - max(held.activation_bytes, held.logits_bytes)
     if room <= 0:
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
+from sparsecalc.core.arrays import most
 from sparsecalc.core.ops import Component, Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
@@ -37,7 +38,7 @@ class Kernel:
     component: Component
     family: Family
     form: str = "bf16"
-    """Of the operands, which chooses the constants: bf16, weight-only, or the format that is multiplied."""
+    """Of the operands, which chooses the constants: the format that is multiplied, or weight-only."""
     dtype: str = "bf16"
     """Whose peak bounds it."""
     group: str = ""
@@ -49,7 +50,8 @@ class Kernel:
     activation_bytes: Any = 0
     vector_bytes: Any = 0
     """Traffic of elementwise kernels inside, which run after the products."""
-    context_len: Any = 0
+    extent: Any = 1
+    """What small kernels lack: rows of a product, rows per expert, context of a prompt's attention."""
     speedup: Any = 1
     """Of a sparse kernel over its dense twin, by measurement."""
     technique: str = ""
@@ -68,7 +70,8 @@ class Setting:
         stored = self.precision.format_of(op)
         wide = wide_format(self.peaks)
         if stored is None or stored.bits >= 16:
-            return "bf16", "fp32" if stored and stored.bits > 16 and "fp32" in self.peaks else wide
+            own = stored.id if stored else wide
+            return own, own if own in self.peaks else wide
         if stored.compute and stored.compute_needs in self.peaks:
             return stored.id, stored.compute
         return "weight-only", wide
@@ -177,6 +180,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         flops=flops,
         weight_bytes=weights,
         activation_bytes=moved,
+        extent=first.tokens,
         technique=first.technique,
     )
     ways = setting.placement.ways(first)
@@ -225,6 +229,7 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
         layers=first.layers,
         flops=2 * elements * (pairs + distinct * tile_rows(tokens) / 2),
         weight_bytes=distinct * stored,
+        extent=pairs / most(distinct, 1e-9),
         activation_bytes=ACTIVATION_BYTES * pairs * (per_pair_in + per_pair_out),
         vector_bytes=ACTIVATION_BYTES
         * (pairs_all * (per_pair_out + sum(op.cols / split for op in ops[1:])) + tokens * first.cols),
@@ -261,7 +266,7 @@ def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
         flops=flops,
         cache_bytes=read if work.phase == "decode" else 0,
         activation_bytes=ACTIVATION_BYTES * sum(op.activation_elements for op in scores) / plan.tp,
-        context_len=work.context_len,
+        extent=work.context_len,
         technique=first.technique,
     )
     written = sum(op.kv_elements_per_token / plan.ways(op) for op in ops) * work.tokens

@@ -28,6 +28,8 @@ class Placement(Frozen):
     """Which share of it: of each layer's experts, the least used first; or of the layers."""
     offload_to: Literal["link", "cpu"] = "link"
     """link: weights are sent to the device when needed; cpu: the host computes them where they lie."""
+    host_memory_rate: float = 0.0
+    """Bytes per second that the host multiplies weights at."""
 
     @property
     def num_gpus(self) -> int:
@@ -57,8 +59,8 @@ class Placement(Frozen):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}", hint="It must be 1 or more")
         layers = [group.layer for group in spec.layer_groups]
-        heads = {op_heads for layer in layers for mixer in layer.mixers if (op_heads := _heads(mixer))}
-        for count in sorted(heads):
+        heads = attention_heads(spec)
+        for count in heads:
             if count % self.tp:
                 good = [str(tp) for tp in range(1, count + 1) if all(other % tp == 0 for other in heads)]
                 raise InputError(
@@ -76,6 +78,12 @@ class Placement(Frozen):
             raise InputError(f"ep {self.ep} does not divide tp x dp = {self.tp * self.dp}")
         if not 0 <= self.offload_share <= 1:
             raise InputError(f"the offloaded share is {self.offload_share}", hint="It must be between 0 and 1")
+
+
+def attention_heads(spec: ModelSpec) -> list[int]:
+    """Numbers of heads that tensor parallelism must divide, one for each kind of mixer."""
+    mixers = [mixer for group in spec.layer_groups for mixer in group.layer.mixers]
+    return sorted({count for mixer in mixers if (count := _heads(mixer))})
 
 
 def _heads(mixer: object) -> int | None:

@@ -1,5 +1,7 @@
 """The typed results of an estimate, as the JSON contract names them. Counts in units, sizes in bytes."""
 
+from dataclasses import field
+
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Component
 
@@ -68,35 +70,96 @@ class Memory(Frozen):
 
 
 class PhasePrediction(Frozen):
-    """Seconds of one step; filled by the time model."""
+    """Seconds of one step, with the 80 % band of the estimate."""
 
     seconds: float
     seconds_low: float
     seconds_high: float
     tokens_per_second: float
+    """Tokens of the step over its seconds, all devices together."""
     bound: str
+    """What most of the time goes to: weights, kv_cache, activations, compute, overhead, network or host."""
+    by_bound: dict[str, float]
+    """Seconds by what they are spent on."""
+    by_component: dict[str, float]
+
+
+class Speculation(Frozen):
+    """Speculative decoding: `draft_tokens` are guessed, each accepted with probability `acceptance`."""
+
+    draft_tokens: int
+    acceptance: float
+    accepted_tokens: float
+    """Expected tokens per step: (1 - acceptance ** (draft_tokens + 1)) / (1 - acceptance)."""
+    verify_seconds: float
+    draft_seconds: float
+    speedup: float
+    """Seconds per token without over with it, at the same batch and context."""
+
+
+class ServingPrediction(Frozen):
+    """Requests in closed loop: `concurrency` of them are always in flight."""
+
+    prompt_len: int
+    output_len: int
+    concurrency: int
+    ttft_seconds: float
+    """Of an idle server: no queue."""
+    tpot_seconds: float
+    tpot_seconds_low: float
+    tpot_seconds_high: float
+    output_tokens_per_second: float
+    output_tokens_per_second_per_gpu: float
+    joules_per_output_token_at_most: float | None
+    """All devices at their TDP; an upper bound. None where the TDP is not known."""
 
 
 class Prediction(Frozen):
-    """What a number of accelerators makes of it: fit now, seconds once there is a time model for them."""
+    """What a number of accelerators makes of it: whether it fits, and how long its steps take."""
 
     accelerator: str
     num_gpus: int
+    placement: str
     fits: bool
     gpus_needed: int | None
-    """None: no number of these devices holds it, since one device cannot hold its own working memory."""
+    """By even shares. None: no number of these devices holds it, since one cannot hold its own working memory."""
     capacity_bytes: int
     capacity_is_measured: bool
     device_memory_share: float
     bytes_per_gpu: int
+    weights_bytes_per_gpu: int
     free_bytes_per_gpu: int
     largest_batch_size: int
     largest_context_len: int
+    engine: str = ""
+    routing: str = ""
     prefill: PhasePrediction | None = None
+    """One prompt of prompt_len tokens on an idle server."""
     decode: PhasePrediction | None = None
-    serving: None = None
+    """One step of the batch at the context."""
+    serving: ServingPrediction | None = None
+    speculation: Speculation | None = None
     usd_per_million_output_tokens: float | None = None
+    usd_per_million_input_tokens: float | None = None
     usd_per_hour: float | None = None
+
+
+class GridPoint(Frozen):
+    """One point of a grid over accelerators, batch sizes and contexts."""
+
+    accelerator: str
+    num_gpus: int
+    batch_size: int
+    context_len: int
+    fits: bool
+    prefill_seconds: float
+    decode_seconds: float
+    decode_seconds_low: float
+    decode_seconds_high: float
+    bound: str
+    tpot_seconds: float
+    output_tokens_per_second_per_gpu: float
+    usd_per_million_output_tokens: float | None
 
 
 class ModelInfo(Frozen):
@@ -135,3 +198,6 @@ class ModelReport(Frozen):
     flops: Flops
     memory: Memory
     prediction: Prediction | None = None
+    """On the first accelerator that is named, at the first batch size and context."""
+    grid: list[GridPoint] = field(default_factory=list)
+    """Every accelerator, batch size and context, where several are named."""

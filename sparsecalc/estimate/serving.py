@@ -1,8 +1,11 @@
-"""A server under load: TTFT of an idle server, TPOT in closed loop, throughput, speculative decoding."""
+"""A server under load: TTFT of an idle server, TPOT in closed loop, speculative decoding."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from sparsecalc.core.arrays import most
+from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.step import Step
 
@@ -13,42 +16,59 @@ class Loop:
 
     prompt_len: int
     output_len: int
-    concurrency: int
+    concurrency: Any
     max_num_batched_tokens: int
+    routing: Routing = field(default_factory=Routing)
 
 
 StepOf = Callable[[Sequence[Workload]], Step]
 """Seconds of a step that computes these workloads together."""
 
 
-def chunks(prompt_len: int, size: int, batch_size: int = 1) -> list[Workload]:
+def chunks(prompt_len: int, size: int, routing: Routing | None = None) -> list[Workload]:
     """A prompt in chunks of at most `size` tokens, each of which sees the ones before it (chunked prefill)."""
     found = []
     for start in range(0, prompt_len, size):
         end = min(prompt_len, start + size)
-        found.append(
-            Workload(phase="prefill", batch_size=batch_size, new_tokens=end - start, context_len=end, logits="last")
-        )
+        work = Workload.prefill(end, logits="last", routing=routing or Routing())
+        found.append(work.but(new_tokens=end - start))
     return found
 
 
-def prefill_seconds(loop: Loop, step: StepOf) -> float:
-    """Seconds of one prompt on an idle server: its chunks one after another."""
-    return float(sum(step([chunk]).seconds for chunk in chunks(loop.prompt_len, loop.max_num_batched_tokens)))
+def prefill_step(loop: Loop, step: StepOf) -> Step:
+    """One prompt on an idle server: its chunks one after another, as one step."""
+    steps = [step([chunk]) for chunk in chunks(loop.prompt_len, loop.max_num_batched_tokens, loop.routing)]
+    if len(steps) == 1:
+        return steps[0]
+    seconds = sum(part.seconds for part in steps)
+    spread = sum(part.spread * part.seconds for part in steps) / seconds
+    return Step([time for part in steps for time in part.times], seconds, spread)
 
 
-def tpot_seconds(loop: Loop, step: StepOf, decode: Callable[[int, int], Workload]) -> float:
-    """Seconds per output token of one request, when each slot prefills once per `output_len` tokens.
+def tpot_seconds(loop: Loop, step: StepOf, decode: Callable[[int, Any], Workload], tokens_per_step: float = 1) -> Step:
+    """Seconds per output token of one request, when each slot prefills once per request.
 
-    t(c) + (c - 1) / (output_len - 1) * sum over chunks of [t(c - 1 with the chunk) - t(c)],  c the concurrency,
-    at the mean context prompt_len + output_len / 2.
+    [t(c) + (c - 1) / (n - 1) * sum over chunks of (t(c - 1 with the chunk) - t(c))] / tokens_per_step
+    c the concurrency, n = output_len / tokens_per_step the steps of a request, contexts at their mean,
+    prompt_len + output_len / 2.
     """
     context = loop.prompt_len + loop.output_len // 2
-    alone = float(step([decode(context, loop.concurrency)]).seconds)
-    if loop.concurrency == 1 or loop.output_len < 2:
-        return alone
-    others = decode(context, loop.concurrency - 1)
-    longer = 0.0
-    for chunk in chunks(loop.prompt_len, loop.max_num_batched_tokens):
-        longer += max(0.0, float(step([others, chunk]).seconds) - alone)
-    return alone + (loop.concurrency - 1) / (loop.output_len - 1) * longer
+    alone = step([decode(context, loop.concurrency)])
+    steps = loop.output_len / tokens_per_step
+    extra: Any = 0.0
+    if steps > 1:
+        others = decode(context, most(loop.concurrency - 1, 1))
+        for chunk in chunks(loop.prompt_len, loop.max_num_batched_tokens, loop.routing):
+            extra = extra + most(step([others, chunk]).seconds - alone.seconds, 0.0)
+        extra = extra * (loop.concurrency - 1) / (steps - 1)
+    return Step(alone.times, (alone.seconds + extra) / tokens_per_step, alone.spread)
+
+
+def accepted_tokens(draft_tokens: int, acceptance: float) -> float:
+    """Expected tokens of a step that verifies `draft_tokens` guesses: (1 - a ** (g + 1)) / (1 - a); g + 1 at a = 1.
+
+    Source: arXiv:2211.17192, equation 1.
+    """
+    if acceptance >= 1:
+        return draft_tokens + 1.0
+    return (1 - acceptance ** (draft_tokens + 1)) / (1 - acceptance)

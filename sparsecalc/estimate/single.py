@@ -20,6 +20,7 @@ def gemm(m: Any, n: Any, k: Any, form: str, dtype: str, weights: NumberFormat) -
         flops=2.0 * m * n * k,
         weight_bytes=n * k * weights.bits_per_weight / 8,
         activation_bytes=ACTIVATION_BYTES * (m * k + m * n),
+        extent=m,
     )
 
 
@@ -49,6 +50,7 @@ def experts(
         dtype=dtype,
         flops=2 * elements * (pairs + distinct * tile_rows(tokens) / 2),
         weight_bytes=distinct * elements * weights.bits_per_weight / 8,
+        extent=pairs / distinct,
         activation_bytes=ACTIVATION_BYTES * pairs * (2 * hidden + 3 * inner),
         vector_bytes=ACTIVATION_BYTES * (every * (3 * inner + hidden) + tokens * hidden),
     )
@@ -117,5 +119,5 @@ def prefill_attention(
         dtype=dtype,
         flops=2.0 * batch_size * prompt_len * (prompt_len + 1.0) * num_attention_heads * head_dim,
         activation_bytes=ACTIVATION_BYTES * 2.0 * batch_size * prompt_len * num_attention_heads * head_dim,
-        context_len=prompt_len,
+        extent=prompt_len,
     )

@@ -8,7 +8,9 @@ from typing import Any
 from sparsecalc.core.arrays import is_array
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.bands import BAND
 from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Kernel, Setting, kernels
+from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import Bound, KernelTime, kernel_time, transfer_time
 from sparsecalc.model.device import DeviceModel
@@ -16,8 +18,6 @@ from sparsecalc.model.spec import ModelSpec
 
 SHARED_ERROR = 0.5
 """Correlation of the errors of two kernels of one step. Source: notes in docs/accuracy.md, coverage of the bands."""
-BAND = 1.2816
-"""Standard normal quantile of an 80 % band."""
 
 
 @dataclass(slots=True)
@@ -86,10 +86,20 @@ def step_time(
         reach = ledgers[0]
     else:
         reach = spec.ops(Workload.decode(1, tokens * plan.dp, routing=local[0].routing))
-    found = [kernel_time(kernel, device) for kernel in kernels(ledgers, local, reach, setting)]
+    found = [kernel_time(kernel, device) for kernel in _on_devices(kernels(ledgers, local, reach, setting), plan)]
+    found += offload_times(reach, local, precision, plan, device)
     found += _collectives(spec, tokens, sum(work.batch_size for work in local), plan, device)
     found.append(_framework(sum(work.batch_size for work in local) * plan.dp, device))
     return total(found, device.engine.spread)
+
+
+def _on_devices(found: list[Kernel], plan: Placement) -> list[Kernel]:
+    """The kernels that the devices run: less what the host computes."""
+    if plan.offload_to == "cpu" and plan.offload_share:
+        for kernel in found:
+            if kernel.family == "experts" or (plan.offload == "layers" and kernel.group):
+                kernel.layers = kernel.layers * (1 - plan.offload_share)
+    return found
 
 
 def _share(work: Workload, ways: int) -> Workload:

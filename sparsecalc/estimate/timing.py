@@ -42,9 +42,8 @@ def norm(first: Any, second: Any, power: float) -> Any:
 def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> KernelTime:
     """Seconds of a kernel in all its layers.
 
-    gemm, experts    as above; experts add their elementwise traffic / (vector BW)
-    attention        prompts: t0 + flops / (ec P) * (1 + half_length / context); decode as above, p = 2
-    vector, scan     t0 + bytes / (em BW), scan also its flops
+    small kernels    compute seconds * (1 + half_length / extent): rows of a product, context of a prompt's attention
+    experts          + elementwise traffic / (vector BW)
     alone            as a benchmark times it: + alone_seconds
     """
     constants = device.of(kernel.family, kernel.form)
@@ -52,8 +51,8 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     peak = device.peak(kernel.dtype)
     bandwidth = device.memory_bytes_per_second
     compute = kernel.flops / (constants.compute * peak)
-    if kernel.family == "attention_prefill":
-        compute = compute * (1 + constants.half_length / kernel.context_len)
+    if constants.half_length:
+        compute = compute * (1 + constants.half_length / most(kernel.extent, 1))
     weights = kernel.weight_bytes / engine.bandwidth_factor
     moved = weights + kernel.cache_bytes + kernel.activation_bytes
     memory = moved / (constants.bandwidth * bandwidth)

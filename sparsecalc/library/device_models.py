@@ -79,6 +79,49 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
     )
 
 
+def blank_device(name: str, engine: str | None = None) -> DeviceModel:
+    """A device without a data sheet: the default constants, peaks and bandwidth still to be measured."""
+    table = _kernels()
+    default = table["default"]
+    return DeviceModel(
+        accelerator=name,
+        peak_flops_per_second={},
+        memory_bytes_per_second=1.0,
+        link_bytes_per_second=1.0,
+        node_bytes_per_second=1.0,
+        domain_size=1,
+        host_bytes_per_second=1.0,
+        tdp_watts=None,
+        constants={key: _constants(fields, default) for key, fields in default["kernels"].items()},
+        collectives={
+            key: Collective(**{"origin": default["origin"], **fields}) for key, fields in default["collectives"].items()
+        },
+        engine=engine_profile(engine),
+    )
+
+
+def calibrated(name: str, constants: dict[str, Any], engine: str | None = None) -> DeviceModel:
+    """The device model that a calibration's `constants` stand for: data sheet if known, peaks, bandwidth, kernels.
+
+    constants: {"accelerator": id or null, "peak_flops_per_second": {...}, "memory_bytes_per_second": n,
+                "kernels": {class: fields of Constants}, "collectives": {...}, "engine": fields of Engine or null}
+    """
+    from sparsecalc.library.accelerators import load_accelerator
+
+    known = constants.get("accelerator")
+    base = device_model(load_accelerator(known), engine) if known else blank_device(name, engine)
+    kernels = {key: Constants(**fields) for key, fields in constants["kernels"].items()}
+    collectives = {key: Collective(**fields) for key, fields in (constants.get("collectives") or {}).items()}
+    return base.but(
+        peak_flops_per_second={**base.peak_flops_per_second, **constants.get("peak_flops_per_second", {})},
+        memory_bytes_per_second=constants.get("memory_bytes_per_second") or base.memory_bytes_per_second,
+        constants={**base.constants, **kernels},
+        collectives={**base.collectives, **collectives},
+        engine=Engine(**constants["engine"]) if constants.get("engine") else base.engine,
+        calibrated=True,
+    )
+
+
 def _entries_for(gpu: Accelerator, engine: Engine, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Entries of the device's architecture, the shortest name first, then its own, then its own under the engine."""
     entries = [entry for entry in entries if entry.get("engine", engine.id) == engine.id]

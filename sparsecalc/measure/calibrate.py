@@ -156,7 +156,8 @@ def calibrate(
     if chosen is None:
         found, more = _with_collectives(found, device)
         warnings += more
-    return fitted(found), warnings
+    found, more = fitted(found)
+    return found, warnings + more
 
 
 def plan_for(device: torch.device, quick: bool) -> Plan:
@@ -238,9 +239,37 @@ def _with_collectives(found: Calibration, device: torch.device) -> tuple[Calibra
     return found.but(rows=[*found.rows, *rows]), []
 
 
-def fitted(found: Calibration) -> Calibration:
-    """The calibration with its constants."""
-    return found.but(complete=True)
+def fitted(found: Calibration) -> tuple[Calibration, list[Warn]]:
+    """The calibration with constants fitted to its rows: shares of the data sheet's peaks where the device is known.
+
+    Elsewhere peaks and bandwidth are the best that was measured. `prior` holds the constants before the fit. A class
+    of operations with too few rows keeps them, and without a matrix product and a copy nothing can be fitted.
+    """
+    if not {"gemm", "copy"} <= {row["op"] for row in found.rows}:
+        text = "no constants were fitted: that needs a matrix product and a copy at least"
+        return found.but(complete=True), [Warn(code="not-fitted", text=text)]
+    try:
+        from sparsecalc.library.accelerators import load_accelerator
+        from sparsecalc.library.device_models import blank_device, device_model
+        from sparsecalc.measure.fitting import base_model, fit
+    except ModuleNotFoundError as error:
+        text = f"no constants were fitted: {error.name} is missing"
+        return found.but(complete=True), [Warn(code="not-fitted", text=text)]
+    if found.accelerator:
+        prior = device_model(load_accelerator(found.accelerator))
+    else:
+        prior = base_model(blank_device(found.device_name), found.rows)
+    kernels, residuals = fit(found.rows, prior)
+    measured = {} if found.accelerator else prior.peak_flops_per_second
+    constants = {
+        "accelerator": found.accelerator,
+        "peak_flops_per_second": measured,
+        "memory_bytes_per_second": None if found.accelerator else prior.memory_bytes_per_second,
+        "kernels": {name: constants.to_dict() for name, constants in kernels.items()},
+    }
+    before = {name: prior.of(*name.split(".", 1)).to_dict() for name in kernels}
+    errors = {name: residual.to_dict() for name, residual in residuals.items()}
+    return found.but(complete=True, constants=constants, prior={"kernels": before}, residuals=errors), []
 
 
 def _first_line(error: BaseException) -> str:

@@ -64,6 +64,7 @@ def find_device(name: str | None) -> torch.device:
         have = [known for known in DEVICES if known == "cpu" or (known == "cuda" and torch.cuda.is_available())]
         raise InputError(f"torch {torch.__version__} sees no device {name}", hint=f"It sees: {', '.join(have)}")
     if kind == "cuda":
+        device = torch.device(kind, device.index or 0)
         torch.cuda.set_device(device)
     return device
 

@@ -57,17 +57,48 @@ class FilledSlidingLayer(FilledLayer, DynamicSlidingWindowLayer):  # type: ignor
 
 def inputs(model: Any, batch_size: int, tokens: int, device: torch.device, cache: Any = None) -> dict[str, Any]:
     """Arguments of a forward pass over random tokens; a new cache where none is given. Logits: of the last token."""
-    config = text_config(model)
-    ids = torch.randint(0, config.vocab_size, (batch_size, tokens), device=device)
+    ids = torch.randint(0, text_config(model).vocab_size, (batch_size, tokens), device=device)
     found: dict[str, Any] = {"input_ids": ids, "use_cache": True}
-    taken = inspect.signature(model.forward).parameters
-    if "logits_to_keep" in taken:
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
         found["logits_to_keep"] = 1
-    if "cache_params" in taken:
-        return found | ({"cache_params": cache} if cache is not None else {})
-    if cache is None and config.model_type == "minimax":  # it makes a cache of a class of its own
-        return found
-    return found | {"past_key_values": DynamicCache(config=config) if cache is None else cache}
+    return found | cache_argument(model, cache)
+
+
+def cache_argument(model: Any, cache: Any = None) -> dict[str, Any]:
+    """The argument that hands over a cache, a new one where none is given; empty where the model makes its own."""
+    config = text_config(model)
+    if "cache_params" in inspect.signature(model.forward).parameters:
+        return {"cache_params": cache} if cache is not None else {}
+    if cache is None and config.model_type == "minimax":
+        return {}
+    return {"past_key_values": DynamicCache(config=config) if cache is None else cache}
+
+
+def empty_cache(model: Any, batch_size: int, device: torch.device) -> tuple[Any, Callable[[], None]]:
+    """A cache that holds nothing, but whose tensors are there, as graphs need them; and a function that empties it.
+
+    None where the architecture's own cache cannot be emptied so.
+    """
+    cache = cache_of(model(**inputs(model, batch_size, SEED_TOKENS, device)))
+    layers = getattr(cache, "layers", [])
+    if not layers or any(type(layer).__name__ not in _GROWN for layer in layers):
+        return None, lambda: None
+    for layer in layers:
+        for name in ("keys", "values", "indexer_keys"):
+            if getattr(layer, name, None) is not None:
+                setattr(layer, name, getattr(layer, name)[..., :0, :])
+        if hasattr(layer, "cumulative_length"):
+            layer.cumulative_length = 0
+        if hasattr(layer, "has_previous_state"):
+            layer.has_previous_state = _never(layer.has_previous_state)
+    return cache, _reset(cache)
+
+
+def _never(states: Any) -> Any:
+    """The same flags, all unset."""
+    if isinstance(states, dict):
+        return dict.fromkeys(states, False)
+    return [False] * len(states) if isinstance(states, list) else False
 
 
 def filled_cache(model: Any, batch_size: int, past: int, device: torch.device) -> tuple[Any, Callable[[], None]]:

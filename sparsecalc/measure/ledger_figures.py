@@ -74,7 +74,7 @@ def working_bytes(rows: Rows, precision: Precision, work: Workload, hidden_size:
 
 
 def local_device(environment: dict[str, Any]) -> DeviceModel | None:
-    """The time model of the GPU that is measured, by its data sheet; None where it is not known."""
+    """The time model of the GPU that is measured, by its data sheet and without an engine; None if it is not known."""
     if environment["device"] != "cuda":
         return None
     name = accelerator_of(environment["device_name"], environment["memory_bytes"])
@@ -85,7 +85,8 @@ def local_device(environment: dict[str, Any]) -> DeviceModel | None:
         from sparsecalc.library.device_models import device_model
     except ImportError:  # pydantic, which reads data sheets, is no part of the extra
         return None
-    return device_model(load_accelerator(name))
+    found = device_model(load_accelerator(name))
+    return found.but(engine=found.engine.but(step_seconds=0.0, sequence_seconds=0.0))
 
 
 def predicted(

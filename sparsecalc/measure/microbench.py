@@ -2,7 +2,7 @@
 
 A benchmark goes round copies of its operand whose sum is more than three times the last-level cache, so that every
 call finds its weights or its KV cache in memory, as a layer of a model does. On a GPU one round is one CUDA graph; the
-row says whether it was (`method`). Bytes are read plus written.
+row says whether it was (`method`).
 """
 
 from collections.abc import Callable, Sequence
@@ -98,10 +98,10 @@ def copies_for(nbytes: int, device: torch.device) -> int:
 
 
 def copy_case(nbytes: int) -> Case:
-    """Device memory to device memory; `bytes` are read plus written."""
+    """Device memory to device memory: `bytes` are read, and as many written."""
 
     def build(device: torch.device) -> Work:
-        sources = [random_tensor((nbytes // 8,), torch.float32, device) for _ in range(copies_for(nbytes, device))]
+        sources = [random_tensor((nbytes // 4,), torch.float32, device) for _ in range(copies_for(2 * nbytes, device))]
         return each(torch.Tensor.copy_, [(torch.empty_like(source), source) for source in sources])
 
     return Case({"op": "copy", "bytes": nbytes}, build)
@@ -196,7 +196,10 @@ class _Counted(TorchDispatchMode):  # type: ignore[misc]
 
 
 def elementwise_case(what: str, tokens: int, width: int, dtype: str) -> Case:
-    """`rms_norm` as transformers computes it, kernel by kernel, or `silu_mul`, the gate of an MLP."""
+    """`rms_norm` as transformers computes it, kernel by kernel, or `silu_mul`, the gate of an MLP.
+
+    `bytes` are those of all inputs and outputs of the `kernels` that torch launches.
+    """
 
     def build(device: torch.device) -> Work:
         size = tokens * width * torch.finfo(DTYPES[dtype]).bits // 8

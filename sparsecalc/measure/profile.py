@@ -20,7 +20,7 @@ from sparsecalc.library.routing_files import load_routing
 from sparsecalc.measure.architecture import build
 from sparsecalc.measure.components import Key, Marks, Unit, units
 from sparsecalc.measure.environment import doubts, environment, find_device, memory_bytes, noise
-from sparsecalc.measure.filled_cache import filled_cache, inputs
+from sparsecalc.measure.filled_cache import cache_argument, empty_cache, filled_cache, inputs
 from sparsecalc.measure.layers import Slice, build_slice
 from sparsecalc.measure.ledger_figures import local_device, rows_of, working_bytes
 from sparsecalc.measure.memory import PeakMemory
@@ -72,6 +72,7 @@ def profile(
     transformers.logging.set_verbosity_error()
     bed = prepare(loaded, question.checked())
     points = [(phase, b, s) for phase in question.phases for b in question.batch_sizes for s in question.context_lens]
+    points.sort(key=lambda point: point[1] * (point[2] if point[0] == "prefill" else 1))  # the cheap ones are sure
     found: list[Measurement] = []
     formulas: list[str] = []
     interrupted = False
@@ -121,7 +122,6 @@ def prepare(loaded: LoadedModel, question: ProfileQuestion) -> Bed:
         "noise": spread,
         "dtype": question.dtype,
         "attention_implementation": getattr(config, "_attn_implementation", None),
-        "experts_implementation": getattr(config, "_experts_implementation", None),
         "weight_bytes": made.weight_bytes,
         "memory_limit_bytes": limit,
     }
@@ -142,6 +142,7 @@ def prepare(loaded: LoadedModel, question: ProfileQuestion) -> Bed:
         device_model=local_device(seen),
         warnings=[Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes] + doubts(seen, spread),
     )
+    seen["experts_implementation"] = getattr(config, "_experts_implementation", None) if bed.forced.experts else None
     _note_forms(bed, question)
     return bed
 
@@ -265,11 +266,12 @@ def _step(bed: Bed, work: Workload) -> Callable[[], None] | None:
             model(**given)
 
         return decode
-    first = inputs(model, work.batch_size, work.new_tokens, bed.device)
+    cache, reset = empty_cache(model, work.batch_size, bed.device)
+    given = inputs(model, work.batch_size, work.new_tokens, bed.device, cache)
 
     def prefill() -> None:
-        fresh = inputs(model, 1, 1, bed.device) | {"input_ids": first["input_ids"]}
-        model(**fresh)
+        reset()
+        model(**given if cache is not None else given | cache_argument(model))
 
     return prefill
 

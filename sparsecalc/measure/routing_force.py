@@ -16,8 +16,10 @@ from sparsecalc.measure.architecture import routing
 ROWS = 8192
 """Tokens that are drawn for; more tokens repeat them."""
 POOL_ELEMENTS = 2**22
-MOST_DRAWS = 16
+MOST_DRAWS = 10
 """Different draws that samples take turns with, as far as tokens * experts * draws stay below POOL_ELEMENTS."""
+STRATA = 16
+"""Draws that each of them is the median of, by distinct experts, so that few samples stand for the distribution."""
 
 
 def draw(inclusion: tuple[float, ...], num_experts_per_tok: int, tokens: int, seed: torch.Generator) -> torch.Tensor:
@@ -60,8 +62,11 @@ class ForcedRouting:
         for place in self.experts:
             probabilities = self.wanted.inclusion(place.num_experts, place.top_k)
             draws = max(1, min(MOST_DRAWS, POOL_ELEMENTS // (min(tokens, ROWS) * place.num_experts)))
-            pool = [draw(probabilities, place.top_k, tokens, self.seed) for _ in range(draws)]
-            place.pools[tokens] = torch.stack(pool).to(self.device)
+            strata = STRATA if tokens * place.num_experts * draws * STRATA <= POOL_ELEMENTS else 1
+            found = [draw(probabilities, place.top_k, tokens, self.seed) for _ in range(draws * strata)]
+            pool = sorted(found, key=lambda choice: choice.unique().numel())[strata // 2 :: strata]
+            order = torch.randperm(draws, generator=self.seed).tolist()
+            place.pools[tokens] = torch.stack([pool[index] for index in order]).to(self.device)
             place.choices[tokens] = place.pools[tokens][0].clone()
 
     def advance(self) -> None:

@@ -24,7 +24,7 @@ class Constants(Frozen):
     vector: float = 1.0
     """Share of the bandwidth that the elementwise kernels inside the class reach (experts: activation and sum)."""
     half_length: float = 0.0
-    """Attention over prompts: context at which half of `compute` is reached."""
+    """Extent (rows of a product, context of a prompt's attention) at which half of `compute` is reached."""
     spread: float = 0.25
     """Standard deviation of ln(predicted / measured) on data that was not fitted."""
     origin: str = ""

@@ -17,11 +17,16 @@ def calibration_view(document: CalibrationReport) -> View:
     headers = ["operation", "benchmarks", "shortest", "longest", "spread", "most reached"]
     shown = View(grids=[Grid(headers=headers, rows=rows)])
     if document.constants:
-        cells = list(_constants(document.constants, document.prior or {}))
+        cells = list(_constants(document.constants["kernels"], (document.prior or {}).get("kernels", {})))
         shown.grids.append(Grid(headers=["constant", "fitted", "before", "moved"], rows=cells))
     if document.residuals:
-        cells = [[name, _number(value)] for name, value in _flat(document.residuals)]
-        shown.grids.append(Grid(headers=["residual", "value"], rows=cells))
+        errors = ("median_error", "p90_error", "prior_median_error")
+        cells = [
+            [name, str(found["rows"]), str(found["left_out"]), *(f"{100 * found[key]:.0f} %" for key in errors)]
+            for name, found in document.residuals.items()
+        ]
+        headers = ["fit", "rows", "left out", "median error", "90th percentile", "median before"]
+        shown.grids.append(Grid(headers=headers, rows=cells))
     sheet = f", data sheet {document.accelerator}" if document.accelerator else ""
     versions = ", ".join(
         f"{name} {document.environment[name]}"
@@ -45,7 +50,8 @@ def _reached(rows: list[dict[str, Any]]) -> str:
     if rows[0]["op"] == "gemm":
         return f"{max(2 * row['m'] * row['n'] * row['k'] / row['seconds'] for row in rows) / 1e12:.3g} TFLOP/s"
     if "bytes" in rows[0]:
-        return f"{max(row['bytes'] / row['seconds'] for row in rows) / 1e9:.3g} GB/s"
+        moved = 2 if rows[0]["op"] == "copy" else 1
+        return f"{max(moved * row['bytes'] / row['seconds'] for row in rows) / 1e9:.3g} GB/s"
     return ""
 
 
@@ -57,20 +63,9 @@ def _time(seconds: float) -> str:
 
 
 def _constants(fitted: dict[str, Any], before: dict[str, Any]) -> Iterator[list[str]]:
-    earlier = dict(_flat(before))
-    for name, value in _flat(fitted):
-        old = earlier.get(name)
-        moved = f"{value / old:.2f}x" if isinstance(value, float) and isinstance(old, int | float) and old else ""
-        yield [name, _number(value), "" if old is None else _number(old), moved]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Constants that the fit moved, with their values before."""
+    for name, values in fitted.items():
+        for key, value in values.items():
+            old = before.get(name, {}).get(key)
+            if isinstance(value, float) and isinstance(old, int | float) and old and value != old:
+                yield [f"{name} {key}", f"{value:.4g}", f"{old:.4g}", f"{value / old:.2f}x"]

@@ -83,8 +83,8 @@ def _conditions(document: ProfileReport | BenchReport) -> list[str]:
     rejected = sum(row.rejected_samples for row in document.measurements if row.component in ("step", "model"))
     text = (
         f"On {seen['device_name']} ({seen['device']}, {seen['threads']} threads), torch {seen['torch']}, transformers"
-        f" {seen['transformers']}, {seen['dtype']}; attention {seen['attention_implementation']}, experts"
-        f" {seen['experts_implementation']}."
+        f" {seen['transformers']}, {seen['dtype']}; attention {seen['attention_implementation']}"
+        + (f", experts {seen['experts_implementation']}." if seen["experts_implementation"] else ".")
     )
     return [text] + ([f"{rejected} preempted samples were left out."] if rejected else [])
 

@@ -47,9 +47,9 @@ class Width(Technique):
 
 
 class Depth(Technique):
-    """`depth=0.75`: 75 % of the layers are kept, rounded, evenly spaced, the first among them.
+    """`depth=0.75`: 75 % of the layers are kept, rounded, of each kind in proportion and evenly spaced.
 
-    Evenly spaced so that the mix of kinds stays; which layers a pruner drops does not change the cost of equal layers.
+    Which layers a pruner drops does not change the cost where they are equal; here the mix of kinds stays.
     Sources: Minitron, arXiv:2407.14679; ShortGPT, arXiv:2403.03853.
     """
 
@@ -65,14 +65,28 @@ class Depth(Technique):
         """The spec with fewer layers, numbered anew."""
         if parts_of(spec, SharedTransformer):
             raise InputError(f"{self.text}: layers of {spec.id} share weights", hint="Dropping one may drop them all")
-        total = spec.num_hidden_layers
-        left = max(1, round(total * self.kept))
-        places = {index * total // left: index for index in range(left)}
-        groups = []
-        for group in spec.layer_groups:
-            found = tuple(places[place] for place in group.positions if place in places)
-            groups += [LayerGroup(layer=group.layer, positions=found)] if found else []
+        shares = _apportioned([group.count for group in spec.layer_groups], self.kept)
+        chosen = [
+            [group.positions[index * group.count // left] for index in range(left)]
+            for group, left in zip(spec.layer_groups, shares, strict=True)
+        ]
+        order = {place: index for index, place in enumerate(sorted(place for places in chosen for place in places))}
+        groups = [
+            LayerGroup(layer=group.layer, positions=tuple(order[place] for place in places))
+            for group, places in zip(spec.layer_groups, chosen, strict=True)
+            if places
+        ]
         return spec.but(layer_groups=tuple(groups))
+
+
+def _apportioned(counts: list[int], kept: float) -> list[int]:
+    """How many of each kind are kept: whole numbers that add up to the rounded total, by largest remainders."""
+    found = [int(count * kept) for count in counts]
+    missing = max(1, round(sum(counts) * kept)) - sum(found)
+    by_remainder = sorted(range(len(counts)), key=lambda place: found[place] - counts[place] * kept)
+    for place in by_remainder[: max(0, missing)]:
+        found[place] += 1
+    return found
 
 
 class ExpertTechnique(Technique):
@@ -127,7 +141,9 @@ class KeptExperts(ExpertTechnique):
         if self.experts < moe.num_experts_per_tok:
             hint = f"Select fewer first: +top-k={self.experts}+{self.text}"
             raise InputError(f"{self.text}: a token selects {moe.num_experts_per_tok}", hint=hint)
-        return moe.but(num_experts=self.experts, router_bias=moe.router_bias * self.experts // moe.num_experts)
+        dropped = moe.num_experts - self.experts
+        own = moe.router_bias >= moe.num_experts  # one element of the router per expert, beside any others
+        return moe.but(num_experts=self.experts, router_bias=moe.router_bias - (dropped if own else 0))
 
 
 class MergedMoe(Moe):

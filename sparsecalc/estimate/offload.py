@@ -1,0 +1,74 @@
+"""Weights that lie in host memory: what a step waits for, over the link or computed on the CPU."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sparsecalc.core.ops import Ledger, Op
+from sparsecalc.core.precision import Precision
+from sparsecalc.core.routing import Routing
+from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.timing import KernelTime
+from sparsecalc.model.device import DeviceModel
+
+HOST_SPREAD = 0.3
+"""Standard deviation of ln(predicted / measured): host memory and links vary, and nothing here is fitted."""
+
+
+def resident_share(plan: Placement, op: Op) -> float:
+    """Share of an op's weights that stays on the devices."""
+    if plan.offload == "experts" and op.kind == "experts":
+        return 1 - whole_experts(plan, op) / op.experts
+    if plan.offload == "layers" and op.group:
+        return 1 - plan.offload_share
+    return 1.0
+
+
+def whole_experts(plan: Placement, op: Op) -> int:
+    """Experts of a layer that lie in host memory: the least used ones."""
+    return round(plan.offload_share * op.experts)
+
+
+def hit_rate(routing: Routing, num_experts: int, num_experts_per_tok: int, offloaded: int) -> float:
+    """Share of token-expert pairs whose expert is resident, when the `offloaded` least used ones are not.
+
+    sum of the largest E - offloaded inclusion probabilities / k
+    """
+    chances = sorted(routing.inclusion(num_experts, num_experts_per_tok), reverse=True)
+    return sum(chances[: num_experts - offloaded]) / num_experts_per_tok
+
+
+def offload_times(
+    rows: Ledger, works: Sequence[Workload], precision: Precision, plan: Placement, device: DeviceModel
+) -> list[KernelTime]:
+    """What a step spends on weights in host memory; it waits for each, nothing overlaps.
+
+    link: bytes needed / link;   cpu: bytes needed / memory bandwidth of the host, where they are multiplied
+    experts: of the least used ones, those that the step reaches, sum over them of 1 - (1 - p) ** tokens
+    """
+    if plan.offload == "none" or not plan.offload_share:
+        return []
+    tokens = sum(work.tokens for work in works)
+    found = []
+    for op in rows:
+        needed = _bytes_needed(op, tokens, works[0].routing, precision, plan)
+        if needed is None:
+            continue
+        rate = device.host_bytes_per_second * plan.num_gpus if plan.offload_to == "link" else plan.host_memory_rate
+        seconds = needed / rate * op.layers
+        kernel = Kernel(name=f"{op.name} in host memory", component=op.component, family="vector", group=op.group)
+        found.append(KernelTime(kernel, seconds, HOST_SPREAD, {"host": seconds}))
+    return found
+
+
+def _bytes_needed(op: Op, tokens: Any, routing: Routing, precision: Precision, plan: Placement) -> Any:
+    """Bytes of host weights that a step needs in one layer; None where the op has none there."""
+    if plan.offload == "layers":
+        return precision.read_weight_bytes(op) * plan.offload_share if op.group and op.matrices else None
+    offloaded = whole_experts(plan, op) if op.kind == "experts" and op.selected else 0
+    if not offloaded:
+        return None
+    chances = sorted(routing.inclusion(op.experts, op.selected))[:offloaded]
+    reached = sum(1 - (1 - chance) ** tokens for chance in chances)
+    return precision.used_weight_bytes(op) / op.experts * reached
