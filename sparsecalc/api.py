@@ -5,9 +5,9 @@ from typing import Any
 
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.question import Question
 from sparsecalc.decide.compare import compare as _compare
 from sparsecalc.decide.compare import show as _show
+from sparsecalc.decide.question import Question
 from sparsecalc.decide.report import CompareReport, ShowReport
 from sparsecalc.decide.variants import load_variant
 from sparsecalc.estimate import costs

@@ -248,18 +248,18 @@ def test_interrupted_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) ->
     run = profiling._point
 
     def impatient(bed: Any, phase: Any, *rest: Any) -> Any:
-        if phase == "decode":
+        if phase == "prefill":
             raise KeyboardInterrupt
         return run(bed, phase, *rest)
 
     monkeypatch.setattr(profiling, "_point", impatient)
     report = profile(small("llama"), asked())
     assert report.interrupted
-    assert {row.phase for row in report.measurements} == {"prefill"}
+    assert {row.phase for row in report.measurements} == {"decode"}
 
 
 def test_too_little_memory_is_told() -> None:
-    with pytest.raises(MemoryNeededError, match="GiB may be used"):
+    with pytest.raises(MemoryNeededError, match="may be used"):
         prepare(small("llama"), asked(memory_limit_bytes=1000))
     assert is_out_of_memory(RuntimeError("CUDA out of memory."))
     assert not is_out_of_memory(RuntimeError("shapes differ"))

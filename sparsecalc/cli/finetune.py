@@ -58,7 +58,7 @@ def finetune(
         kernels=kernels,
         fused_loss=fused_loss,
         gpu=gpu,
-        num_gpus=num_gpus,
+        num_gpus=num_gpus or 1,
         zero=zero,
         ep=ep,
         device_memory_share=gpu_memory_utilization,

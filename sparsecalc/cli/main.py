@@ -133,19 +133,34 @@ def compare(
     emit(find(models, asked), name, output)
 
 
-@app.command(epilog="Example: sparsecalc explain mixtral-8x7b active")
+@app.command(epilog="Example: sparsecalc explain mixtral-8x7b decode --gpu h100-sxm --num-gpus 2 --batch-size 16")
 def explain(
     model: Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")],
-    topic: Annotated[str, typer.Argument(help="total, active, flops, kv_cache or weights")] = "active",
+    topic: Annotated[
+        str, typer.Argument(help="total, active, flops, kv_cache, weights; with --gpu: decode, prefill")
+    ] = "active",
+    batch_size: Batch = "1",
     context: Context = None,
     dtype: Dtype = None,
     kv_cache_dtype: KvDtype = None,
+    gpu: Gpu = None,
+    num_gpus: NumGpus = None,
+    tp: Tp = None,
+    pp: Pp = None,
+    ep: Ep = None,
+    dp: Dp = None,
+    engine: EngineName = None,
+    routing: RoutingOf = "uniform",
+    eplb_replicas: Replicas = None,
+    offload: Offload = None,
+    prompt_len: PromptLen = None,
+    calibration: CalibrationFile = None,
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Output = None,
 ) -> None:
-    """How a figure comes about: every term with the model's numbers, ending in what `show` prints."""
-    asked = question({**locals(), "batch_size": 1})
+    """How a figure comes about: every term with the model's numbers; of a step's time, every kernel."""
+    asked = question(locals())
     from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.explain import explain as find
 

@@ -107,9 +107,27 @@ def question(values: dict[str, Any]) -> Any:
 
 
 _SAME = frozenset(
-    (
-        "dtype kv_cache_dtype gpu num_gpus tp pp ep dp engine routing eplb_replicas offload prompt_len output_len"
-        " concurrency draft_tokens acceptance draft_model max_num_batched_tokens calibration"
-    ).split()
+    [
+        "dtype",
+        "kv_cache_dtype",
+        "gpu",
+        "num_gpus",
+        "tp",
+        "pp",
+        "ep",
+        "dp",
+        "engine",
+        "routing",
+        "eplb_replicas",
+        "offload",
+        "prompt_len",
+        "output_len",
+        "concurrency",
+        "draft_tokens",
+        "acceptance",
+        "draft_model",
+        "max_num_batched_tokens",
+        "calibration",
+    ]
 )
 """Options whose names are those of the fields."""

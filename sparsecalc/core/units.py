@@ -27,6 +27,19 @@ def nbytes(value: float, digits: int = 1) -> str:
     return _scaled(value, _BYTES, "B", digits)
 
 
+def duration(seconds: float) -> str:
+    """0.0201 -> `20.1 ms`."""
+    for size, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.3g} {name}" if seconds < 1000 else f"{seconds:,.0f} s"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def band(seconds: float, low: float, high: float) -> str:
+    """`20.1 ms (16.5 ms to 24.4 ms)`."""
+    return f"{duration(seconds)} ({duration(low)} to {duration(high)})"
+
+
 def exact(value: float) -> str:
     """An integer with separators, other numbers with three significant digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"

@@ -5,7 +5,7 @@ from math import exp
 from sparsecalc.core import units
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import Question, routing_of
 from sparsecalc.decide.report import CompareReport, Ratio, ShowReport
 from sparsecalc.decide.variants import load_variant, split_name
 from sparsecalc.estimate import costs
@@ -35,7 +35,7 @@ def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
         model=_info(loaded, name if split_name(name)[1] else spec.id),
         params=costs.params(spec),
         layers=costs.layer_kinds(spec),
-        experts=costs.experts(spec, precision, load.batch_size, load.context_len),
+        experts=costs.experts(spec, precision, load, routing_of(spec, question)),
         flops=costs.flops(spec, load.context_len),
         memory=costs.memory(spec, precision, load, allowance),
         prediction=prediction,
@@ -116,7 +116,8 @@ def _time_ratios(mine: Prediction | None, first: Prediction | None) -> dict[str,
     """
     if not (mine and first and mine.decode and first.decode and mine.prefill and first.prefill):
         return {}
-    assert mine.serving and first.serving
+    if not (mine.serving and first.serving):
+        return {}
     decode = mine.decode.seconds / first.decode.seconds
     band = exp(BAND * costs.engine_default("ratio_spread")) if mine is not first else 1.0
     dollars = (mine.usd_per_million_output_tokens, first.usd_per_million_output_tokens)
@@ -172,7 +173,9 @@ def _reach(models: list[ModelReport]) -> list[str]:
 
 def _faster(models: list[ModelReport]) -> list[str]:
     """Which model's decode step is quicker on the hardware, and why each takes its time."""
-    timed = [(model.model.id, model.prediction.decode) for model in models if model.prediction and model.prediction.decode]
+    timed = [
+        (model.model.id, model.prediction.decode) for model in models if model.prediction and model.prediction.decode
+    ]
     if len(timed) < 2:
         return []
     (quick, best), (slow, worst) = (f(timed, key=lambda pair: pair[1].seconds) for f in (min, max))

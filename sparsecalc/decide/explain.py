@@ -11,7 +11,7 @@ from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.question import Question
-from sparsecalc.decide.report import ExplainLine, ExplainReport
+from sparsecalc.decide.report import ExplainLine, ExplainReport, StepReport
 from sparsecalc.decide.variants import load_variant
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.results import Warn
@@ -20,17 +20,23 @@ from sparsecalc.model.spec import ModelSpec
 
 Topic = Literal["total", "active", "flops", "kv_cache", "weights"]
 TOPICS: tuple[Topic, ...] = get_args(Topic)
+STEPS = ("decode", "prefill")
 
 
-def explain(name: str, topic: str = "active", question: Question | None = None) -> ExplainReport:
+def explain(name: str, topic: str = "active", question: Question | None = None) -> ExplainReport | StepReport:
     """How one figure of one model comes about. Raises InputError for an unknown topic."""
     asked = question or Question()
+    if topic in STEPS:
+        from sparsecalc.decide.stepping import explain_step
+
+        return explain_step(name, topic, asked)
     variant = load_variant(name, asked.dtype, asked.kv_cache_dtype)
     loaded, precision = variant.loaded, variant.precision
     spec = loaded.spec
     context = asked.load().context_len
     if topic not in TOPICS:
-        hint = f"Known: {', '.join(TOPICS)}" + did_you_mean(topic, TOPICS)
+        known = (*TOPICS, *STEPS)
+        hint = f"Known: {', '.join(known)}" + did_you_mean(topic, known)
         raise InputError(f"unknown topic {brief(topic)}", hint=hint)
     step = spec.ops(Workload.decode(context))
     if topic in ("total", "active"):

@@ -1,4 +1,4 @@
-"""From what a user types to a placement: tp, pp, ep, dp by default from the number of devices, and what is offloaded."""
+"""From what a user types to a placement: tp, pp, ep and dp, and what is offloaded."""
 
 from typing import Literal, cast
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.precision import Precision
-from sparsecalc.core.routing import Routing
 from sparsecalc.core.units import nbytes
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.placing import placement_for
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import Question, routing_of
 from sparsecalc.estimate.costs import Load, engine_default
 from sparsecalc.estimate.fit import bytes_per_gpu, fit
 from sparsecalc.estimate.results import (
@@ -37,7 +36,7 @@ class Case:
         self.spec, self.precision, self.question, self.gpu = spec, precision, question, gpu
         self.device = _device(gpu, question)
         self.plan = placement_for(spec, question, self.device.domain_size)
-        self.routing = _routing(spec, question)
+        self.routing = routing_of(spec, question)
         self.draft = _draft(question)
 
     def step(self, works: Sequence[Workload]) -> Step:
@@ -72,6 +71,7 @@ def predict(spec: ModelSpec, precision: Precision, question: Question, *, reques
     """
     cases = [Case(spec, precision, question, load_accelerator(name)) for name in question.accelerators()]
     warnings = [warn for case in cases for warn in _format_warnings(case, requested)]
+    warnings += [warn for case in cases for warn in _speedup_warnings(case)]
     found = _prediction(cases[0], question)
     if not found.fits:
         warnings.append(Warn(code="does-not-fit", text=_why_not(found, precision), model=spec.id))
@@ -93,18 +93,6 @@ def _device(gpu: Accelerator, question: Question) -> DeviceModel:
     if not found.constants:
         raise InputError("the calibration has no constants", hint="Fit them: sparsecalc calibrate --resume")
     return calibrated(found.device_name, found.constants, question.engine)
-
-
-def _routing(spec: ModelSpec, question: Question) -> Routing:
-    if question.routing == "uniform":
-        return Routing()
-    from sparsecalc.library.routing_files import load_routing
-
-    parts = [part for group in spec.layer_groups for part in group.layer.feed_forwards]
-    counts = {part.num_experts for part in parts if hasattr(part, "num_experts")}
-    if not counts:
-        raise InputError(f"--routing is {question.routing}, but {spec.id} has no experts", hint="Leave it out")
-    return load_routing(question.routing, max(counts))
 
 
 def _draft(question: Question) -> "Case | None":
@@ -151,7 +139,7 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
         seconds_high=step.seconds_high,
         tokens_per_second=tokens / step.seconds,
         bound=step.bound,
-        by_bound={name: seconds for name, seconds in step.by_bound().items()},
+        by_bound=step.by_bound(),
         by_component=step.by_component(),
     )
 
@@ -246,6 +234,30 @@ def _format_warnings(case: Case, requested: bool) -> list[Warn]:
         raise InputError(text, hint=f"Formats that it can use: bf16, {usable}")
     wide = f"{text}: weights stay in {first.id} and are multiplied in 16 bits"
     return [Warn(code="format-widened", text=wide, model=case.spec.id)]
+
+
+def _speedup_warnings(case: Case) -> list[Warn]:
+    """Sparse weights whose kernel was not measured on this device and format: where their speed-up comes from."""
+    rows = case.spec.ops(case.plain(case.question.load()))
+    sparse = next((op for op in rows if op.storage), None)
+    if sparse is None:
+        return []
+    from sparsecalc.estimate.kernels import Setting
+
+    found = Setting(case.precision, case.plan, case.device.peak_flops_per_second, case.gpu.id).sparse_speedup(sparse)
+    if found.measured:
+        return []
+    text = (
+        f"{sparse.technique} was not measured on {case.gpu.id} for this: {found.value:.2f}x comes from {found.source}"
+    )
+    return [Warn(code="speedup-not-measured", text=text, model=case.spec.id)]
+
+
+def refuse_what_does_not_fit(case: Case, load: Load) -> None:
+    """Raise InputError where a device cannot hold its part of the weights."""
+    found = fit(case.spec, case.precision, load, case.gpu, case.plan, case.question.device_memory_share)
+    if found.weights_bytes_per_gpu > found.capacity_bytes:
+        raise InputError(f"{case.spec.id} {_why_not(found, case.precision).partition(';')[0]}")
 
 
 def _why_not(found: Prediction, precision: Precision) -> str:

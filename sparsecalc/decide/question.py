@@ -2,8 +2,10 @@
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
 from sparsecalc.estimate.costs import Load, engine_default
+from sparsecalc.model.spec import ModelSpec
 
 LARGEST = 2**30
 
@@ -115,3 +117,14 @@ class Question(Frozen):
 
 def _or_default(value: int | None, name: str) -> int:
     return int(engine_default(name)) if value is None else value
+
+
+def routing_of(spec: ModelSpec, question: Question) -> Routing:
+    """The routing that is asked for. Raises InputError for a model without experts, or a file that makes no sense."""
+    if question.routing == "uniform":
+        return Routing()
+    from sparsecalc.library.routing_files import load_routing
+
+    parts = [part for group in spec.layer_groups for part in group.layer.feed_forwards]
+    counts = {part.num_experts for part in parts if hasattr(part, "num_experts")}
+    return load_routing(question.routing, max(counts)) if counts else Routing()

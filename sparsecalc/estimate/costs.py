@@ -8,6 +8,7 @@ from typing import Any
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Component, Ledger, Op
 from sparsecalc.core.precision import Precision
+from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
@@ -84,8 +85,8 @@ def flops(spec: ModelSpec, context_len: int, **how: Any) -> Flops:
     )
 
 
-def experts(spec: ModelSpec, precision: Precision, batch_size: int, context_len: int) -> Experts | None:
-    """How many experts a decode step reaches (uniform routing), and the bytes of weights that it then reads."""
+def experts(spec: ModelSpec, precision: Precision, load: Load, routing: Routing) -> Experts | None:
+    """How many experts a decode step reaches, and the bytes of weights that it then reads."""
     found = [
         (group.count, part)
         for group in spec.layer_groups
@@ -95,14 +96,15 @@ def experts(spec: ModelSpec, precision: Precision, batch_size: int, context_len:
     if not found:
         return None
     moe = found[0][1]
-    step = spec.ops(Workload.decode(context_len, batch_size))
+    step = spec.ops(Workload.decode(load.context_len, load.batch_size, routing=routing))
     routed = next(op for op in step if op.kind == "experts")
     return Experts(
         layers=sum(count for count, _ in found),
         num_experts=moe.num_experts,
         num_experts_per_tok=moe.num_experts_per_tok,
         shared_intermediate_size=moe.shared_intermediate_size,
-        batch_size=batch_size,
+        batch_size=load.batch_size,
+        routing=routing.name,
         expected_distinct=moe.num_experts * routed.read_share,
         weight_bytes_read=step.sum(precision.read_weight_bytes),
     )

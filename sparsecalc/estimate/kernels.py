@@ -5,15 +5,18 @@ that they add; what lies between (rotary embedding, activation, sampling) become
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparsecalc.core.arrays import most
 from sparsecalc.core.ops import Component, Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.placement import Placement
+
+if TYPE_CHECKING:
+    from sparsecalc.estimate.sparse_speedup import SparseSpeedup
 
 Family = Literal[
     "gemm",
@@ -64,6 +67,7 @@ class Setting:
     precision: Precision
     placement: Placement
     peaks: dict[str, float]
+    accelerator: str
 
     def form(self, op: Op) -> tuple[str, str]:
         """Form of an op's operands, and the format whose peak bounds it: 16 bits where the device lacks the format."""
@@ -75,6 +79,21 @@ class Setting:
         if stored.compute and stored.compute_needs in self.peaks:
             return stored.id, stored.compute
         return "weight-only", wide
+
+    def dense_weight_bytes(self, op: Op) -> Any:
+        """Bytes of the weights that the step reads in one layer, were they stored dense."""
+        return self.precision.read_weight_bytes(replace(op, storage=None) if op.storage else op)
+
+    def speedup(self, op: Op) -> Any:
+        """Of a product with sparse weights over its dense twin; 1 for dense weights."""
+        return self.sparse_speedup(op).value if op.storage else 1.0
+
+    def sparse_speedup(self, op: Op) -> "SparseSpeedup":
+        """The same with its source: measured on this device, or a bound."""
+        from sparsecalc.estimate.sparse_speedup import speedup
+
+        stored = self.precision.format_of(op) or self.precision.activations
+        return speedup(op, self.accelerator, stored.id, op.tokens, op.rows * op.cols)
 
 
 def wide_format(peaks: dict[str, float]) -> str:
@@ -144,8 +163,6 @@ def _merge(ops: tuple[Op, ...]) -> Op:
     """One op for the same op of several works: tokens and what depends on them add up."""
     if len(ops) == 1:
         return ops[0]
-    from dataclasses import replace
-
     first = ops[0]
     return replace(
         first,
@@ -166,8 +183,8 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
     flops = weights = moved = 0.0
     for op in ops:
         ways = setting.placement.ways(op)
-        flops = flops + op.flops / ways
-        weights = weights + setting.precision.read_weight_bytes(op) / ways
+        flops = flops + op.flops / op.compute_share / ways
+        weights = weights + setting.dense_weight_bytes(op) / ways
         moved = moved + ACTIVATION_BYTES * op.activation_elements * (1 + 1 / ways) / 2
     yield Kernel(
         name="+".join(op.name for op in ops),
@@ -181,6 +198,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         weight_bytes=weights,
         activation_bytes=moved,
         extent=first.tokens,
+        speedup=setting.speedup(first),
         technique=first.technique,
     )
     ways = setting.placement.ways(first)
@@ -215,7 +233,7 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
         distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.selected)
     split = plan.moe_tp
     elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.experts / split
-    stored = sum(setting.precision.used_weight_bytes(op) for op in ops) / first.experts / split
+    stored = sum(setting.dense_weight_bytes(op) / op.read_share for op in ops) / first.experts / split
     per_pair_in = sum(op.cols for op in ops[:1]) + sum(op.cols / split for op in ops[1:])
     per_pair_out = sum(op.rows * (op.matrices // op.experts) / split for op in ops[:-1]) + ops[-1].rows
     form, dtype = setting.form(first)
@@ -233,6 +251,7 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
         activation_bytes=ACTIVATION_BYTES * pairs * (per_pair_in + per_pair_out),
         vector_bytes=ACTIVATION_BYTES
         * (pairs_all * (per_pair_out + sum(op.cols / split for op in ops[1:])) + tokens * first.cols),
+        speedup=setting.speedup(first),
         technique=first.technique,
     )
 

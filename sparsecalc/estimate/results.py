@@ -36,13 +36,14 @@ class Flops(Frozen):
 
 
 class Experts(Frozen):
-    """How a mixture of experts is used by one decode step of `batch_size` tokens, under uniform routing."""
+    """How a mixture of experts is used by one decode step of `batch_size` tokens."""
 
     layers: int
     num_experts: int
     num_experts_per_tok: int
     shared_intermediate_size: int
     batch_size: int
+    routing: str
     expected_distinct: float
     weight_bytes_read: float
     """Expected bytes of all weights that one decode step reads."""

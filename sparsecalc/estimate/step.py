@@ -12,7 +12,7 @@ from sparsecalc.estimate.bands import BAND
 from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Kernel, Setting, kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.timing import Bound, KernelTime, kernel_time, transfer_time
+from sparsecalc.estimate.timing import KernelTime, kernel_time, transfer_time
 from sparsecalc.model.device import DeviceModel
 from sparsecalc.model.spec import ModelSpec
 
@@ -39,9 +39,9 @@ class Step:
         """Upper end of the 80 % band."""
         return self.seconds * _exp(BAND * self.spread)
 
-    def by_bound(self) -> dict[Bound, Any]:
+    def by_bound(self) -> dict[str, Any]:
         """Seconds by what they are spent on."""
-        sums: dict[Bound, Any] = {}
+        sums: dict[str, Any] = {}
         for time in self.times:
             for bound, seconds in time.parts.items():
                 sums[bound] = sums.get(bound, 0.0) + seconds
@@ -80,7 +80,7 @@ def step_time(
     works = [works] if isinstance(works, Workload) else list(works)
     local = [_share(work, plan.dp * plan.pp) for work in works]
     tokens = sum(work.tokens for work in local)
-    setting = Setting(precision, plan, device.peak_flops_per_second)
+    setting = Setting(precision, plan, device.peak_flops_per_second, device.accelerator)
     ledgers = [spec.ops(work) for work in local]
     if len(local) == 1 and plan.dp == 1:
         reach = ledgers[0]

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from sparsecalc.core import units
 from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.measure.architecture import build
 from sparsecalc.measure.sampling import FLUSH_IN_CACHES, last_level_cache_bytes
@@ -104,8 +105,8 @@ def build_slice(
             break
     else:
         raise MemoryNeededError(
-            f"one layer of each kind of {spec.id}, with tables and head, takes {needed / 2**30:.1f} GiB of weights;"
-            f" {memory_limit_bytes / 2**30:.1f} GiB may be used"
+            f"one layer of each kind of {spec.id}, with tables and head, takes {units.nbytes(needed)} of weights;"
+            f" {units.nbytes(memory_limit_bytes)} may be used"
         )
     _leave_out(layers, kept)
     if experts_implementation:

@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from sparsecalc.decide.calibrating import CalibrationReport
-from sparsecalc.reports.views import Grid, View
+from sparsecalc.reports.grids import Grid, View
 
 
 def calibration_view(document: CalibrationReport) -> View:

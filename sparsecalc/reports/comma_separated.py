@@ -8,15 +8,20 @@ from typing import Any
 from sparsecalc.core.text import printable
 from sparsecalc.decide.calibrating import CalibrationReport
 from sparsecalc.decide.profiling import BenchReport, ProfileReport
-from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, VerifyReport
+from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, StepReport, VerifyReport
 from sparsecalc.decide.routing import RoutingReport
+from sparsecalc.estimate.results import ModelReport
 
 
 def write(document: Document, width: int | None = None) -> str:
-    """Models, lines, results or rows of the document, one to a line."""
-    if isinstance(document, CompareReport):
-        rows: Iterable[Any] = [model.to_dict() for model in document.models]
-    elif isinstance(document, ExplainReport):
+    """Points of a grid, models, lines, results or rows of the document, one to a line."""
+    models = document.models if isinstance(document, CompareReport) else [document]
+    grid = [(model.model.id, point) for model in models if isinstance(model, ModelReport) for point in model.grid]
+    if grid:
+        rows: Iterable[Any] = [{"model": name, **point.to_dict()} for name, point in grid]
+    elif isinstance(document, CompareReport):
+        rows = [model.to_dict() for model in document.models]
+    elif isinstance(document, ExplainReport | StepReport):
         rows = [line.to_dict() for line in document.lines]
     elif isinstance(document, ProfileReport | BenchReport):
         rows = [row.to_dict() for row in document.measurements]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sparsecalc.core import units
 from sparsecalc.decide.finetune_report import FinetuneReport, Fit, Run
-from sparsecalc.reports.views import Grid, View
+from sparsecalc.reports.grids import Grid, View
 
 KERNELS = {
     "fused": "fused attention, norms and SwiGLU",

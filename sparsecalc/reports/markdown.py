@@ -2,7 +2,8 @@
 
 from sparsecalc.core.text import printable
 from sparsecalc.decide.report import Document
-from sparsecalc.reports.views import Grid, view
+from sparsecalc.reports.grids import Grid
+from sparsecalc.reports.views import view
 
 
 def write(document: Document, width: int | None = None) -> str:

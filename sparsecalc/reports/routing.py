@@ -2,7 +2,7 @@
 
 from sparsecalc.core import units
 from sparsecalc.decide.routing import RoutingReport
-from sparsecalc.reports.views import Grid, View
+from sparsecalc.reports.grids import Grid, View
 
 MARKS = "▁▂▃▄▅▆▇█"
 WIDTH = 64

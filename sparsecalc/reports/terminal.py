@@ -13,7 +13,8 @@ from rich.text import Text
 
 from sparsecalc.core.text import printable
 from sparsecalc.decide.report import Document
-from sparsecalc.reports.views import Grid, view
+from sparsecalc.reports.grids import Grid
+from sparsecalc.reports.views import view
 
 NATURAL_WIDTH = 100_000
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sparsecalc.core import units
 from sparsecalc.decide.report import Checkpoint, Pair, VerifyReport, VerifyResult
-from sparsecalc.reports.views import Grid, View
+from sparsecalc.reports.grids import Grid, View
 
 METHOD = (
     "# Verification",

@@ -1,7 +1,6 @@
 """What people read of each document: grids of formatted cells and lines of text."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from sparsecalc.core import units
 from sparsecalc.decide.calibrating import CalibrationReport
@@ -14,32 +13,13 @@ from sparsecalc.decide.report import (
     ImportReport,
     ListReport,
     ShowReport,
+    StepReport,
     VerifyReport,
 )
 from sparsecalc.decide.routing import RoutingReport
 from sparsecalc.estimate.results import ModelReport
-
-
-@dataclass(slots=True)
-class Grid:
-    """A table: headers, rows of cells; the first column is left-aligned, the others right, unless `left` says more."""
-
-    headers: list[str]
-    rows: list[list[str]]
-    title: str = ""
-    left: int = 1
-
-
-@dataclass(slots=True)
-class View:
-    """Grids in order, then sentences; `head` and `foot` are for formats that make a page or a screen of it."""
-
-    grids: list[Grid] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    head: list[str] = field(default_factory=list)
-    """Markdown that comes first on a page."""
-    foot: list[str] = field(default_factory=list)
-    """Sentences that end a screen, which a page has in its head."""
+from sparsecalc.reports.grids import Grid, View
+from sparsecalc.reports.predictions import device_figures, grid_of, step_view
 
 
 def view(document: Document) -> View:
@@ -50,6 +30,8 @@ def view(document: Document) -> View:
         return _compare(document)
     if isinstance(document, ExplainReport):
         return _explain(document)
+    if isinstance(document, StepReport):
+        return step_view(document)
     if isinstance(document, ImportReport):
         return _import(document)
     if isinstance(document, FinetuneReport):
@@ -103,20 +85,7 @@ def _figures(model: ModelReport) -> Iterator[tuple[str, str, float | None]]:
     yield "working memory (peak)", units.nbytes(working), working
     yield "framework allowance", units.nbytes(memory.framework_bytes), memory.framework_bytes
     yield "memory, total", units.nbytes(memory.total_bytes), memory.total_bytes
-    yield from _device_figures(model)
-
-
-def _device_figures(model: ModelReport) -> Iterator[tuple[str, str, float | None]]:
-    found = model.prediction
-    if not found:
-        return
-    device = f"{found.num_gpus} x {found.accelerator}"
-    yield f"fits on {device}", "yes" if found.fits else "no", None
-    yield "devices needed", str(found.gpus_needed or "none is enough"), found.gpus_needed
-    per_gpu = f"{units.nbytes(found.bytes_per_gpu)} of {units.nbytes(found.capacity_bytes)}"
-    yield "per device, before the allowance", per_gpu, found.bytes_per_gpu
-    yield "largest batch at this context", f"{found.largest_batch_size:,}", None
-    yield "largest context at this batch", f"{found.largest_context_len:,}", None
+    yield from device_figures(model)
 
 
 def _label(labels: list[str]) -> str:
@@ -153,7 +122,7 @@ def _show(document: ShowReport) -> View:
         Grid(headers=["component", "parameters", "active", "weights"], rows=parts),
         Grid(headers=["kind of layer", "layers", "parameters each", "active each"], rows=kinds),
     ]
-    return View(grids=grids, lines=_expert_line(document))
+    return View(grids=grids + grid_of([document]), lines=_expert_line(document))
 
 
 def _expert_line(model: ModelReport) -> list[str]:
@@ -162,8 +131,8 @@ def _expert_line(model: ModelReport) -> list[str]:
         return []
     return [
         f"Experts: {used.num_experts_per_tok} of {used.num_experts} per token in {used.layers} layers; a decode step of"
-        f" batch {used.batch_size} reaches {used.expected_distinct:.2f} of them on average (uniform routing) and reads"
-        f" {units.nbytes(used.weight_bytes_read)} of weights."
+        f" batch {used.batch_size} reaches {used.expected_distinct:.2f} of them on average ({used.routing} routing)"
+        f" and reads {units.nbytes(used.weight_bytes_read)} of weights."
     ]
 
 
@@ -186,7 +155,7 @@ def _compare(document: CompareReport) -> View:
         for _, text, value in cells[1:]:
             row += [text, f"{value / base:.2f}x" if base and value is not None else ""]
         rows.append(row)
-    return View(grids=[Grid(headers=headers, rows=rows)], lines=document.conclusion)
+    return View(grids=[Grid(headers=headers, rows=rows), *grid_of(document.models)], lines=document.conclusion)
 
 
 def _explain(document: ExplainReport) -> View:
