@@ -11,7 +11,9 @@ import sparsecalc
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-COMMANDS = ("compare", "show", "explain", "models", "gpus", "import", "verify")
+COMMANDS = tuple(
+    "compare show explain models gpus import verify routing finetune profile calibrate bench".split()
+)
 
 
 def update(request: pytest.FixtureRequest) -> bool:

@@ -247,9 +247,8 @@ def _speedup_warnings(case: Case) -> list[Warn]:
     found = Setting(case.precision, case.plan, case.device.peak_flops_per_second, case.gpu.id).sparse_speedup(sparse)
     if found.measured:
         return []
-    text = (
-        f"{sparse.technique} was not measured on {case.gpu.id} for this: {found.value:.2f}x comes from {found.source}"
-    )
+    reached = f"{found.value:.2f}x comes from {found.source}"
+    text = f"{sparse.technique} was not measured on {case.gpu.id} for this: {reached}"
     return [Warn(code="speedup-not-measured", text=text, model=case.spec.id)]
 
 

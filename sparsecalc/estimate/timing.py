@@ -10,6 +10,9 @@ from sparsecalc.core.arrays import is_array, most
 from sparsecalc.estimate.kernels import Kernel
 from sparsecalc.model.device import Constants, DeviceModel
 
+COMPUTE_FAMILIES = ("gemm", "experts", "attention_prefill")
+"""Kernels whose share of the peak depends on the engine."""
+
 Bound = Literal["weights", "kv_cache", "activations", "compute", "overhead", "network", "host"]
 
 
@@ -26,7 +29,7 @@ class KernelTime:
 
 
 def norm(first: Any, second: Any, power: float) -> Any:
-    """||(first, second)||_p: the sum at p = 1, the larger one for large p."""
+    """||(first, second)||_p: the sum at p = 1, the larger one for large p, more than the sum below 1."""
     if power == 1:
         return first + second
     larger = most(first, second)
@@ -50,7 +53,8 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     engine = device.engine
     peak = device.peak(kernel.dtype)
     bandwidth = device.memory_bytes_per_second
-    compute = kernel.flops / (constants.compute * peak)
+    factor = engine.compute_factor if kernel.family in COMPUTE_FAMILIES else 1.0
+    compute = kernel.flops / (factor * constants.compute * peak)
     if constants.half_length:
         compute = compute * (1 + constants.half_length / most(kernel.extent, 1))
     weights = kernel.weight_bytes / engine.bandwidth_factor
@@ -89,8 +93,8 @@ def _parts(
 def transfer_time(name: str, kind: str, count: Any, devices: int, size: Any, device: DeviceModel) -> KernelTime:
     """Seconds of `count` collectives among `devices`, `size` bytes per device each.
 
-    all_reduce   t0 + t1 (N - 1) + 2 (N - 1) / N * size / (e link)
-    all_to_all   t0 + t1 (N - 1) + (N - 1) / N * size / (e link)
+    all_reduce   ||t0 + t1 (N - 1), 2 (N - 1) / N * size / (e link)||_p
+    all_to_all   ||t0 + t1 (N - 1), (N - 1) / N * size / (e link)||_p
 
     Devices beyond `domain_size` talk over the network between nodes: the share of the traffic that leaves the node goes
     at its speed. Source of the ring form: Patarasu and Yuan, 2009.
@@ -98,12 +102,13 @@ def transfer_time(name: str, kind: str, count: Any, devices: int, size: Any, dev
     constants = device.collectives[kind]
     inside = min(devices, device.domain_size)
     factor = (2 if kind == "all_reduce" else 1) * (inside - 1) / inside if inside > 1 else 0.0
-    seconds = constants.overhead_seconds + constants.per_device_seconds * (devices - 1)
-    seconds = seconds + factor * size / (constants.bandwidth * device.link_bytes_per_second)
+    latency = constants.overhead_seconds + constants.per_device_seconds * (devices - 1)
+    traffic = factor * size / (constants.bandwidth * device.link_bytes_per_second)
     nodes = -(-devices // device.domain_size)
     if nodes > 1:
         crossing = (2 / inside if kind == "all_reduce" else 1) * (nodes - 1) / nodes
-        seconds = seconds + crossing * size / (constants.bandwidth * device.node_bytes_per_second)
+        traffic = traffic + crossing * size / (constants.bandwidth * device.node_bytes_per_second)
+    seconds = norm(latency, traffic, constants.power)
     kernel = Kernel(
         name=name, component="other", family="all_reduce" if kind == "all_reduce" else "all_to_all", layers=count
     )

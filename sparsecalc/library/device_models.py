@@ -20,9 +20,8 @@ def _kernels() -> dict[str, Any]:
 
 
 @cache
-def _engines() -> dict[str, Engine]:
-    found = read_data("engines.json")
-    return {entry["id"]: Engine(**entry) for entry in found["engines"]}
+def _engines() -> dict[str, dict[str, Any]]:
+    return {entry["id"]: entry for entry in read_data("engines.json")["engines"]}
 
 
 @cache
@@ -36,13 +35,20 @@ def engine_ids() -> list[str]:
     return list(_engines())
 
 
-def engine_profile(name: str | None) -> Engine:
-    """The profile of an engine; None: the generic one. Raises InputError with the closest name."""
+def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
+    """The profile of an engine, on an accelerator where its constants depend on it; None: the generic one.
+
+    Raises InputError with the closest name.
+    """
     found = _engines().get((name or GENERIC).strip().lower())
     if found is None:
         hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
         raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
-    return found
+    fields = {key: value for key, value in found.items() if key != "devices"}
+    for entry in found.get("devices", []) if gpu else []:
+        if _matches(gpu, entry):
+            fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
+    return Engine(**fields)
 
 
 def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
@@ -50,7 +56,7 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
 
     Constants are looked up from the general to the special: default, architecture, the accelerator itself.
     """
-    table, profile = _kernels(), engine_profile(engine)
+    table, profile = _kernels(), engine_profile(engine, gpu)
     kernels: dict[str, Constants] = {}
     collectives: dict[str, Collective] = {}
     for entry in [table["default"], *_entries_for(gpu, profile, table["devices"])]:
@@ -123,10 +129,15 @@ def calibrated(name: str, constants: dict[str, Any], engine: str | None = None) 
 
 
 def _entries_for(gpu: Accelerator, engine: Engine, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of the device's architecture, the shortest name first, then its own, then its own under the engine."""
-    entries = [entry for entry in entries if entry.get("engine", engine.id) == engine.id]
-    arch = sorted((e for e in entries if gpu.arch.startswith(e.get("arch", "?"))), key=lambda e: len(e["arch"]))
-    return [*arch, *sorted((e for e in entries if gpu.id in e.get("accelerators", ())), key=lambda e: "engine" in e)]
+    """Entries of the device's architecture, then its own; of each those for every engine first."""
+    entries = sorted((e for e in entries if e.get("engine", engine.id) == engine.id), key=lambda e: "engine" in e)
+    own = [entry for entry in entries if gpu.id in entry.get("accelerators", ())]
+    return [*(entry for entry in entries if entry not in own and _matches(gpu, entry)), *own]
+
+
+def _matches(gpu: Accelerator | None, entry: dict[str, Any]) -> bool:
+    """Whether an entry is for the accelerator, by its id or the beginning of its architecture's name."""
+    return gpu is not None and (gpu.id in entry.get("accelerators", ()) or gpu.arch.startswith(tuple(entry.get("arch", ()))))
 
 
 def _constants(fields: dict[str, Any], entry: dict[str, Any]) -> Constants:

@@ -31,12 +31,14 @@ class Constants(Frozen):
 
 
 class Collective(Frozen):
-    """Seconds of a collective among N devices: t0 + t1 (N - 1) + traffic(N) bytes / (e link)."""
+    """Seconds of a collective among N devices: ||t0 + t1 (N - 1), traffic(N) bytes / (e link)||_p."""
 
     overhead_seconds: float
     per_device_seconds: float
     bandwidth: float
     """e: share of one direction of the link that large messages reach."""
+    power: float = 1.0
+    """p: 1 adds the two; below 1, messages of middle size are slower than their sum."""
     spread: float = 0.2
     origin: str = ""
 
@@ -54,6 +56,8 @@ class Engine(Frozen):
     """Factor on every kernel's fixed overhead: above 1 for eager launches, below for fused kernels in graphs."""
     bandwidth_factor: float = 1.0
     """Factor on the bandwidth that weights are read with."""
+    compute_factor: float = 1.0
+    """Factor on the share of the peak that products, experts and a prompt's attention reach."""
     prefill_seconds: float = 0.0
     """Seconds of a prompt outside of its kernels: tokenizing, queueing, the first token's way back."""
     supports: tuple[str, ...] = ()
