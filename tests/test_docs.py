@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 import sparsecalc
+from sparsecalc.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-COMMANDS = tuple(
-    "compare show explain models gpus import verify routing finetune profile calibrate bench".split()
-)
 
 
 def update(request: pytest.FixtureRequest) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from sparsecalc.cli.main import app
+from sparsecalc.cli.main import build
 from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
@@ -339,7 +339,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("qwen3_moe").config))
     options = ["--device", "cpu", "--layers", "1", "--batch-size", "1,2", "--context", "8", "--memory-limit", "1"]
-    app(["profile", str(config), *options, "--phase", "decode", "--format", "json"], standalone_mode=False)
+    build([])(["profile", str(config), *options, "--phase", "decode", "--format", "json"], standalone_mode=False)
     found = json.loads(capsys.readouterr().out)
     assert found["command"] == "profile"
     assert {row["batch_size"] for row in found["measurements"]} == {1, 2}
@@ -349,10 +349,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert layer["distinct_experts"] == experts.num_experts_per_tok
     assert layer["expected_distinct_experts"] == pytest.approx(experts.num_experts_per_tok)
     for name in ("table", "markdown", "csv"):
-        app(["profile", str(config), *options, "--phase", "decode", "--format", name], standalone_mode=False)
+        build([])(["profile", str(config), *options, "--phase", "decode", "--format", name], standalone_mode=False)
         assert "routed_experts" in capsys.readouterr().out
-    app(["bench", str(config), "--device", "cpu", "--prompt-len", "4", "--output-len", "2"], standalone_mode=False)
+    build([])(
+        ["bench", str(config), "--device", "cpu", "--prompt-len", "4", "--output-len", "2"], standalone_mode=False
+    )
     assert "tokens/s" in capsys.readouterr().out
     for wrong in (["--batch-size", "1,x"], ["--layers", "many"], ["--memory-limit", "-1"]):
         with pytest.raises(InputError):
-            app(["profile", str(config), *wrong], standalone_mode=False)
+            build([])(["profile", str(config), *wrong], standalone_mode=False)

@@ -45,8 +45,8 @@ def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
         hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
         raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
     fields = {key: value for key, value in found.items() if key != "devices"}
-    for entry in found.get("devices", []) if gpu else []:
-        if _matches(gpu, entry):
+    for entry in found.get("devices", ()):
+        if gpu and _matches(gpu, entry):
             fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
     return Engine(**fields)
 
@@ -129,15 +129,15 @@ def calibrated(name: str, constants: dict[str, Any], engine: str | None = None) 
 
 
 def _entries_for(gpu: Accelerator, engine: Engine, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of the device's architecture, then its own; of each those for every engine first."""
+    """Entries of the device's architecture in the file's order, then its own; of each those for every engine first."""
     entries = sorted((e for e in entries if e.get("engine", engine.id) == engine.id), key=lambda e: "engine" in e)
     own = [entry for entry in entries if gpu.id in entry.get("accelerators", ())]
     return [*(entry for entry in entries if entry not in own and _matches(gpu, entry)), *own]
 
 
-def _matches(gpu: Accelerator | None, entry: dict[str, Any]) -> bool:
+def _matches(gpu: Accelerator, entry: dict[str, Any]) -> bool:
     """Whether an entry is for the accelerator, by its id or the beginning of its architecture's name."""
-    return gpu is not None and (gpu.id in entry.get("accelerators", ()) or gpu.arch.startswith(tuple(entry.get("arch", ()))))
+    return gpu.id in entry.get("accelerators", ()) or gpu.arch.startswith(tuple(entry.get("arch", ())))
 
 
 def _constants(fields: dict[str, Any], entry: dict[str, Any]) -> Constants:

@@ -83,9 +83,9 @@ QUICK_CPU = replace(
     sides=(512, 4096),
     dtypes=("bf16",),
     decode=((1, 1024), (8, 1024), (8, 4096)),
-    prefill=(128, 512),
+    prefill=(128, 256, 512),
     moe_tokens=(1, 8, 64),
-    elementwise_tokens=(1, 256),
+    elementwise_tokens=(1, 64, 512),
     seconds=0.5,
 )
 GPU = Plan(
@@ -148,6 +148,10 @@ def calibrate(
         found = found.but(rows=[*found.rows, row])
         save(found)
     experts_module.cache_clear()
+    if device.type == "cuda":
+        after = environment(device)
+        found = found.but(environment={**found.environment, "after": after})
+        warnings += [warn for warn in doubts(after) if warn not in warnings]
     if not found.rows:
         raise SparsecalcError("no benchmark could be run" + (" within the time budget" if skipped else ""))
     if skipped:
