@@ -19,11 +19,11 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from sparsecalc.estimate import single
-from sparsecalc.estimate.timing import kernel_time
+from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.accelerators import load_accelerator
 from sparsecalc.library.device_models import device_model
 from sparsecalc.library.formats import number_format
-from sparsecalc.model.device import Constants
+from sparsecalc.model.device import Collective, Constants
 
 ACCELERATORS = {
     "a100_sxm": "a100-80gb-sxm",
@@ -31,8 +31,17 @@ ACCELERATORS = {
     "h200_sxm": "h200-sxm",
     "b200_sxm": "b200-sxm",
     "gb200": "gb200",
+    "b300_sxm": "b300-sxm",
+    "gb300": "gb300",
     "rtx_pro_6000_server": "rtx-pro-6000-blackwell",
 }
+STANDS_FOR = {
+    "a100-80gb-sxm": ["Ampere GA100"],
+    "h100-sxm": ["Hopper"],
+    "b200-sxm": ["Blackwell GB100", "Blackwell Ultra"],
+    "rtx-pro-6000-blackwell": ["Blackwell GB20"],
+}
+"""Architectures whose other devices take their constants from this one."""
 FORMS = {
     "bfloat16": ("bf16", "bf16", "bf16"),
     "fp8": ("fp8", "fp8", "fp8"),
@@ -268,6 +277,67 @@ def wanted(name: str, row: Row) -> bool:
     return True
 
 
+ALL_REDUCES = ("SGLang_CustomAllReduce_graph", "vLLM_custom_graph", "TRTLLM")
+"""Kernels that engines capture in graphs; NCCL's own all-reduce is another, slower one."""
+
+
+def held_out_size(row: Row) -> bool:
+    """Every other size of a message."""
+    return round(np.log2(float(row["message_size"]))) % 2 == 1
+
+
+def message_bytes(row: Row) -> float:
+    return float(row["message_size"]) * (1 if row["dtype"] == "int8" else 2)
+
+
+def collective_rows(folder: Path) -> dict[tuple[str, str, str], list[Row]]:
+    """By accelerator, kind and engine ('' for all)."""
+    found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in rows(folder, "comm"):
+        if row["op_name"] == "alltoall":
+            found[row["system"], "all_to_all", ""].append(row)
+        elif row["kernel_source"] in ALL_REDUCES:
+            for engine in ("", row["framework"].lower()):
+                found[row["system"], "all_reduce", engine].append(row)
+    return found
+
+
+def fit_collective(table: list[Row], kind: str, accelerator: str) -> tuple[Collective, np.ndarray]:
+    """Constants from every other size; ln(predicted / measured) of the sizes between."""
+    device = device_model(load_accelerator(accelerator))
+    seconds = column(table, "latency_ms") * 1e-3
+    ranks, sizes = column(table, "num_gpus"), np.array([message_bytes(row) for row in table])
+    test = np.array([held_out_size(row) for row in table])
+    names = ("overhead_seconds", "per_device_seconds", "bandwidth", "power")
+
+    def constants(x: np.ndarray) -> Collective:
+        return Collective(**dict(zip(names, np.exp(x).tolist(), strict=True)))
+
+    def errors(x: np.ndarray) -> np.ndarray:
+        changed = device.but(collectives={kind: constants(x)})
+        found = np.empty(len(table))
+        for n in np.unique(ranks):
+            some = ranks == n
+            found[some] = transfer_time("", kind, 1, int(n), sizes[some], changed).seconds
+        return np.log(found / seconds)
+
+    limits = np.log([(1e-7, 1e-9, 0.02, 0.4), (1e-3, 1e-4, 1.0, 4.0)])
+    start = np.log([5e-6, 3e-7, 0.6, 0.8])
+    best = least_squares(lambda x: errors(x)[~test], start, bounds=limits, loss="soft_l1", f_scale=0.05)
+    final = errors(best.x)[test]
+    spread = float(max(0.05, 1.4826 * np.median(np.abs(final))))
+    return constants(best.x).but(spread=round(spread, 3)), final
+
+
+def fit_collectives(folder: Path, found: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for (system, kind, engine), table in sorted(collective_rows(folder).items()):
+        constants, test = fit_collective(table, kind, ACCELERATORS[system])
+        names = ("overhead_seconds", "per_device_seconds", "bandwidth", "power", "spread")
+        kept = {name: float(f"{getattr(constants, name):.4g}") for name in names}
+        found[ACCELERATORS[system], engine].setdefault("collectives", {})[kind] = kept
+        print(f"{kind:12} {system:20} {engine:7} test {summary(test)}  {kept}")
+
+
 def summary(errors: np.ndarray) -> str:
     share = np.abs(np.exp(errors) - 1) * 100
     return f"{share.mean():5.1f} {np.median(share):5.1f} {np.percentile(share, 90):5.1f} ({len(share)})"
@@ -281,6 +351,8 @@ def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], d
     """
     kept = {}
     for name, values in classes.items():
+        if name == "collectives":
+            continue
         family, _, form = name.partition(".")
         if values["spread"] >= 0.3 or values["bandwidth"] < 0.3:
             continue
@@ -297,12 +369,16 @@ def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], d
             }
         kept[name] = values
     where: Row = {"accelerators": [accelerator], "origin": ORIGIN}
-    return {**where, **({"engine": engine} if engine else {}), "kernels": kept}
+    if accelerator in STANDS_FOR:
+        where["arch"] = STANDS_FOR[accelerator]
+    if engine:
+        where["engine"] = engine
+    return {**where, "kernels": kept, "collectives": classes.get("collectives", {})}
 
 
 ORIGIN = (
     "fitted by tools/fit_constants.py to half of the kernels that ai-dynamo/aiconfigurator@095f58a5 (Apache-2.0)"
-    " commits for this device; the other half is in docs/accuracy.md"
+    " commits for the first accelerator named; errors on the other half: docs/accuracy.md"
 )
 
 
@@ -327,6 +403,7 @@ def main(folder: Path, target: Path | None) -> None:
             print(
                 f"{fit.name:12} {system:20} {form:12} {engine:7} train {summary(train)}  test {summary(test)}  {kept}"
             )
+    fit_collectives(folder, found)
     if target:
         table = json.loads(target.read_text())
         fitted = [
@@ -334,7 +411,7 @@ def main(folder: Path, target: Path | None) -> None:
             for (accelerator, engine), classes in sorted(found.items())
         ]
         others = [kept for kept in table["devices"] if kept["origin"] != ORIGIN]
-        table["devices"] = others + [kept for kept in fitted if kept["kernels"]]
+        table["devices"] = others + [kept for kept in fitted if kept["kernels"] or kept["collectives"]]
         target.write_text(json.dumps(table, indent=1) + "\n")
 
 

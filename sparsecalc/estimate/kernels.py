@@ -4,12 +4,13 @@ Neighbouring projections of one input run as one product, experts' products as o
 that they add; what lies between (rotary embedding, activation, sampling) becomes elementwise kernels of known traffic.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
-from sparsecalc.core.arrays import most
+from sparsecalc.core.arrays import is_array, most
 from sparsecalc.core.ops import Component, Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
@@ -55,6 +56,8 @@ class Kernel:
     """Traffic of elementwise kernels inside, which run after the products."""
     extent: Any = 1
     """What small kernels lack: rows of a product, rows per expert, context of a prompt's attention."""
+    rows_per_cache_head: Any = math.inf
+    """Attention: query rows that share one head of the cache, which fill a tile of the matrix units."""
     speedup: Any = 1
     """Of a sparse kernel over its dense twin, by measurement."""
     technique: str = ""
@@ -263,12 +266,12 @@ def tile_rows(tokens: Any) -> Any:
 
 def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:
     """Scores and values of the local heads over the local cache, and before it rotary embedding and cache write."""
-    scores = [op for op in ops if op.flops]
+    scores = [op for op in ops if is_array(op.flops) or op.flops]
     first = scores[0] if scores else ops[0]
     plan = setting.placement
     kv_bytes = setting.precision.kv_cache.bits_per_weight / 8
     read = sum(op.cache_read_elements / plan.ways(op) for op in ops) * kv_bytes
-    flops = sum(op.flops * _padding(op) if work.phase == "decode" else op.flops for op in scores) / plan.tp
+    flops = sum(op.flops for op in scores) / plan.tp
     latent = first.heads and not first.kv_heads
     family: Family = (
         "attention_prefill" if work.phase == "prefill" else "latent_decode" if latent else "attention_decode"
@@ -286,20 +289,12 @@ def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
         cache_bytes=read if work.phase == "decode" else 0,
         activation_bytes=ACTIVATION_BYTES * sum(op.activation_elements for op in scores) / plan.tp,
         extent=work.context_len,
+        rows_per_cache_head=work.new_tokens * first.heads / first.kv_heads if first.kv_heads else math.inf,
         technique=first.technique,
     )
     written = sum(op.kv_elements_per_token / plan.ways(op) for op in ops) * work.tokens
     moved = ACTIVATION_BYTES * (2 * written + sum(op.activation_elements for op in scores) / plan.tp)
     yield _vector("rotary embedding, cache write", first, moved)
-
-
-MATRIX_UNIT_ROWS = 8
-"""Query heads of one key-value head fill at least so many rows of a matrix unit."""
-
-
-def _padding(op: Op) -> float:
-    """Computed over useful rows: decode kernels pad the query heads of one key-value head to `MATRIX_UNIT_ROWS`."""
-    return max(1.0, MATRIX_UNIT_ROWS * op.kv_heads / op.heads) if op.heads else 1.0
 
 
 def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:

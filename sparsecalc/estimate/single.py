@@ -6,7 +6,7 @@ Shapes may be numpy arrays. The formulas are those of `kernels.py`; a test holds
 from typing import Any
 
 from sparsecalc.core.precision import NumberFormat
-from sparsecalc.estimate.kernels import ACTIVATION_BYTES, MATRIX_UNIT_ROWS, Family, Kernel, tile_rows
+from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Family, Kernel, tile_rows
 
 
 def gemm(m: Any, n: Any, k: Any, form: str, dtype: str, weights: NumberFormat) -> Kernel:
@@ -66,19 +66,17 @@ def decode_attention(
     dtype: str,
     kv_cache: NumberFormat,
 ) -> Kernel:
-    """One new token per sequence: 4 B S max(N, 8 K) h flops; 2 B S K h elements of cache."""
-    from sparsecalc.core.arrays import most
-
-    rows = most(num_attention_heads, MATRIX_UNIT_ROWS * num_key_value_heads)
+    """One new token per sequence: 4 B S N h flops; 2 B S K h elements of cache."""
     return Kernel(
         name="scores_and_values",
         component="attention",
         family="attention_decode",
         form=form,
         dtype=dtype,
-        flops=4.0 * batch_size * context_len * rows * head_dim,
+        flops=4.0 * batch_size * context_len * num_attention_heads * head_dim,
         cache_bytes=2.0 * batch_size * context_len * num_key_value_heads * head_dim * kv_cache.bits_per_weight / 8,
         activation_bytes=ACTIVATION_BYTES * 2.0 * batch_size * num_attention_heads * head_dim,
+        rows_per_cache_head=num_attention_heads / num_key_value_heads,
     )
 
 

@@ -106,8 +106,7 @@ def _share(work: Workload, ways: int) -> Workload:
     """An equal share of the sequences; the largest whole one where they do not divide."""
     if ways == 1:
         return work
-    share = work.batch_size / ways if is_array(work.batch_size) else -(-work.batch_size // ways)
-    return work.but(batch_size=share)
+    return work.but(batch_size=-(-work.batch_size // ways))
 
 
 def total(times: list[KernelTime], system_spread: float) -> Step:

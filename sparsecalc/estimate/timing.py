@@ -46,6 +46,7 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     """Seconds of a kernel in all its layers.
 
     small kernels    compute seconds * (1 + half_length / extent): rows of a product, context of a prompt's attention
+    decode attention query rows of one cache head are padded to matrix_unit_rows
     experts          + elementwise traffic / (vector BW)
     alone            as a benchmark times it: + alone_seconds
     """
@@ -55,6 +56,8 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     bandwidth = device.memory_bytes_per_second
     factor = engine.compute_factor if kernel.family in COMPUTE_FAMILIES else 1.0
     compute = kernel.flops / (factor * constants.compute * peak)
+    if kernel.family == "attention_decode":
+        compute = compute * most(1.0, device.matrix_unit_rows / kernel.rows_per_cache_head)
     if constants.half_length:
         compute = compute * (1 + constants.half_length / most(kernel.extent, 1))
     weights = kernel.weight_bytes / engine.bandwidth_factor

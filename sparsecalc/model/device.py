@@ -79,6 +79,8 @@ class DeviceModel(Frozen):
     domain_size: int
     """Devices that the fast links join."""
     host_bytes_per_second: float
+    matrix_unit_rows: int = 8
+    """Rows that the matrix units multiply at once; 1: vector units."""
     tdp_watts: float | None
     constants: dict[str, Constants]
     collectives: dict[str, Collective]
