@@ -17,11 +17,14 @@ COMMANDS = {
     "models": ("listing.models", "models --format csv"),
     "gpus": ("listing.gpus", "gpus --json"),
     "routing": ("routing.routing", "routing qwen3-30b-a3b --routing zipf:0.7 --ep 8"),
+    "crossover": ("crossing.crossover", "crossover mixtral-8x7b llama-2-13b --over batch --gpu h100-sxm --num-gpus 2"),
+    "dense-equivalent": ("equivalent.dense_equivalent", "dense-equivalent mixtral-8x7b --gpu h100-sxm --num-gpus 2"),
     "finetune": ("finetune.finetune", "finetune mixtral-8x7b --method qlora --gpu h100-sxm"),
     "verify": ("verify.verify", "verify mixtral-8x7b deepseek-v3"),
     "profile": ("profiling.profile", "profile qwen3-30b-a3b --batch-size 1,8,32 --layers 1"),
     "calibrate": ("calibrate.calibrate", "calibrate --quick -o my-device.json"),
     "bench": ("profiling.bench", "bench smollm2-360m --output-len 64"),
+    "validate": ("validating.validate", "validate --json"),
     "import": ("import_model.import_", "import ./my-model/config.json -o my-model.json"),
 }
 """Each command's function in this package, and an example. A new one is a line here."""

@@ -82,6 +82,21 @@ class Question(Frozen):
             raise InputError(f"--gpu is {brief(self.gpu)}", hint="Name one, or several joined by commas: h100-sxm,l40s")
         return names if self.gpu else []
 
+    def for_dense(self) -> "Question":
+        """The same of a dense model beside a mixture of experts: as many devices, nothing that is about experts."""
+        devices = self.num_gpus or (self.tp or 1) * (self.pp or 1) * (self.dp or 1)
+        of_experts = (self.offload or "").strip().lower().startswith("experts")
+        return self.but(
+            num_gpus=devices,
+            tp=None,
+            pp=None,
+            dp=None,
+            ep=None,
+            eplb_replicas=None,
+            routing="uniform",
+            offload=None if of_experts else self.offload,
+        )
+
     def _context_len(self) -> int:
         if self.context_len is not None:
             return self.context_len

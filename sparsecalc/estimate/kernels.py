@@ -43,17 +43,21 @@ class Kernel:
     family: Family
     form: str = "bf16"
     """Of the operands, which chooses the constants: the format that is multiplied, or weight-only."""
-    dtype: str = "bf16"
-    """Whose peak bounds it."""
+    dtype: str = ""
+    """Whose peak bounds it; empty: it computes no products."""
     group: str = ""
     layers: Any = 1
-    launches: int = 1
+    launches: Any = 1
     flops: Any = 0
+    padding_flops: Any = 0
+    """What matrix units compute for nothing, since they take whole tiles of rows."""
     weight_bytes: Any = 0
     cache_bytes: Any = 0
     activation_bytes: Any = 0
     vector_bytes: Any = 0
     """Traffic of elementwise kernels inside, which run after the products."""
+    distinct: Any = 0
+    """Experts whose weights are read."""
     extent: Any = 1
     """What small kernels lack: rows of a product, rows per expert, context of a prompt's attention."""
     rows_per_cache_head: Any = math.inf
@@ -83,9 +87,9 @@ class Setting:
             return stored.id, stored.compute
         return "weight-only", wide
 
-    def dense_weight_bytes(self, op: Op) -> Any:
-        """Bytes of the weights that the step reads in one layer, were they stored dense."""
-        return self.precision.read_weight_bytes(replace(op, storage=None) if op.storage else op)
+    def dense_weight_bytes(self, op: Op) -> int:
+        """Bytes of the weights in one layer, were they stored dense."""
+        return self.precision.used_weight_bytes(replace(op, storage=None) if op.storage else op)
 
     def speedup(self, op: Op) -> Any:
         """Of a product with sparse weights over its dense twin; 1 for dense weights."""
@@ -115,7 +119,9 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
     merged = [_merge(ops) for ops in zip(*rows, strict=True)]
     found: list[Kernel] = []
     for _, places in groupby(range(len(merged)), key=lambda index: _fusion(merged, index)):
-        members = list(places)
+        members = [index for index in places if not _is_idle(merged[index])]
+        if not members:
+            continue
         first = merged[members[0]]
         own = [merged[index] for index in members]
         if first.kind == "matmul":
@@ -131,6 +137,11 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
         else:
             found += _elementwise(own, setting)
     return found
+
+
+def _is_idle(op: Op) -> bool:
+    """Whether the step leaves the op out: an encoder's in decode, maps of a source whose keys are cached."""
+    return not (is_array(op.tokens) or op.tokens or op.kv_elements_per_token or op.index_elements_per_token)
 
 
 def _is_attention(op: Op) -> bool:
@@ -187,7 +198,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
     for op in ops:
         ways = setting.placement.ways(op)
         flops = flops + op.flops / op.compute_share / ways
-        weights = weights + setting.dense_weight_bytes(op) / ways
+        weights = weights + setting.dense_weight_bytes(op) * op.read_share / ways
         moved = moved + ACTIVATION_BYTES * op.activation_elements * (1 + 1 / ways) / 2
     yield Kernel(
         name="+".join(op.name for op in ops),
@@ -213,7 +224,8 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
 def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
     """A fused layer of experts on the busiest rank: sort, up, activation, down, weighted sum.
 
-    flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert
+    flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert, unless
+                                                                        the device has no matrix units
     bytes = distinct * bytes per expert + inputs and outputs of the rank's pairs
     elementwise: the intermediate results of all T * k pairs, which fused kernels keep whole on every rank
     """
@@ -236,7 +248,7 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
         distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.selected)
     split = plan.moe_tp
     elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.experts / split
-    stored = sum(setting.dense_weight_bytes(op) / op.read_share for op in ops) / first.experts / split
+    stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.experts / split
     per_pair_in = sum(op.cols for op in ops[:1]) + sum(op.cols / split for op in ops[1:])
     per_pair_out = sum(op.rows * (op.matrices // op.experts) / split for op in ops[:-1]) + ops[-1].rows
     form, dtype = setting.form(first)
@@ -248,8 +260,10 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
         dtype=dtype,
         group=first.group,
         layers=first.layers,
-        flops=2 * elements * (pairs + distinct * tile_rows(tokens) / 2),
+        flops=2 * elements * pairs,
+        padding_flops=elements * distinct * tile_rows(tokens),
         weight_bytes=distinct * stored,
+        distinct=distinct,
         extent=pairs / most(distinct, 1e-9),
         activation_bytes=ACTIVATION_BYTES * pairs * (per_pair_in + per_pair_out),
         vector_bytes=ACTIVATION_BYTES
@@ -266,7 +280,7 @@ def tile_rows(tokens: Any) -> Any:
 
 def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:
     """Scores and values of the local heads over the local cache, and before it rotary embedding and cache write."""
-    scores = [op for op in ops if is_array(op.flops) or op.flops]
+    scores = [op for op in ops if op.kind == "attention" and not _is_idle(op)]
     first = scores[0] if scores else ops[0]
     plan = setting.placement
     kv_bytes = setting.precision.kv_cache.bits_per_weight / 8
@@ -327,6 +341,7 @@ def _elementwise(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
                 name=op.name,
                 component=op.component,
                 family="gemm",
+                dtype=wide_format(setting.peaks),
                 group=op.group,
                 layers=op.layers,
                 flops=op.flops / setting.placement.tp,

@@ -48,9 +48,13 @@ class Step:
         return sums
 
     @property
-    def bound(self) -> str:
-        """What most of the step is spent on."""
+    def bound(self) -> Any:
+        """What most of the step is spent on; of many steps an array of names."""
         sums = self.by_bound()
+        if is_array(self.seconds):
+            import numpy as np
+
+            return np.array(list(sums))[np.argmax(np.broadcast_arrays(*sums.values()), axis=0)]
         return max(sums, key=lambda name: sums[name])
 
     def by_component(self) -> dict[str, Any]:

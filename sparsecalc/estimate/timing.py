@@ -6,7 +6,7 @@ Constants per class of kernels come from a `DeviceModel`; they are data. All cou
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import most
 from sparsecalc.estimate.kernels import Kernel
 from sparsecalc.model.device import Constants, DeviceModel
 
@@ -28,15 +28,17 @@ class KernelTime:
     """Seconds by what they are spent on; they add up to `seconds`."""
 
 
+TINY = 1e-300
+"""Keeps a quotient of two zeros at zero."""
+
+
 def norm(first: Any, second: Any, power: float) -> Any:
     """||(first, second)||_p: the sum at p = 1, the larger one for large p, more than the sum below 1."""
     if power == 1:
         return first + second
     larger = most(first, second)
-    if not is_array(larger) and larger == 0:
-        return larger
     smaller = first + second - larger
-    ratio = smaller / larger
+    ratio = smaller / most(larger, TINY)
     if power == 2:
         return larger * (1 + ratio * ratio) ** 0.5
     return larger * (1 + ratio**power) ** (1 / power)
@@ -47,53 +49,48 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
 
     small kernels    compute seconds * (1 + half_length / extent): rows of a product, context of a prompt's attention
     decode attention query rows of one cache head are padded to matrix_unit_rows
-    experts          + elementwise traffic / (vector BW)
+    experts          + elementwise traffic / (vector BW) + expert_seconds of every expert that is read
     alone            as a benchmark times it: + alone_seconds
+
+    Of the parts, compute and memory share the work by their own seconds, what is read by its bytes.
     """
     constants = device.of(kernel.family, kernel.form)
     engine = device.engine
-    peak = device.peak(kernel.dtype)
-    bandwidth = device.memory_bytes_per_second
+    bandwidth, layers = device.memory_bytes_per_second, kernel.layers
     factor = engine.compute_factor if kernel.family in COMPUTE_FAMILIES else 1.0
-    compute = kernel.flops / (factor * constants.compute * peak)
+    if kernel.family == "attention_prefill":
+        factor = factor * engine.attention_factor
+    flops = kernel.flops + (kernel.padding_flops if device.matrix_unit_rows > 1 else 0)
+    compute = flops / (factor * constants.compute * device.peak(kernel.dtype)) if kernel.dtype else 0.0
     if kernel.family == "attention_decode":
         compute = compute * most(1.0, device.matrix_unit_rows / kernel.rows_per_cache_head)
     if constants.half_length:
         compute = compute * (1 + constants.half_length / most(kernel.extent, 1))
     weights = kernel.weight_bytes / engine.bandwidth_factor
-    moved = weights + kernel.cache_bytes + kernel.activation_bytes
-    memory = moved / (constants.bandwidth * bandwidth)
+    activations = kernel.activation_bytes * (engine.vector_factor if kernel.family == "vector" else 1.0)
+    rate = constants.bandwidth * bandwidth
+    memory = (weights + kernel.cache_bytes + activations) / rate
     work = norm(compute, memory, constants.power) / kernel.speedup
     vector = kernel.vector_bytes / (constants.vector * bandwidth)
-    overhead = kernel.launches * constants.overhead_seconds * engine.launch_factor
+    overhead = kernel.launches * (constants.overhead_seconds * engine.launch_factor + engine.kernel_seconds)
+    overhead = overhead + kernel.distinct * constants.expert_seconds
     if alone:
         overhead = overhead + constants.alone_seconds
-    seconds = kernel.layers * (overhead + work + vector)
-    return KernelTime(
-        kernel, seconds, constants.spread, _parts(kernel, overhead, work, vector, compute, memory, weights, moved)
-    )
-
-
-def _parts(
-    kernel: Kernel, overhead: Any, work: Any, vector: Any, compute: Any, memory: Any, weights: Any, moved: Any
-) -> dict[Bound, Any]:
-    """The work goes to compute and memory by their own seconds, the memory's share by its bytes."""
-    both = compute + memory
-    both = both + (both == 0)
-    layers = kernel.layers
-    busy = work * layers
-    in_memory = busy * memory / both
-    moved = moved + (moved == 0)
-    return {
-        "compute": busy * compute / both,
-        "weights": in_memory * weights / moved,
-        "kv_cache": in_memory * kernel.cache_bytes / moved,
-        "activations": in_memory * kernel.activation_bytes / moved + vector * layers,
+    share = work * layers / most(compute + memory, TINY)
+    per_byte = share / rate
+    parts: dict[Bound, Any] = {
+        "compute": share * compute,
+        "weights": per_byte * weights,
+        "kv_cache": per_byte * kernel.cache_bytes,
+        "activations": per_byte * activations + vector * layers,
         "overhead": overhead * layers,
     }
+    return KernelTime(kernel, layers * (overhead + work + vector), constants.spread, parts)
 
 
-def transfer_time(name: str, kind: str, count: Any, devices: int, size: Any, device: DeviceModel) -> KernelTime:
+def transfer_time(
+    name: str, kind: str, count: Any, devices: int, size: Any, device: DeviceModel, *, alone: bool = False
+) -> KernelTime:
     """Seconds of `count` collectives among `devices`, `size` bytes per device each.
 
     all_reduce   ||t0 + t1 (N - 1), 2 (N - 1) / N * size / (e link)||_p
@@ -106,6 +103,8 @@ def transfer_time(name: str, kind: str, count: Any, devices: int, size: Any, dev
     inside = min(devices, device.domain_size)
     factor = (2 if kind == "all_reduce" else 1) * (inside - 1) / inside if inside > 1 else 0.0
     latency = constants.overhead_seconds + constants.per_device_seconds * (devices - 1)
+    if alone:
+        latency = latency + constants.alone_seconds
     traffic = factor * size / (constants.bandwidth * device.link_bytes_per_second)
     nodes = -(-devices // device.domain_size)
     if nodes > 1:

@@ -19,6 +19,7 @@ from sparsecalc.estimate.results import Warn
 from sparsecalc.library.calibrations import Calibration
 from sparsecalc.library.device_names import accelerator_of
 from sparsecalc.measure.collectives import measure_collectives
+from sparsecalc.measure.eager_bench import MODEL_TYPES, eager_case
 from sparsecalc.measure.environment import device_name, doubts, environment, find_device, memory_bytes, noise
 from sparsecalc.measure.microbench import (
     Case,
@@ -38,6 +39,8 @@ __all__ = ["calibrate", "device_name", "find_device"]
 MEMORY_SHARE = 0.3
 """Of the free memory, what one benchmark's operands may take."""
 FEW_ROWS = 64
+EVERY = 8
+"""Every so many of the matrix products have a single row, where one sequence decodes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Plan:
     elementwise_tokens: tuple[int, ...]
     graphs: bool = False
     """Whether the device has graphs of kernels."""
-    attention_of: tuple[str, ...] = ("llama-3.1-8b", "olmoe-1b-7b")
+    attention_of: tuple[str, ...] = ("llama-3.1-8b", "olmoe-1b-7b", "llama-3.2-1b")
     """Built-in models whose heads are measured."""
     experts_of: tuple[str, ...] = ("qwen3-30b-a3b", "mixtral-8x7b", "olmoe-1b-7b")
     seconds: float = 2.0
@@ -180,6 +183,7 @@ def plan_cases(plan: Plan, free_bytes: int) -> list[Case]:
     kinds = [
         [copy_case(nbytes) for nbytes in plan.copies if 2 * nbytes <= most],
         [launch_case(graph) for graph in (False, True) if plan.graphs or not graph],
+        [eager_case(model_type, what) for model_type in MODEL_TYPES for what in ("layer", "rest")],
         *([gemm_case(*shape, dtype) for shape in gemm_shapes(plan)] for dtype in plan.dtypes),
         _attention_cases(plan, most),
         [moe_case(name, tokens, "grouped_mm", most) for name in plan.experts_of for tokens in plan.moe_tokens],
@@ -203,6 +207,7 @@ def gemm_shapes(plan: Plan, seed: int = 0) -> list[tuple[int, int, int]]:
     shapes = []
     for index in range(plan.gemms):
         rows = between(1, FEW_ROWS) if index % 2 == 0 else between(FEW_ROWS, plan.most_rows)
+        rows = 1 if index % EVERY == 0 else rows
         shapes.append((rows, *(128 * max(1, round(between(*plan.sides) / 128)) for _ in range(2))))
     return shapes  # type: ignore[return-value]
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from sparsecalc.measure.sampling import last_level_cache_bytes, measure
+from sparsecalc.measure.sampling import last_level_cache_bytes, measure, quantile
 
 COLD = 3
 """The copies of an operand together are more than this many times the last-level cache."""
@@ -35,6 +35,12 @@ class Work:
     more: dict[str, Any] = field(default_factory=dict)
     graph: bool = True
     """False where it cannot be captured, or where launches one by one are what is asked for."""
+    cold: bool = False
+    """Whether all caches are emptied before every run."""
+    marked: Callable[[], float] | None = None
+    """Seconds of the last run between marks of its own; they count instead of the whole run's."""
+    outside: bool = False
+    """Whether what lies outside the marks counts."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,25 @@ def run_case(case: Case, device: torch.device, budget_seconds: float) -> dict[st
     """The case's row: shapes, `seconds` of one operation (median), `samples`, `rejected`, `repeats`, `method`."""
     with torch.inference_mode():
         work = case.build(device)
-        found = measure(work.run, device, budget_seconds=budget_seconds, graph=work.graph)
-    samples = [seconds / work.repeats for seconds in found.seconds]
+        marked = work.marked or (lambda: 0.0)
+        parts: list[float] = []
+        found = measure(
+            work.run,
+            device,
+            after=lambda: parts.append(marked()),
+            budget_seconds=budget_seconds,
+            cold=work.cold,
+            graph=work.graph,
+        )
+    kept = [parts[index] for index in found.kept]
+    if work.marked and not work.outside:
+        samples = kept
+    else:
+        samples = [(seconds - part) / work.repeats for seconds, part in zip(found.seconds, kept, strict=True)]
     return {
         **case.row,
         **work.more,
-        "seconds": found.median / work.repeats,
+        "seconds": quantile(samples, 0.5),
         "samples": samples,
         "rejected": found.rejected,
         "repeats": work.repeats,

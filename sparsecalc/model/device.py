@@ -25,6 +25,8 @@ class Constants(Frozen):
     """Share of the bandwidth that the elementwise kernels inside the class reach (experts: activation and sum)."""
     half_length: float = 0.0
     """Extent (rows of a product, context of a prompt's attention) at which half of `compute` is reached."""
+    expert_seconds: float = 0.0
+    """Seconds of each expert that is read, where a layer of experts is a loop over them and not one kernel."""
     spread: float = 0.25
     """Standard deviation of ln(predicted / measured) on data that was not fitted."""
     origin: str = ""
@@ -39,6 +41,8 @@ class Collective(Frozen):
     """e: share of one direction of the link that large messages reach."""
     power: float = 1.0
     """p: 1 adds the two; below 1, messages of middle size are slower than their sum."""
+    alone_seconds: float = 0.0
+    """What it takes longer when a benchmark times it alone, as of `Constants`."""
     spread: float = 0.2
     origin: str = ""
 
@@ -54,10 +58,16 @@ class Engine(Frozen):
     """The same, per sequence in the step."""
     launch_factor: float = 1.0
     """Factor on every kernel's fixed overhead: above 1 for eager launches, below for fused kernels in graphs."""
+    kernel_seconds: float = 0.0
+    """What each kernel takes longer: calls from Python, and small kernels that other engines fuse into it."""
+    vector_factor: float = 1.0
+    """Factor on the traffic of elementwise operations: above 1 where they run as several kernels."""
     bandwidth_factor: float = 1.0
     """Factor on the bandwidth that weights are read with."""
     compute_factor: float = 1.0
     """Factor on the share of the peak that products, experts and a prompt's attention reach."""
+    attention_factor: float = 1.0
+    """A further factor on that share for a prompt's attention."""
     prefill_seconds: float = 0.0
     """Seconds of a prompt outside of its kernels: tokenizing, queueing, the first token's way back."""
     supports: tuple[str, ...] = ()

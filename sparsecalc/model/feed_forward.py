@@ -1,7 +1,7 @@
 """Feed-forward parts: dense MLPs and mixtures of experts."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from sparsecalc.core.ops import Component, Op, linear, vector
 from sparsecalc.core.workload import Workload
@@ -77,9 +77,9 @@ class Moe(Part):
         yield linear("router", "router", self.router_input_size or hidden, routed_to, tokens, shards=1)
         if self.router_bias:
             yield vector("router.bias", "router", self.router_bias, tokens)
-        width = self.expert_input_size or hidden
-        yield self._experts("experts.gate_up_proj" if self.gated else "experts.up_proj", width, True, work)
-        yield self._experts("experts.down_proj", width, False, work)
+        width, read = self.expert_input_size or hidden, self._read_share(work)
+        yield self._experts("experts.gate_up_proj" if self.gated else "experts.up_proj", width, True, work, read)
+        yield self._experts("experts.down_proj", width, False, work, read)
         if self.shared_intermediate_size:
             shared = DenseMlp(
                 component="shared_experts",
@@ -93,7 +93,12 @@ class Moe(Part):
         if self.shared_gate:
             yield linear("shared_expert_gate", "shared_experts", hidden, 1, tokens, shards=1)
 
-    def _experts(self, name: str, width: int, up: bool, work: Workload) -> Op:
+    def _read_share(self, work: Workload) -> Any:
+        chosen = self.num_experts_per_tok * self.num_experts / (self.num_experts + self.zero_experts)
+        distinct = work.routing.expected_distinct(self.num_experts, chosen, work.tokens, work.batch_size)
+        return distinct / self.num_experts
+
+    def _experts(self, name: str, width: int, up: bool, work: Workload, read_share: Any) -> Op:
         count, k = self.num_experts, min(self.num_experts_per_tok, self.num_experts)
         per_expert = 2 if up and self.gated else 1
         n_in, n_out = (width, self.moe_intermediate_size) if up else (self.moe_intermediate_size, width)
@@ -101,8 +106,6 @@ class Moe(Part):
         flops = 2 * work.tokens * self.num_experts_per_tok * n_in * n_out * per_expert
         if self.zero_experts:
             flops = flops * count // (count + self.zero_experts)
-        chosen = self.num_experts_per_tok * count / (count + self.zero_experts)
-        distinct = work.routing.expected_distinct(count, chosen, work.tokens, work.batch_size)
         return Op(
             name=name,
             component="routed_experts",
@@ -113,7 +116,7 @@ class Moe(Part):
             vectors=count * per_expert * n_out if self.expert_bias else 0,
             selected=k,
             experts=count,
-            read_share=distinct / count,
+            read_share=read_share,
             tokens=rows,
             flops=flops,
             activation_elements=rows * (n_in + n_out * per_expert),

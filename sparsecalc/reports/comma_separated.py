@@ -7,9 +7,12 @@ from typing import Any
 
 from sparsecalc.core.text import printable
 from sparsecalc.decide.calibrating import CalibrationReport
+from sparsecalc.decide.crossover import CrossoverReport
+from sparsecalc.decide.equivalence import EquivalenceReport
 from sparsecalc.decide.profiling import BenchReport, ProfileReport
 from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, StepReport, VerifyReport
 from sparsecalc.decide.routing import RoutingReport
+from sparsecalc.decide.validate import ValidateReport
 from sparsecalc.estimate.results import ModelReport
 
 
@@ -25,9 +28,11 @@ def write(document: Document, width: int | None = None) -> str:
         rows = [line.to_dict() for line in document.lines]
     elif isinstance(document, ProfileReport | BenchReport):
         rows = [row.to_dict() for row in document.measurements]
+    elif isinstance(document, ValidateReport):
+        rows = [check.to_dict() for check in document.checks]
     elif isinstance(document, VerifyReport):
         rows = [result.to_dict() for result in document.results]
-    elif isinstance(document, ListReport | CalibrationReport | RoutingReport):
+    elif isinstance(document, ListReport | CalibrationReport | RoutingReport | CrossoverReport | EquivalenceReport):
         rows = document.rows
     else:
         rows = [{key: value for key, value in document.to_dict().items() if key not in ("inputs", "warnings")}]

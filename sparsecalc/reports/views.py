@@ -1,9 +1,12 @@
 """What people read of each document: grids of formatted cells and lines of text."""
 
 from collections.abc import Iterator
+from importlib import import_module
 
 from sparsecalc.core import units
 from sparsecalc.decide.calibrating import CalibrationReport
+from sparsecalc.decide.crossover import CrossoverReport
+from sparsecalc.decide.equivalence import EquivalenceReport
 from sparsecalc.decide.finetune_report import FinetuneReport
 from sparsecalc.decide.profiling import BenchReport, ProfileReport
 from sparsecalc.decide.report import (
@@ -17,9 +20,23 @@ from sparsecalc.decide.report import (
     VerifyReport,
 )
 from sparsecalc.decide.routing import RoutingReport
+from sparsecalc.decide.validate import ValidateReport
 from sparsecalc.estimate.results import ModelReport
 from sparsecalc.reports.grids import Grid, View
 from sparsecalc.reports.predictions import device_figures, grid_of, step_view
+
+ELSEWHERE: dict[type[Document], str] = {
+    FinetuneReport: "finetune.finetune_view",
+    CalibrationReport: "calibrating.calibration_view",
+    ProfileReport: "profiling.profile_view",
+    BenchReport: "profiling.bench_view",
+    VerifyReport: "verification.verify_view",
+    RoutingReport: "routing.routing_view",
+    CrossoverReport: "crossover.crossover_view",
+    EquivalenceReport: "equivalence.equivalence_view",
+    ValidateReport: "validation.validate_view",
+}
+"""Documents whose view is in a file of its own in this package."""
 
 
 def view(document: Document) -> View:
@@ -34,26 +51,10 @@ def view(document: Document) -> View:
         return step_view(document)
     if isinstance(document, ImportReport):
         return _import(document)
-    if isinstance(document, FinetuneReport):
-        from sparsecalc.reports.finetune import finetune_view
-
-        return finetune_view(document)
-    if isinstance(document, CalibrationReport):
-        from sparsecalc.reports.calibrating import calibration_view
-
-        return calibration_view(document)
-    if isinstance(document, ProfileReport | BenchReport):
-        from sparsecalc.reports.profiling import bench_view, profile_view
-
-        return profile_view(document) if isinstance(document, ProfileReport) else bench_view(document)
-    if isinstance(document, VerifyReport):
-        from sparsecalc.reports.verification import verify_view
-
-        return verify_view(document)
-    if isinstance(document, RoutingReport):
-        from sparsecalc.reports.routing import routing_view
-
-        return routing_view(document)
+    if place := ELSEWHERE.get(type(document)):
+        module, function = place.split(".")
+        found: View = getattr(import_module(f"sparsecalc.reports.{module}"), function)(document)
+        return found
     assert isinstance(document, ListReport)
     headers = list(document.rows[0]) if document.rows else []
     rows = [["" if value is None else str(value) for value in row.values()] for row in document.rows]

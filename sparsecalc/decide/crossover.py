@@ -1,0 +1,332 @@
+"""Where one model stops being cheaper than another, and where it is again: curves over one axis, and all crossings."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import log
+from typing import Any, Literal
+
+from sparsecalc.core.curves import Middle, middle_of_integers, middle_within, sign_changes
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief
+from sparsecalc.decide.predicting import predict
+from sparsecalc.decide.question import LARGEST, Question
+from sparsecalc.decide.report import Document
+from sparsecalc.decide.sides import Axis, Costs, Side
+from sparsecalc.estimate.bands import BAND
+from sparsecalc.estimate.break_even import ClosedForms, closed_forms
+from sparsecalc.estimate.costs import engine_default
+from sparsecalc.estimate.fit import fit
+from sparsecalc.estimate.kernels import Setting
+from sparsecalc.estimate.results import Warn
+from sparsecalc.library.accelerators import load_accelerator
+
+Of = Literal["time", "memory", "dollars"]
+Cost = Literal["seconds", "tpot_seconds", "bytes_read", "bytes_per_gpu", "usd_per_million_output_tokens"]
+COSTS: dict[Of, tuple[Cost, ...]] = {
+    "time": ("seconds", "tpot_seconds"),
+    "memory": ("bytes_read", "bytes_per_gpu"),
+    "dollars": ("usd_per_million_output_tokens",),
+}
+OF_A_LAYER = ("seconds", "bytes_read")
+LABELS: dict[Cost, str] = {
+    "seconds": "decode step",
+    "tpot_seconds": "TPOT",
+    "bytes_read": "bytes read per step",
+    "bytes_per_gpu": "bytes held per device",
+    "usd_per_million_output_tokens": "USD per M output tokens",
+}
+DEFAULT_GPU = "h100-sxm"
+"""Taken, with a warning, where no accelerator is named."""
+RANGES: dict[Axis, tuple[float, float]] = {
+    "batch": (1, 1024),
+    "context": (512, 131072),
+    "tokens": (1, 16384),
+    "skew": (0, 2),
+    "sparsity": (0, 0.95),
+}
+LIMITS: dict[Axis, tuple[float, float]] = {
+    "batch": (1, LARGEST),
+    "context": (2, LARGEST),
+    "tokens": (1, LARGEST),
+    "skew": (0, 10),
+    "sparsity": (0, 0.999),
+}
+PER_DOUBLING, EVEN_STEPS, FINEST = 2, 40, 1e-4
+"""The grid: points per doubling of whole numbers, steps of the other axes, and how finely these are bisected."""
+EQUAL = 1e-9
+"""Costs whose ratio is nearer to 1 than this are equal."""
+
+
+class Point(Frozen):
+    """Both models at one point of the axis."""
+
+    at: float
+    a: Costs
+    b: Costs
+    refined: bool
+    """Looked at to narrow a crossing down; else a point of the grid."""
+
+
+class Crossing(Frozen):
+    """A change of the cheaper model; `at` is interpolated between the nearest points on both sides, `low` and `high`.
+
+    From `unsure_low` to `unsure_high` the ratio is within the 80 % band of the time model; None for bytes.
+    """
+
+    cost: Cost
+    at: float
+    low: float
+    high: float
+    cheaper_below: str
+    cheaper_above: str
+    unsure_low: float | None
+    unsure_high: float | None
+
+
+class CrossoverReport(Document):
+    """Both curves, every crossing that was found, and the closed forms beside them."""
+
+    a: str
+    b: str
+    over: Axis
+    costs: list[Cost]
+    accelerator: str
+    num_gpus: int
+    placement_a: str
+    placement_b: str
+    points: list[Point]
+    crossings: list[Crossing]
+    closed_forms: ClosedForms | None
+    text: list[str]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The points of both curves: what CSV holds."""
+        return [
+            {self.over: point.at, **{k: v for k, v in point.to_dict().items() if k != "at"}} for point in self.points
+        ]
+
+
+def crossover(
+    first: str,
+    second: str,
+    over: str = "batch",
+    of: str | None = None,
+    between: tuple[float, ...] | None = None,
+    question: Question | None = None,
+) -> CrossoverReport:
+    """Costs of two models along an axis, and every point at which the cheaper one changes.
+
+    over  batch, context; tokens: one feed-forward layer against the other's; skew: zipf exponent of the routing;
+          sparsity: the value of the first model's technique (unstructured, where its name has none)
+    of    time (decode step, TPOT), memory (bytes read, bytes held per device), dollars; None: all of them
+
+    Raises InputError for an unknown axis or cost, twice the same model, an axis that changes neither of them.
+    """
+    axis, costs = _axis(over), _costs_of(of, over)
+    low, high = _range(axis, between)
+    asked, warnings = _with_hardware(question or Question(), first, second, axis, low)
+    gpu = load_accelerator(asked.accelerators()[0])
+    a = Side(first, axis, asked, gpu, high if axis == "sparsity" else None)
+    b = Side(second, axis, asked, gpu)
+    _check_pair(a, b, axis)
+    if gpu.usd_per_hour is None:
+        if of == "dollars":
+            raise InputError(f"{gpu.id} has no price", hint="Take another accelerator, or --of time")
+        costs = [cost for cost in costs if cost not in COSTS["dollars"]]
+    points, crossings = _look(a, b, costs, *_grid(axis, low, high))
+    requested = bool(asked.dtype)
+    found = CrossoverReport(
+        command="crossover",
+        inputs=asked.inputs([first, second]) | {"over": axis, "of": of, "between": [low, high]},
+        warnings=[*warnings, *_warnings(a, requested), *_warnings(b, requested), *_unfit(points, a, b)],
+        a=a.label,
+        b=b.label,
+        over=axis,
+        costs=costs,
+        accelerator=gpu.id,
+        num_gpus=a.case.plan.num_gpus,
+        placement_a=a.case.plan.name,
+        placement_b=b.case.plan.name,
+        points=points,
+        crossings=crossings,
+        closed_forms=_closed_forms(a, b) if axis in ("batch", "tokens") else None,
+        text=[],
+    )
+    return found.but(text=[_sentence(found, cost) for cost in costs])
+
+
+def _look(a: Side, b: Side, costs: list[Cost], grid: list[float], middle: Middle) -> tuple[list[Point], list[Crossing]]:
+    """Every point that was looked at, in order, and every crossing of every cost."""
+    seen: dict[float, Point] = {}
+
+    def point(at: float) -> Point:
+        if at not in seen:
+            seen[at] = Point(at=at, a=a.costs(at), b=b.costs(at), refined=at not in grid)
+        return seen[at]
+
+    def ratio(cost: Cost) -> Callable[[float], float]:
+        def value(at: float) -> float:
+            found = log(getattr(point(at).a, cost) / getattr(point(at).b, cost))
+            return found if abs(found) > EQUAL else 0.0
+
+        return value
+
+    changes = {cost: sign_changes(ratio(cost), grid, middle) for cost in costs}
+    places, names = sorted(seen), (a.label, b.label)
+    crossings = [_crossing(cost, pair, ratio(cost), places, names) for cost in costs for pair in changes[cost]]
+    return [seen[at] for at in places], crossings
+
+
+def _axis(over: str) -> Axis:
+    for axis in RANGES:
+        if axis == over:
+            return axis
+    raise InputError(f"unknown axis {brief(over)}", hint=f"Axes: {', '.join(RANGES)}" + did_you_mean(over, RANGES))
+
+
+def _costs_of(of: str | None, over: str) -> list[Cost]:
+    if of is not None and of not in COSTS:
+        raise InputError(f"unknown cost {brief(of)}", hint=f"Costs: {', '.join(COSTS)}" + did_you_mean(of, COSTS))
+    wanted = [cost for name in COSTS if of in (None, name) for cost in COSTS[name]]
+    found = [cost for cost in wanted if over != "tokens" or cost in OF_A_LAYER]
+    if not found:
+        raise InputError("one feed-forward layer has no price per output token", hint="--of time, --of memory")
+    return found
+
+
+def _range(axis: Axis, between: tuple[float, ...] | None) -> tuple[float, float]:
+    least, most = LIMITS[axis]
+    if between is None:
+        return RANGES[axis]
+    if len(between) != 2 or not least <= between[0] < between[1] <= most:
+        ends = f"{least:,.10g} and {most:,.10g}"
+        raise InputError(f"--between is {brief(between)}", hint=f"Two rising numbers, over {axis} between {ends}")
+    if axis not in ("skew", "sparsity") and not all(float(value).is_integer() for value in between):
+        raise InputError(f"--between is {brief(between)}", hint=f"Over {axis} they are whole numbers")
+    return between[0], between[1]
+
+
+def _grid(axis: Axis, low: float, high: float) -> tuple[list[float], Middle]:
+    if axis in ("skew", "sparsity"):
+        steps = [low + (high - low) * step / EVEN_STEPS for step in range(EVEN_STEPS + 1)]
+        return steps, middle_within((high - low) * FINEST)
+    count = int(log(high / low, 2) * PER_DOUBLING)
+    inner = {round(low * 2 ** (step / PER_DOUBLING)) for step in range(count + 1)}
+    return sorted(inner | {int(high)}), middle_of_integers
+
+
+def _with_hardware(asked: Question, first: str, second: str, axis: Axis, low: float) -> tuple[Question, list[Warn]]:
+    """The question with one accelerator; where none is named, as many of the default as both models need."""
+    names = asked.accelerators()
+    if len(names) > 1:
+        raise InputError(f"--gpu names {len(names)} accelerators", hint="A crossover is on one: ask once for each")
+    if asked.batch_sizes or asked.context_lens:
+        raise InputError("a crossover takes one batch size and context", hint="Move along one: --between 1,64")
+    if names:
+        return asked, []
+    asked = asked.but(gpu=DEFAULT_GPU)
+    if not (asked.num_gpus or asked.tp or asked.pp or asked.dp):
+        gpu = load_accelerator(DEFAULT_GPU)
+        sides = [Side(name, axis, asked, gpu) for name in (first, second)]
+        load = asked.but(batch_size=int(low)).load() if axis == "batch" else asked.load()
+        needed = [fit(side.spec, side.variant.precision, load, gpu, side.case.plan).gpus_needed or 1 for side in sides]
+        asked = asked.but(num_gpus=1 << (max(needed) - 1).bit_length())
+    text = f"no --gpu: times are of {asked.for_dense().num_gpus} x {DEFAULT_GPU}"
+    return asked, [Warn(code="default-accelerator", text=text)]
+
+
+def _check_pair(a: Side, b: Side, axis: Axis) -> None:
+    if axis != "sparsity" and a.spec == b.spec and a.variant.precision == b.variant.precision:
+        raise InputError(
+            f"{a.label} and {b.label} are the same model", hint="Name two, or add a technique: +int4, +2:4"
+        )
+    if axis == "skew" and not (a.has_experts or b.has_experts):
+        raise InputError(f"neither {a.label} nor {b.label} has experts to route to", hint="Try --over batch")
+
+
+def _warnings(side: Side, requested: bool) -> list[Warn]:
+    """Those of the model and of its prediction; what does not fit is told apart."""
+    notes = [Warn(code=note.code, text=note.text, model=side.spec.id) for note in side.variant.loaded.notes]
+    asked = bool(side.variant.dtype) or requested
+    _, _, more = predict(side.spec, side.variant.precision, side.question, requested=asked)
+    return notes + [warn for warn in more if warn.code != "does-not-fit"]
+
+
+def _unfit(points: list[Point], a: Side, b: Side) -> list[Warn]:
+    found = []
+    for side, name in ((a, "a"), (b, "b")):
+        over = [point.at for point in points if getattr(point, name).fits is False]
+        if over:
+            where = f"at {side.over} {over[0]:,g}" + (f" to {over[-1]:,g}" if len(over) > 1 else "")
+            text = f"does not fit {where}; figures there are as if it did"
+            found.append(Warn(code="does-not-fit", text=text, model=side.label))
+    return found
+
+
+def _crossing(
+    cost: Cost, pair: tuple[float, float], value: Callable[[float], float], places: list[float], names: tuple[str, str]
+) -> Crossing:
+    low, high = pair
+    below, above = value(low), value(high)
+    unsure: tuple[float | None, float | None] = (None, None)
+    if cost in (*COSTS["time"], *COSTS["dollars"]):
+        band = BAND * engine_default("ratio_spread")
+        left, right = [at for at in reversed(places) if at <= low], [at for at in places if at >= high]
+        unsure = (_last_within(left, value, band, low), _last_within(right, value, band, high))
+    return Crossing(
+        cost=cost,
+        at=low + (high - low) * below / (below - above),
+        low=low,
+        high=high,
+        cheaper_below=names[below > 0],
+        cheaper_above=names[above > 0],
+        unsure_low=unsure[0],
+        unsure_high=unsure[1],
+    )
+
+
+def _last_within(places: list[float], value: Callable[[float], float], band: float, start: float) -> float:
+    """How far from the crossing the logarithm of the ratio stays within the band."""
+    reached = start
+    for at in places:
+        if abs(value(at)) > band:
+            break
+        reached = at
+    return reached
+
+
+def _closed_forms(a: Side, b: Side) -> ClosedForms | None:
+    """For a mixture of experts against a dense model, both of them decoders."""
+    if a.has_experts == b.has_experts or a.spec.encoder_decoder or b.spec.encoder_decoder:
+        return None
+    moe, dense = (a, b) if a.has_experts else (b, a)
+    device, precision = dense.case.device, dense.variant.precision
+    setting = Setting(precision, dense.case.plan, device.peak_flops_per_second, dense.gpu.id)
+    return closed_forms(
+        (moe.label, moe.ledger(), moe.variant.precision),
+        (dense.label, dense.ledger(), setting),
+        device.memory_bytes_per_second,
+    )
+
+
+def _sentence(found: CrossoverReport, cost: Cost) -> str:
+    """Who is cheaper where, in words."""
+    label = "feed-forward layer" if found.over == "tokens" and cost == "seconds" else LABELS[cost]
+    own = [crossing for crossing in found.crossings if crossing.cost == cost]
+    ratios = [getattr(point.a, cost) / getattr(point.b, cost) for point in found.points]
+    if not own:
+        span = f"{min(ratios):.2f}x to {max(ratios):.2f}x" if max(ratios) - min(ratios) > 0.005 else f"{ratios[0]:.2f}x"
+        if all(abs(ratio - 1) <= EQUAL for ratio in ratios):
+            return f"{label}: both cost the same everywhere."
+        cheaper = found.a if min(ratios) < 1 else found.b
+        return f"{label}: {cheaper} is cheaper everywhere; {found.a} costs {span} of {found.b}."
+    parts = [f"{own[0].cheaper_below} is cheaper up to {found.over} {_number(own[0].at)}"]
+    parts += [f"{one.cheaper_above} from there to {_number(following.at)}" for one, following in pairwise(own)]
+    return f"{label}: {', '.join(parts)}, {own[-1].cheaper_above} beyond."
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

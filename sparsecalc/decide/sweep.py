@@ -1,0 +1,91 @@
+"""Seconds of a step over a whole grid of accelerators, device counts, formats, batch sizes and contexts at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.workload import Phase, Workload
+from sparsecalc.decide.placing import placement_for
+from sparsecalc.decide.question import LARGEST, Question
+from sparsecalc.decide.variants import load_variant
+from sparsecalc.estimate.step import step_time
+from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.library.device_models import device_model
+from sparsecalc.library.formats import precision_for
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+POINTS_AT_ONCE = 2**14
+"""Points that are computed together: an array of them and its intermediate results stay in a core's caches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Seconds of one step, as arrays with an axis each for gpus, num_gpus, dtypes, batch_sizes and context_lens."""
+
+    model: str
+    phase: Phase
+    gpus: tuple[str, ...]
+    num_gpus: tuple[int, ...]
+    dtypes: tuple[str | None, ...]
+    batch_sizes: "ndarray[Any, Any]"
+    context_lens: "ndarray[Any, Any]"
+    seconds: "ndarray[Any, Any]"
+    seconds_low: "ndarray[Any, Any]"
+    seconds_high: "ndarray[Any, Any]"
+    """The band in which 80 % of measurements are expected."""
+
+
+def sweep(
+    model: str,
+    batch_sizes: Sequence[int],
+    context_lens: Sequence[int],
+    gpus: Sequence[str],
+    num_gpus: Sequence[int] = (1,),
+    dtypes: Sequence[str | None] = (None,),
+    phase: Phase = "decode",
+    engine: str | None = None,
+) -> Sweep:
+    """`step_time` of every combination: one decode step of each batch at each context, or one prompt of that length.
+
+    The devices are split into tp and pp as `placement_for` does; memory is not checked. None: the model's own dtype.
+    Raises InputError for what is unknown, and for sizes that are not between 1 and 2^30.
+    """
+    import numpy as np
+
+    variant = load_variant(model)
+    spec = variant.loaded.spec
+    batches, contexts = _sizes("batch size", batch_sizes), _sizes("context", context_lens)
+    found = np.empty((3, len(gpus), len(num_gpus), len(dtypes), batches.size, contexts.size))
+    work: Any = Workload.decode if phase == "decode" else Workload.prefill
+    pieces = list(_pieces(batches.size, contexts.size))
+    for i, gpu in enumerate(gpus):
+        device = device_model(load_accelerator(gpu), engine)
+        for j, count in enumerate(num_gpus):
+            plan = placement_for(spec, Question(num_gpus=count), device.domain_size)
+            for k, dtype in enumerate(dtypes):
+                precision = precision_for(spec, dtype or variant.dtype)
+                for rows, columns in pieces:
+                    step = step_time(spec, work(contexts[None, columns], batches[rows, None]), precision, device, plan)
+                    found[:, i, j, k, rows, columns] = step.seconds, step.seconds_low, step.seconds_high
+    return Sweep(model, phase, tuple(gpus), tuple(num_gpus), tuple(dtypes), batches, contexts, *found)
+
+
+def _sizes(name: str, given: Sequence[int]) -> "ndarray[Any, Any]":
+    import numpy as np
+
+    for size in given:
+        if not 0 < size <= LARGEST:
+            raise InputError(f"the {name} is {size}", hint="It must be between 1 and 2^30")
+    return np.asarray(given, float)
+
+
+def _pieces(batches: int, contexts: int) -> Iterator[tuple[slice, slice]]:
+    """Parts of the grid of at most `POINTS_AT_ONCE` points, whole rows where they are short enough."""
+    columns = min(contexts, POINTS_AT_ONCE)
+    rows = max(1, POINTS_AT_ONCE // max(columns, 1))
+    for top in range(0, batches, rows):
+        for left in range(0, contexts, columns):
+            yield slice(top, top + rows), slice(left, left + columns)

@@ -1,0 +1,282 @@
+"""How far predictions are from the measurements that ship with the package."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from math import ceil, exp, log
+from statistics import fmean, median
+
+from sparsecalc.core.frozen import Frozen
+from sparsecalc.data_files import read_data
+from sparsecalc.decide.measurements import (
+    Check,
+    Row,
+    kernel_checks,
+    serving_checks,
+    serving_rows,
+    shipped_device,
+    step_checks,
+    ttft_checks,
+)
+from sparsecalc.decide.report import Document
+from sparsecalc.model.device import DeviceModel
+
+ABLATION_STRIDE = 4
+"""Of the serving runs, every so many are predicted with a part of the model left out."""
+
+
+class Accuracy(Frozen):
+    """Errors |predicted / measured - 1| of a group of rows, as shares of 1."""
+
+    group: str
+    rows: int
+    mean_error: float
+    median_error: float
+    p90_error: float
+    bias: float
+    """Median of predicted / measured - 1, with its sign."""
+    coverage: float | None = None
+    """Share of the rows whose measured time lies in the predicted 80 % band."""
+
+
+class AccuracyTable(Frozen):
+    """Groups of rows of one kind."""
+
+    id: str
+    title: str
+    note: str
+    groups: list[Accuracy]
+
+
+class Peer(Frozen):
+    """What others publish of their errors, in per cent."""
+
+    name: str
+    what: str
+    mean_percent: float | None
+    median_percent: float | None
+    p90_percent: float | None
+    source: str
+
+
+class ValidateReport(Document):
+    """All tables, the peers' errors, and each measurement beside its prediction."""
+
+    tables: list[AccuracyTable]
+    peers: list[Peer]
+    checks: list[Check]
+
+
+def validate() -> ValidateReport:
+    """Predict every measurement that ships with the package."""
+    runs = serving_rows()
+    kernels, steps = list(kernel_checks()), list(step_checks())
+    serving, ttft = list(serving_checks(runs)), list(ttft_checks(runs))
+    checks = [*kernels, *steps, *serving, *ttft]
+    return ValidateReport(
+        command="validate",
+        inputs={"kernels": len(kernels), "steps": len(steps), "serving": len(serving), "ttft": len(ttft)},
+        tables=[
+            *_serving_tables(serving, ttft),
+            *_step_tables(steps),
+            *_kernel_tables(kernels),
+            _ratios([*steps, *serving]),
+            _coverage(kernels, steps, serving),
+            _ablation(runs),
+        ],
+        peers=[Peer(**peer) for peer in read_data("measurements/peers.json")["peers"]],
+        checks=checks,
+    )
+
+
+def accuracy(group: str, checks: list[Check]) -> Accuracy:
+    """Errors and coverage of a group."""
+    return _accuracy(group, [check.error for check in checks], fmean(check.inside for check in checks))
+
+
+def _accuracy(group: str, errors: list[float], coverage: float | None = None) -> Accuracy:
+    sizes = sorted(abs(error) for error in errors)
+    return Accuracy(
+        group=group,
+        rows=len(errors),
+        mean_error=fmean(sizes),
+        median_error=median(sizes),
+        p90_error=sizes[ceil(0.9 * len(sizes)) - 1],
+        bias=median(errors),
+        coverage=coverage,
+    )
+
+
+def _table(
+    name: str, title: str, checks: Iterable[Check], group: Callable[[Check], str], note: str = ""
+) -> AccuracyTable:
+    groups: dict[str, list[Check]] = defaultdict(list)
+    for check in checks:
+        groups[group(check)].append(check)
+    return AccuracyTable(id=name, title=title, note=note, groups=[accuracy(key, groups[key]) for key in sorted(groups)])
+
+
+def _kind(check: Check) -> str:
+    return "mixture of experts" if check.sparse else "dense"
+
+
+def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTable]:
+    agreed = [check for check in serving if not check.contradicted]
+    return [
+        _table("serving", "TPOT of serving runs, all", serving, _kind),
+        _table(
+            "serving-agreed",
+            "TPOT of serving runs that do not contradict each other",
+            agreed,
+            _kind,
+            "Left out: configurations that were measured with times that differ by more than 1.6x, with and without"
+            " multi-token prediction, which the rows do not tell.",
+        ),
+        _table(
+            "serving-stacks",
+            "TPOT by model, accelerator, engine and format",
+            agreed,
+            lambda check: (
+                f"{check.model}, {check.gpu}, {check.engine}, {check.where.split(', tp')[0].split(', one')[0]}"
+            ),
+        ),
+        _table(
+            "ttft",
+            "TTFT of an idle server beside runs at concurrency 4",
+            ttft,
+            lambda check: f"{_kind(check)}, {check.engine}",
+            "Only the TTFT of an idle server is predicted: seconds of the prompt's kernels. Runs under load also wait for"
+            " the steps and prompts of others, for tokenizing and for the network, so they take longer.",
+        ),
+    ]
+
+
+def _step_tables(steps: list[Check]) -> list[AccuracyTable]:
+    good = [check for check in steps if check.quality == "A"]
+
+    def fitted(check: Check) -> str:
+        return f"{check.engine}, {check.what}, {'fitted' if check.fitted else 'held out'}"
+
+    return [
+        _table("steps", "Steps with a fixed batch, all conditions stated", good, lambda check: check.what),
+        _table("steps-engines", "By engine; `fitted`: the engine's profile was fitted to the rows", good, fitted),
+        _table("steps-gpus", "By accelerator", good, lambda check: f"{check.gpu}, {check.what}"),
+        _table(
+            "steps-doubtful",
+            "Steps whose lengths are defaults, or figures second-hand",
+            [check for check in steps if check.quality != "A"],
+            fitted,
+        ),
+    ]
+
+
+def _kernel_tables(kernels: list[Check]) -> list[AccuracyTable]:
+    note = "No row was fitted: the other half of the shapes; experts of models that were not fitted; other sizes."
+    return [
+        _table("kernels", "Single kernels by class", kernels, lambda check: check.what.split()[0], note),
+        _table(
+            "kernels-gpus",
+            "Single kernels by class, form and accelerator",
+            kernels,
+            lambda check: f"{check.what}, {check.gpu}",
+        ),
+    ]
+
+
+def _ratios(checks: list[Check]) -> AccuracyTable:
+    """Predicted over measured ratio of two times, less one."""
+    models: dict[tuple[str, ...], list[Check]] = defaultdict(list)
+    stacks: dict[tuple[str, ...], list[Check]] = defaultdict(list)
+    for check in checks:
+        if check.contradicted or check.quality != "A":
+            continue
+        load = check.where.split(", ")[-2:] if check.source == "serving" else [check.where.split(", batch")[-1]]
+        models[check.source, check.what, check.gpu, check.engine, *load].append(check)
+        stacks[check.source, check.what, check.gpu, check.engine, check.model, check.where.split(", ")[0]].append(check)
+    pairs: dict[str, list[float]] = defaultdict(list)
+    for (source, *_), group in models.items():
+        for one, other in combinations(group, 2):
+            if one.model != other.model:
+                error = (1 + one.error) / (1 + other.error) - 1
+                pairs[f"two models, {'serving' if source == 'serving' else 'fixed batch'}, {one.engine}"].append(error)
+    for (source, *_), group in stacks.items():
+        shift = median(log(1 + check.error) for check in group)
+        pairs[f"one model on one stack, {source}"] += [exp(log(1 + check.error) - shift) - 1 for check in group]
+    return AccuracyTable(
+        id="ratios",
+        title="Ratios on one stack",
+        note=(
+            "Two models under the same engine, accelerator and load; or the loads and placements of one model against"
+            " the middle of them, once the stack's common error is taken out."
+        ),
+        groups=[_accuracy(name, errors) for name, errors in sorted(pairs.items())],
+    )
+
+
+def _coverage(kernels: list[Check], steps: list[Check], serving: list[Check]) -> AccuracyTable:
+    agreed = [check for check in serving if not check.contradicted]
+    held_out = [check for check in steps if not check.fitted and check.quality == "A"]
+    groups = {
+        "kernels": kernels,
+        "steps, held out": held_out,
+        "TPOT, dense": [check for check in agreed if not check.sparse],
+        "TPOT, mixture of experts": [check for check in agreed if check.sparse],
+        "all": [*kernels, *held_out, *agreed],
+    }
+    return AccuracyTable(
+        id="coverage",
+        title="How often the 80 % band holds the measured time",
+        note="No row was fitted. Models that share a stack share its error, so single stacks lie above and below.",
+        groups=[accuracy(name, checks) for name, checks in groups.items()],
+    )
+
+
+def _ablation(runs: list[Row]) -> AccuracyTable:
+    """TPOT with a part of the time model left out."""
+    some = runs[::ABLATION_STRIDE]
+    groups = []
+    for name, change in ABLATIONS.items():
+
+        def device_of(gpu: str, engine: str, change: Callable[[DeviceModel], DeviceModel] = change) -> DeviceModel:
+            return change(shipped_device(gpu, engine))
+
+        found = serving_checks(some, device_of)
+        groups.append(_accuracy(name, [check.error for check in found if not check.contradicted]))
+    return AccuracyTable(
+        id="ablation", title="TPOT with a part left out", note=f"Every {ABLATION_STRIDE}th serving run.", groups=groups
+    )
+
+
+def _no_overheads(device: DeviceModel) -> DeviceModel:
+    kernels = {name: kernel.but(overhead_seconds=0.0) for name, kernel in device.constants.items()}
+    return device.but(constants=kernels)
+
+
+def _full_efficiency(device: DeviceModel) -> DeviceModel:
+    kernels = {
+        name: kernel.but(compute=1.0, bandwidth=1.0, vector=1.0, half_length=0.0)
+        for name, kernel in device.constants.items()
+    }
+    return device.but(constants=kernels)
+
+
+def _no_collectives(device: DeviceModel) -> DeviceModel:
+    free = {
+        name: collective.but(overhead_seconds=0.0, per_device_seconds=0.0)
+        for name, collective in device.collectives.items()
+    }
+    return device.but(collectives=free, link_bytes_per_second=1e18)
+
+
+def _no_engine(device: DeviceModel) -> DeviceModel:
+    return device.but(engine=device.engine.but(step_seconds=0.0, sequence_seconds=0.0))
+
+
+ABLATIONS: dict[str, Callable[[DeviceModel], DeviceModel]] = {
+    "whole": lambda device: device,
+    "without overheads of kernels": _no_overheads,
+    "with the data sheet's peaks": _full_efficiency,
+    "without collectives": _no_collectives,
+    "without the engine's own time": _no_engine,
+    "data sheet's roofline": lambda device: _no_engine(_no_collectives(_no_overheads(_full_efficiency(device)))),
+}

@@ -1,0 +1,53 @@
+"""What transformers' modules take beside their large kernels: one layer of a tiny model, with cold caches."""
+
+from typing import Any
+
+import torch
+
+from sparsecalc.measure.architecture import build
+from sparsecalc.measure.components import Marks, Unit
+from sparsecalc.measure.filled_cache import filled_cache, inputs
+from sparsecalc.measure.layers import give_storage
+from sparsecalc.measure.microbench import DTYPES, Case, Work
+from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.config import read_config
+
+MODEL_TYPES = ("llama", "qwen3_moe")
+PAST = 8
+"""Tokens in the cache of the step."""
+_SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 4}
+_SIZES |= {"head_dim": 16, "vocab_size": 64, "num_hidden_layers": 1}
+_EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+
+
+def tiny_config(model_type: str) -> dict[str, Any]:
+    """A model of one layer whose products take next to no time."""
+    return {"model_type": model_type, **_SIZES, **(_EXPERTS if "moe" in model_type else {})}
+
+
+def tiny_spec(model_type: str) -> ModelSpec:
+    """The same as a spec, for its ledger."""
+    return read_config(tiny_config(model_type), model_id=model_type)
+
+
+def eager_case(model_type: str, what: str) -> Case:
+    """One decode step of one sequence through a tiny model: seconds of its `layer`, or of the `rest` of the step."""
+
+    def built(device: torch.device) -> Work:
+        model: Any = build(tiny_config(model_type))
+        give_storage(model, device, DTYPES["bf16"])
+        marks = Marks([Unit(("", "layer"), model.model.layers[0])], device)
+        cache, reset = filled_cache(model, 1, PAST, device)
+        given = inputs(model, 1, 1, device, cache)
+
+        def run() -> None:
+            marks.clear()
+            reset()
+            model(**given)
+
+        def layer() -> float:
+            return marks.seconds()["", "layer"]
+
+        return Work(run, cold=True, marked=layer, outside=what == "rest")
+
+    return Case({"op": "eager", "model_type": model_type, "what": what, "dtype": "bf16"}, built)

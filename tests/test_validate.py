@@ -1,0 +1,259 @@
+"""Predictions beside published measurements: every row answered, errors under their gates, nothing beats physics."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from sparsecalc.core.workload import Workload
+from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.decide.measurements import fits_engines, kernel_of, serving_rows, shipped_device, step_rows
+from sparsecalc.decide.validate import AccuracyTable, ValidateReport, validate
+from sparsecalc.estimate import single
+from sparsecalc.estimate.kernels import Kernel, Setting, kernels
+from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.timing import kernel_time, transfer_time
+from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.library.device_models import device_model, engine_ids, engine_profile
+from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.models import load_model, model_ids
+from sparsecalc.reports.formats import render
+from sparsecalc.reports.validation import accuracy_page
+
+KERNELS = read_data("measurements/kernels.json")
+SERVING = read_data("measurements/serving.json")
+
+
+@cache
+def report() -> ValidateReport:
+    return validate()
+
+
+def table(name: str) -> AccuracyTable:
+    (found,) = [each for each in report().tables if each.id == name]
+    return found
+
+
+def group(name: str, start: str) -> Any:
+    (found,) = [each for each in table(name).groups if each.group.startswith(start)]
+    return found
+
+
+def test_every_row_is_answered() -> None:
+    counts = report().inputs
+    rows = sum(len(each["rows"]) for each in KERNELS["tables"])
+    assert (counts["kernels"], counts["steps"], counts["serving"]) == (rows, len(step_rows()), len(SERVING["rows"]))
+    for check in report().checks:
+        assert 0 < check.seconds_low < check.predicted_seconds < check.seconds_high, check
+
+
+@pytest.mark.parametrize(
+    ("kind", "median", "p90"), [("dense", 0.06, 0.2), ("mixture of experts", 0.14, 0.45)], ids=["dense", "moe"]
+)
+def test_tpot(kind: str, median: float, p90: float) -> None:
+    found = group("serving", kind)
+    assert found.median_error <= median
+    assert found.p90_error <= p90
+    agreed = group("serving-agreed", kind)
+    assert agreed.p90_error <= 0.4
+    assert agreed.rows <= found.rows
+
+
+@pytest.mark.parametrize(
+    ("what", "gpu", "mean"),
+    [
+        ("gemm bf16", "h100-sxm", 0.07),
+        ("gemm bf16", "h200-sxm", 0.08),
+        ("gemm bf16", "b200-sxm", 0.10),
+        ("gemm bf16", "a100-80gb-sxm", 0.10),
+        ("attention_prefill bf16", "h100-sxm", 0.10),
+        ("attention_prefill bf16", "h200-sxm", 0.10),
+        ("experts bf16", "h200-sxm", 0.11),
+        ("experts bf16", "b200-sxm", 0.14),
+        ("experts bf16", "a100-80gb-sxm", 0.18),
+    ],
+)
+def test_kernels_that_were_not_fitted(what: str, gpu: str, mean: float) -> None:
+    assert group("kernels-gpus", f"{what}, {gpu}").mean_error <= mean
+
+
+@pytest.mark.parametrize(
+    ("what", "mean"), [("attention_decode", 0.06), ("all_reduce", 0.13), ("all_to_all", 0.13), ("gemm", 0.1)]
+)
+def test_classes_of_kernels(what: str, mean: float) -> None:
+    assert group("kernels", what).mean_error <= mean
+
+
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_steps_of_known_engines(phase: str) -> None:
+    assert group("steps", phase).median_error <= 0.12
+
+
+def test_bands_hold_what_they_say() -> None:
+    for name in ("kernels", "steps, held out", "all"):
+        assert 0.75 <= group("coverage", name).coverage <= 0.90
+    assert 0.75 <= group("coverage", "TPOT, mix").coverage <= 0.90
+
+
+def test_a_roofline_is_far_worse() -> None:
+    assert group("ablation", "data sheet's roofline").median_error > 4 * group("ablation", "whole").median_error
+
+
+def test_no_kernel_is_predicted_faster_than_its_device() -> None:
+    """FLOPs over the peak, bytes of weights and cache over the bandwidth."""
+    for each in KERNELS["tables"]:
+        for values in each["rows"]:
+            row = dict(zip(each["columns"], values, strict=True))
+            device = shipped_device(each["gpu"], row["engine"])
+            if each["op"] in ("all_reduce", "all_to_all"):
+                share = (2 if each["op"] == "all_reduce" else 1) * (row["ranks"] - 1) / row["ranks"]
+                floor = share * row["message_bytes"] / device.link_bytes_per_second
+                seconds = transfer_time("", each["op"], 1, row["ranks"], row["message_bytes"], device).seconds
+                assert seconds >= floor, (each["gpu"], row)
+                continue
+            kernel = kernel_of(each, row)
+            seconds = kernel_time(kernel, device).seconds
+            assert seconds >= kernel.flops / device.peak(kernel.dtype), (each["gpu"], row)
+            moved = kernel.weight_bytes + kernel.cache_bytes
+            assert seconds >= 0.95 * moved / device.memory_bytes_per_second, (each["gpu"], row)
+
+
+def test_no_kernel_was_measured_faster_than_its_memory() -> None:
+    for each in KERNELS["tables"]:
+        if each["op"] in ("gemm", "attention_decode"):
+            bandwidth = load_accelerator(each["gpu"]).memory_bytes_per_second
+            for values in each["rows"]:
+                kernel = kernel_of(each, dict(zip(each["columns"], values, strict=True)))
+                assert kernel.weight_bytes + kernel.cache_bytes < 1.02 * bandwidth * values[-1], (each["gpu"], values)
+
+
+def test_fixtures_name_their_source_and_licence() -> None:
+    for found in (KERNELS, SERVING):
+        assert found["source"].startswith("ai-dynamo/aiconfigurator")
+        assert found["licence"] == "Apache-2.0"
+        assert found["comment"]
+    assert all(peer["source"] and peer["what"] for peer in read_data("measurements/peers.json")["peers"])
+    for name in ("kernels", "serving"):
+        assert len((data_folder() / "measurements" / f"{name}.json").read_bytes()) < 300_000
+
+
+def test_serving_runs_are_of_built_in_models_and_accelerators() -> None:
+    known, engines = set(model_ids()), set(engine_ids())
+    for row in serving_rows():
+        assert row["model"] in known
+        assert row["engine"] in engines
+        assert load_accelerator(row["gpu"]).id == row["gpu"]
+        assert row["ep"] in (1, row["tp"])
+        assert 0 < row["tpot_seconds"] < 1
+
+
+def test_contradicted_runs_have_a_twin() -> None:
+    keys = ("model", "dtype", "gpu", "engine", "tp", "ep", "prompt_len", "output_len", "concurrency")
+    for row in serving_rows():
+        if row["contradicted"]:
+            twins = [each for each in serving_rows_of(tuple(row[key] for key in keys), keys)]
+            times = [each["tpot_seconds"] for each in twins]
+            assert max(times) > 1.6 * min(times)
+
+
+def serving_rows_of(values: tuple[Any, ...], keys: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    return (row for row in serving_rows() if tuple(row[key] for key in keys) == values)
+
+
+def test_engines_were_fitted_to_small_models_alone() -> None:
+    fitted = {(row["model"], row["batch_size"]) for row in step_rows() if fits_engines(row)}
+    assert fitted == {(name, 1) for name in ("llama-2-7b", "llama-3-8b", "llama-3.1-8b", "qwen2.5-7b")}
+    for name in engine_ids():
+        assert engine_profile(name).source
+
+
+def test_constants_name_their_origin() -> None:
+    found = read_data("kernel_constants.json")
+    for entry in [found["default"], *found["devices"]]:
+        assert len(entry["origin"]) > 40, entry
+
+
+def test_an_engine_is_looked_up_by_accelerator() -> None:
+    plain, a40 = engine_profile("llama.cpp"), engine_profile("llama.cpp", load_accelerator("a40"))
+    assert plain.compute_factor == 1
+    assert a40.compute_factor < 1
+    assert device_model(load_accelerator("a40"), "llama.cpp").engine == a40
+
+
+def test_devices_of_one_architecture_share_constants() -> None:
+    h100, h800 = (device_model(load_accelerator(name), "vllm").constants for name in ("h100-sxm", "h800-sxm"))
+    assert h100 == h800
+    assert device_model(load_accelerator("h200-sxm"), "vllm").constants["gemm"] != h100["gemm"]
+
+
+SAME = ("flops", "weight_bytes", "cache_bytes", "activation_bytes", "vector_bytes", "extent", "family", "form", "dtype")
+
+
+def of_layer(model: str, work: Workload, dtype: str, peaks: dict[str, float]) -> list[Kernel]:
+    spec = load_model(model).spec
+    rows = spec.ops(work)
+    return kernels([rows], [work], rows, Setting(precision_for(spec, dtype), Placement(), peaks))
+
+
+def same(one: Kernel, other: Kernel) -> None:
+    for name in SAME:
+        first, second = getattr(one, name), getattr(other, name)
+        assert first == (second if isinstance(second, str) else pytest.approx(second, rel=1e-9)), name
+
+
+def test_single_kernels_are_those_of_a_model() -> None:
+    """Mixtral-8x7B: hidden 4096, experts of 14336, 8 of them and 2 per token, 32 query and 8 key-value heads of 128."""
+    peaks = device_model(load_accelerator("h100-sxm")).peak_flops_per_second
+    bf16, tokens, context = number_format("bf16"), 8, 1024
+    found = of_layer("mixtral-8x7b", Workload.decode(context, tokens), "bf16", peaks)
+    by_name = {kernel.name: kernel for kernel in found}
+    same(by_name["o_proj"], single.gemm(tokens, 4096, 4096, "bf16", "bf16", bf16))
+    same(by_name["q_proj+k_proj+v_proj"].__class__(**qkv(by_name)), single.gemm(8, 6144, 4096, "bf16", "bf16", bf16))
+    distinct = 8 * (1 - (1 - 2 / 8) ** tokens)
+    same(by_name["experts"], single.experts(8, 4096, 14336, 2, 16, distinct, "bf16", "bf16", bf16))
+    attention = by_name["scores_and_values"]
+    expected = single.decode_attention(tokens, context, 32, 8, 128, "bf16", "bf16", bf16)
+    for name in ("flops", "cache_bytes", "activation_bytes", "family", "form"):
+        assert getattr(attention, name) == getattr(expected, name), name
+
+
+def qkv(by_name: dict[str, Kernel]) -> dict[str, Any]:
+    """The fused projection, whose input is counted once per matrix in a model's ledger: with it counted once."""
+    kernel = by_name["q_proj+k_proj+v_proj"]
+    fields = {name: getattr(kernel, name) for name in kernel.__dataclass_fields__}
+    return {**fields, "activation_bytes": 2.0 * 8 * (4096 + 6144)}
+
+
+def test_a_prompts_attention_is_that_of_a_model() -> None:
+    peaks = device_model(load_accelerator("h100-sxm")).peak_flops_per_second
+    found = of_layer("mixtral-8x7b", Workload.prefill(512, 2), "bf16", peaks)
+    (attention,) = [kernel for kernel in found if kernel.family == "attention_prefill"]
+    same(attention, single.prefill_attention(2, 512, 32, 128, "bf16", "bf16"))
+
+
+def test_latent_attention_is_that_of_a_model() -> None:
+    peaks = device_model(load_accelerator("h100-sxm")).peak_flops_per_second
+    found = of_layer("deepseek-v3", Workload.decode(2048, 4), "bf16", peaks)
+    attention = next(kernel for kernel in found if kernel.family == "latent_decode")
+    expected = single.latent_attention(4, 2048, 128, 512, 64, "bf16", "bf16", number_format("bf16"))
+    for name in ("flops", "cache_bytes", "family", "form", "dtype"):
+        assert getattr(attention, name) == getattr(expected, name), name
+
+
+@pytest.mark.parametrize("name", ["table", "markdown", "json", "csv"])
+def test_every_format(name: str) -> None:
+    text = render(report(), name)
+    assert len(text.splitlines()) > 50
+    if name == "json":
+        assert json.loads(text)["tables"][0]["id"] == "serving"
+    if name == "csv":
+        assert len(text.splitlines()) == len(report().checks) + 1
+
+
+def test_the_page_says_what_was_fitted() -> None:
+    page = accuracy_page(report())
+    assert page.index("## What was fitted") < page.index("## TPOT of serving runs, all") < page.index("## What others")
+    for each in report().tables:
+        assert f"## {each.title}" in page

@@ -1,0 +1,113 @@
+"""Fit the engines' profiles in data/engines.json that were measured with fixed batches: python tools/fit_engines.py.
+
+The fit sees the rows of data/measurements/fixed_batch.json with one sequence and a model of at most 9 B parameters;
+larger models, mixtures of experts and larger batches are its test. Engines of servers keep what was chosen for them.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from sparsecalc.decide.measurements import fits_engines, predict_step, shipped_device, step_rows
+from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.model.device import Engine
+
+Row = dict[str, Any]
+TARGET = Path(__file__).parent.parent / "data" / "engines.json"
+GROUPS: dict[str, list[Row]] = {
+    "llama.cpp": [
+        {"arch": ["Ampere GA100"]},
+        {"accelerators": ["a10", "a10g", "a40", "rtx-a6000"]},
+        {"arch": ["Hopper"]},
+        {"accelerators": ["l4", "l40", "l40s", "rtx-6000-ada"]},
+        {"accelerators": ["rtx-3090"]},
+        {"accelerators": ["rtx-3060-12gb"]},
+        {"accelerators": ["rtx-4060ti-16gb", "rtx-4080", "rtx-4090"]},
+        {"accelerators": ["rtx-5080", "rtx-5090"]},
+        {"accelerators": ["rtx-pro-6000-blackwell"]},
+        {"accelerators": ["dgx-spark"]},
+        {"accelerators": ["m1-max", "m1-ultra"]},
+        {"accelerators": ["m2-max", "m2-ultra"]},
+        {"accelerators": ["m3-max", "m3-ultra"]},
+        {"accelerators": ["m4-max"]},
+        {"accelerators": ["m5-max"]},
+    ],
+    "ik_llama.cpp": [{"arch": ["Zen"]}],
+    "gpt-fast": [{"arch": ["Ampere"]}],
+}
+"""Devices that share constants: those whose data sheets count matrix peaks in the same way."""
+FREE = ("launch_factor", "bandwidth_factor", "compute_factor", "attention_factor")
+LIMITS = np.log([(0.05, 0.5, 0.05, 0.02), (8.0, 1.2, 8.0, 4.0)])
+
+
+def belongs(row: Row, group: Row) -> bool:
+    gpu = load_accelerator(row["gpu"])
+    return gpu.id in group.get("accelerators", ()) or gpu.arch.startswith(tuple(group.get("arch", ())))
+
+
+def errors(rows: list[Row], profile: Engine) -> np.ndarray:
+    """ln(predicted / measured)."""
+    found = []
+    for row in rows:
+        device = shipped_device(row["gpu"], "generic").but(engine=profile)
+        found.append(np.log(predict_step(row, device).seconds / row["seconds_per_step"]))
+    return np.array(found)
+
+
+def fitted(rows: list[Row], start: Engine, free: tuple[str, ...]) -> Engine:
+    """The profile with `free` fitted to the rows; a weak prior holds what they do not tell."""
+    places = [FREE.index(name) for name in free]
+    low, high = LIMITS[0][places], LIMITS[1][places]
+    begin = np.log([getattr(start, name) for name in free])
+
+    def profile(x: np.ndarray) -> Engine:
+        return start.but(**dict(zip(free, np.exp(x).tolist(), strict=True)))
+
+    def objective(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([errors(rows, profile(x)), 0.1 * (x - begin)])
+
+    return profile(least_squares(objective, begin, bounds=(low, high), loss="soft_l1", f_scale=0.1).x)
+
+
+def rounded(profile: Engine, names: tuple[str, ...]) -> Row:
+    return {name: float(f"{getattr(profile, name):.3g}") for name in names}
+
+
+def main() -> None:
+    table = json.loads(TARGET.read_text())
+    for entry in table["engines"]:
+        if entry["id"] not in GROUPS:
+            continue
+        rows = [row for row in step_rows() if row["engine"] == entry["id"]]
+        start = Engine(**{key: value for key, value in entry.items() if key not in ("devices", *FREE)})
+        entry["devices"], all_tests = [], []
+        for group in GROUPS[entry["id"]]:
+            own = [row for row in rows if belongs(row, group)]
+            train = [row for row in own if fits_engines(row)]
+            test = [row for row in own if not fits_engines(row) and row["quality"] == "A"]
+            free = FREE if any(row["phase"] == "prefill" for row in train) else FREE[:2]
+            profile = fitted(train, start, free)
+            entry["devices"].append({**group, **rounded(profile, free)})
+            print(entry["id"], group, rounded(profile, free))
+            for phase in ("decode", "prefill"):
+                parts = [[row for row in some if row["phase"] == phase] for some in (train, test)]
+                text = [
+                    f"{np.median(abs(np.exp(errors(some, profile)) - 1)) * 100:5.1f} ({len(some)})" if some else "-"
+                    for some in parts
+                ]
+                print("   ", phase, "fitted", text[0], "held out", text[1])
+            all_tests += [(row["phase"], error) for row, error in zip(test, errors(test, profile), strict=True)]
+        for phase in ("decode", "prefill"):
+            found = [abs(np.exp(error) - 1) * 100 for name, error in all_tests if name == phase]
+            if found:
+                print(entry["id"], phase, f"held out: median {np.median(found):.1f} of {len(found)}")
+    if "--write" in sys.argv:
+        TARGET.write_text(json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""Write data/measurements/{kernels,serving}.json: python tools/measurement_fixtures.py FOLDER [TARGET].
+
+FOLDER holds the figures of ai-dynamo/aiconfigurator at 095f58a5 (Apache-2.0) as gzipped CSV. Kernels are drawn from the
+rows that tools/fit_constants.py does not fit; the serving runs are all that keep the filters named in the file.
+"""
+
+import csv
+import gzip
+import json
+import sys
+import zlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import fit_constants as fits
+import numpy as np
+
+from sparsecalc.core.workload import Workload
+from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.library.formats import precision_for
+from sparsecalc.library.models import load_model
+
+Row = dict[str, Any]
+SOURCE = "ai-dynamo/aiconfigurator (commit 095f58a5, 2026-08-21)"
+LICENCE = "Apache-2.0"
+ROWS = {"bf16": 30, "": 8}
+"""Rows per class, accelerator and form: 16 bits, any other."""
+MODELS = {
+    "MiniMaxAI/MiniMax-M2.5": "minimax-m2",
+    "Qwen/Qwen3.5-397B-A17B": "qwen3.5-397b-a17b",
+    "deepseek-ai/DeepSeek-R1": "deepseek-v3",
+    "deepseek-ai/DeepSeek-V3": "deepseek-v3",
+    "meta-llama/Llama-3.1-70B": "llama-3.1-70b",
+    "moonshotai/Kimi-K2.5": "kimi-k2",
+    "nvidia/Qwen3-32B-NVFP4": "qwen3-32b",
+    "zhipuai/GLM-5": "glm-5",
+}
+"""The benchmark's model and the built-in one of the same text architecture."""
+FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "fp8_block": "fp8-block", "int4_wo": "int4", "bfloat16": "bf16"}
+REAL_LENGTH = 0.9
+"""InferenceMAX draws lengths from 0.8 to 1 times the nominal one."""
+CONTRADICTION = 1.6
+
+
+def order(row: Row) -> int:
+    """A fixed shuffle."""
+    return zlib.crc32(json.dumps(row, sort_keys=True).encode())
+
+
+def short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def shape(fit: fits.Fit, table: list[Row], form: str) -> tuple[list[str], list[list[Any]]]:
+    """Columns that describe a kernel of one class, and their values."""
+    names = {
+        "gemm": {"m": "m", "n": "n", "k": "k"},
+        "attn_decode": {
+            **{"batch_size": "batch_size", "context_len": "ctx", "num_attention_heads": "num_heads"},
+            **{"num_key_value_heads": "num_key_value_heads", "head_dim": "head_dim"},
+        },
+        "mla_decode": {"batch_size": "batch_size", "context_len": "ctx", "num_attention_heads": "num_heads"},
+        "attn_prefill": {
+            **{"batch_size": "batch_size", "prompt_len": "isl", "num_attention_heads": "num_heads"},
+            "head_dim": "head_dim",
+        },
+        "moe": {"tokens": "num_tokens", "hidden_size": "hidden_size", "num_experts_per_tok": "topk"},
+    }[fit.name]
+    found = [[int(float(row[key])) for key in names.values()] for row in table]
+    columns = list(names)
+    if fit.name == "mla_decode":
+        columns += ["kv_lora_rank", "qk_rope_head_dim"]
+        found = [[*values, fits.KV_LORA_RANK, fits.QK_ROPE_HEAD_DIM] for values in found]
+    if fit.name == "moe":
+        distinct, pairs = fits.loads(table)
+        inner = fits.column(table, "inter_size") / fits.column(table, "moe_tp_size")
+        columns += ["moe_intermediate_size", "pairs", "distinct", "model", "ep"]
+        for values, *more in zip(found, inner, pairs, distinct, table, strict=True):
+            row = more.pop()
+            values += [*(short(value) for value in more), row["model"], int(row["moe_ep_size"])]
+    return columns, found
+
+
+def usable(fit: fits.Fit, row: Row) -> bool:
+    """Held-out rows; of decode attention those whose cache is more than twice the L2 cache."""
+    if fit.form_of(row) not in {*fits.FORMS, "bf16"} or not fits.wanted(fit.name, row) or fit.training(row):
+        return False
+    if fit.name != "attn_decode":
+        return True
+    l2 = load_accelerator(fits.ACCELERATORS[row["system"]]).l2_bytes or 0
+    size = 2 if row["kv_cache_dtype"] == "bfloat16" else 1
+    factors = (row["batch_size"], row["ctx"], row["num_key_value_heads"], row["head_dim"])
+    return 2 * size * float(np.prod([float(factor) for factor in factors])) > 2 * l2
+
+
+def kernel_tables(folder: Path) -> list[Row]:
+    found = []
+    for fit in fits.FITS:
+        groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in fits.rows(folder, fit.name):
+            if usable(fit, row):
+                groups[fits.ACCELERATORS[row["system"]], fit.form_of(row)].append(row)
+        for (gpu, form), rows in sorted(groups.items()):
+            name, dtype, weights = fits.FORMS[form] if fit.name in ("gemm", "moe") else (form, "bf16", form)
+            chosen = sorted(rows, key=order)[: ROWS.get(name, ROWS[""])]
+            columns, values = shape(fit, chosen, form)
+            table: Row = {"op": fit.family, "gpu": gpu, "form": name, "dtype": dtype, "weights": weights}
+            table["columns"] = ["engine", "version", *columns, "seconds"]
+            table["rows"] = [
+                [row["framework"].lower(), row["version"], *shape_of, short(float(row["latency_ms"]) * 1e-3)]
+                for row, shape_of in zip(chosen, values, strict=True)
+            ]
+            found.append(table)
+    return [*found, *collective_tables(folder)]
+
+
+def collective_tables(folder: Path) -> list[Row]:
+    found = []
+    for (system, kind, engine), rows in sorted(fits.collective_rows(folder).items()):
+        if kind == "all_reduce" and not engine:
+            continue
+        chosen = sorted((row for row in rows if fits.held_out_size(row)), key=order)[: ROWS[""]]
+        table: Row = {"op": kind, "gpu": fits.ACCELERATORS[system]}
+        table["columns"] = ["engine", "version", "ranks", "message_bytes", "seconds"]
+        table["rows"] = [
+            [
+                engine or "generic",
+                row["version"],
+                int(row["num_gpus"]),
+                int(fits.message_bytes(row)),
+                short(float(row["latency_ms"]) * 1e-3),
+            ]
+            for row in chosen
+        ]
+        found.append(table)
+    return found
+
+
+def serving_rows(folder: Path) -> list[Row]:
+    """Runs under the filters, with the built-in model, formats and real lengths."""
+    with gzip.open(folder / "aic_e2e_serving.csv.gz", "rt") as file:
+        every = list(csv.DictReader(file))
+    found, seen = [], set()
+    for row in every:
+        sizes = [float(row[name] or 0) for name in ("pp_size", "attention_dp_size", "tp_size", "moe_ep_size")]
+        if row["mode"] != "agg" or sizes[:2] != [1, 1] or sizes[2] > 8 or sizes[3] not in (0, 1, sizes[2]):
+            continue
+        if not row["silicon_tpot_ms"]:
+            continue
+        run = _run(row)
+        key = json.dumps(run)
+        if key not in seen and _fits(run):
+            seen.add(key)
+            found.append(run)
+    return found
+
+
+def _run(row: Row) -> Row:
+    spec = load_model(MODELS[row["model_path"]]).spec
+    dense, precision = spec.kind == "dense", row["precision"]
+    whole, experts = FORMATS.get(row["gemm_quant_mode"], "bf16"), FORMATS.get(row["moe_quant_mode"], "bf16")
+    dtype = "bf16" if precision == "bf16" else whole if dense or whole == experts else f"{whole},experts={experts}"
+    kv_cache = "fp8" if row["backend"] == "trtllm" and precision != "bf16" else "bf16"
+    inferencemax = "gap-analysis/" not in row["src"]
+    share = REAL_LENGTH if inferencemax else 1.0
+    return {
+        "published_model": row["model_path"],
+        "model": spec.id,
+        "dtype": dtype,
+        "kv_cache": kv_cache,
+        "gpu": row["system"].replace("_", "-"),
+        "engine": row["backend"],
+        "version": row["backend_version"],
+        "date": row["measured_date"],
+        "tp": int(float(row["tp_size"])),
+        "ep": 1 if dense or not row["moe_ep_size"] else int(float(row["moe_ep_size"])),
+        "prompt_len": round(float(row["isl"]) * share),
+        "output_len": round(float(row["osl"]) * share),
+        "concurrency": int(float(row["concurrency"])),
+        "tpot_seconds": short(float(row["silicon_tpot_ms"]) * 1e-3),
+        "ttft_seconds": short(float(row["silicon_ttft_ms"]) * 1e-3) if row["silicon_ttft_ms"] else None,
+    }
+
+
+def _fits(run: Row) -> bool:
+    """Whether weights and the caches of all requests in flight fit in the devices' memory."""
+    spec = load_model(run["model"]).spec
+    formats = precision_for(spec, run["dtype"], run["kv_cache"])
+    ops = spec.ops(Workload.decode(run["prompt_len"] + run["output_len"] // 2, run["concurrency"]))
+    held = ops.sum(formats.weight_bytes) + formats.kv_cache_bytes(ops.total("kv_elements"))
+    return held < run["tp"] * load_accelerator(run["gpu"]).memory_bytes
+
+
+def contradicted(runs: list[Row]) -> list[bool]:
+    """Runs of one configuration whose TPOT differ by more than `CONTRADICTION`, whatever their date and version."""
+    keys = ("model", "dtype", "gpu", "engine", "tp", "ep", "prompt_len", "output_len", "concurrency")
+    times: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for run in runs:
+        times[tuple(run[key] for key in keys)].append(run["tpot_seconds"])
+    return [
+        max(values) > CONTRADICTION * min(values) for run in runs for values in [times[tuple(run[key] for key in keys)]]
+    ]
+
+
+KERNEL_NOTES = {
+    "comment": (
+        "Single kernels that were not used to fit data/kernel_constants.json: the other half of the shapes, of experts"
+        " the models that were not fitted, of collectives every other size. Drawn by a fixed shuffle."
+    ),
+    "left_out": (
+        "H200 vLLM prefill attention (faster than physics), vLLM fp8 experts on Hopper (about 0.6 TB/s), vLLM block-fp8"
+        " products (timed without graphs), TensorRT-LLM decode attention on A100, TensorRT-LLM fp8 and nvfp4 products"
+        " (they time a quantizing kernel), SGLang's experts in 16 bits and untuned kernels; working sets within L2;"
+        " decode attention within twice L2; eager all-reduces; latent attention of vLLM (timed without graphs) and of"
+        " TensorRT-LLM on A100 and RTX PRO 6000 (no constants describe it)"
+    ),
+    "fields": {
+        "distinct, pairs": (
+            "experts that the busiest rank reads and token-expert pairs that it computes, by the benchmark's own way to"
+            " draw loads (balanced, or a bounded Pareto law)"
+        ),
+        "moe_intermediate_size": "of one rank: divided by the benchmark's moe_tp_size",
+        "message_bytes": "per rank",
+    },
+}
+SERVING_NOTES = {
+    "comment": "Serving runs in closed loop at a concurrency; none of them was fitted.",
+    "filters": (
+        "aggregated, pp 1, attention data parallelism 1, tp at most 8, ep 1 or tp, TPOT present, weights and caches"
+        " within memory; rows that are equal in every field once"
+    ),
+    "fields": {
+        "prompt_len, output_len": "mean lengths: 0.9 of the nominal ones, as InferenceMAX draws them",
+        "kv_cache": "not stated: TensorRT-LLM keeps it in FP8 for quantized models, the others in 16 bits",
+        "contradicted": (
+            "the same configuration was measured with times that differ by more than 1.6x: with and without"
+            " multi-token prediction, which the rows do not tell"
+        ),
+    },
+}
+
+
+def dumps(head: Row, key: str, items: list[Any]) -> str:
+    """JSON with one item a line."""
+    text = json.dumps(head, indent=1)[:-2]
+    lines = ",\n".join("  " + json.dumps(item) for item in items)
+    return f'{text},\n "{key}": [\n{lines}\n ]\n}}\n'
+
+
+def main(folder: Path, target: Path) -> None:
+    source = {"source": SOURCE, "licence": LICENCE}
+    runs = serving_rows(folder)
+    columns = [*runs[0], "contradicted"]
+    rows = [[*run.values(), flag] for run, flag in zip(runs, contradicted(runs), strict=True)]
+    (target / "serving.json").write_text(dumps({**source, **SERVING_NOTES, "columns": columns}, "rows", rows))
+    tables = kernel_tables(folder)
+    (target / "kernels.json").write_text(dumps({**source, **KERNEL_NOTES}, "tables", tables))
+    print(len(rows), sum(row[-1] for row in rows), sum(len(table["rows"]) for table in tables))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "data/measurements"))
