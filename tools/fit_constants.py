@@ -5,18 +5,16 @@ of ai-dynamo/aiconfigurator at 095f58a5, Apache-2.0). The fit sees only the rows
 printed for the others. FILE is data/kernel_constants.json, whose fitted entries are replaced.
 """
 
-import csv
-import gzip
 import json
 import sys
 import zlib
 from collections import defaultdict
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
+from silicon import ACCELERATORS, Row, column, loads, rows, spread_of, summary
 
 from sparsecalc.estimate import single
 from sparsecalc.estimate.timing import kernel_time, transfer_time
@@ -25,16 +23,6 @@ from sparsecalc.library.device_models import blank_device, device_model
 from sparsecalc.library.formats import number_format
 from sparsecalc.model.device import Collective, Constants
 
-ACCELERATORS = {
-    "a100_sxm": "a100-80gb-sxm",
-    "h100_sxm": "h100-sxm",
-    "h200_sxm": "h200-sxm",
-    "b200_sxm": "b200-sxm",
-    "gb200": "gb200",
-    "b300_sxm": "b300-sxm",
-    "gb300": "gb300",
-    "rtx_pro_6000_server": "rtx-pro-6000-blackwell",
-}
 STANDS_FOR = {
     "a100-80gb-sxm": ["Ampere GA100"],
     "h100-sxm": ["Hopper"],
@@ -68,18 +56,6 @@ UNTUNED = ("sglang_fused_moe_triton",)
 """Kernels without a tuned configuration for the device: left to `calibrate`."""
 KV_LORA_RANK, QK_ROPE_HEAD_DIM = 512, 64
 """The benchmark's latent attention is DeepSeek-V3's."""
-Row = dict[str, Any]
-
-
-def rows(folder: Path, name: str) -> list[Row]:
-    with gzip.open(folder / f"aic_{name}.csv.gz", "rt") as file:
-        found = [row for row in csv.DictReader(file) if not row.get("suspect")]
-    cold = [row for row in found if row.get("l2_resident") != "True" or name == "attn_prefill"]
-    return [row for row in cold if row["system"] in ACCELERATORS]
-
-
-def column(table: list[Row], name: str) -> np.ndarray:
-    return np.array([float(row[name]) for row in table])
 
 
 def doubtful(name: str, row: Row) -> bool:
@@ -90,52 +66,6 @@ def doubtful(name: str, row: Row) -> bool:
 def half(*shape: str) -> bool:
     """A split of shapes that is the same on every run."""
     return zlib.crc32("x".join(shape).encode()) % 2 == 0
-
-
-def power_law_loads(experts: int, k: int, tokens: int, ranks: int, exponent: float = 1.01) -> tuple[float, float]:
-    """Distinct experts and pairs of the busiest rank when loads are drawn from a bounded Pareto law, mean of 24 draws.
-
-    The benchmark's own routing: loads on [1, 0.8 T], or [0.01, 2] where there are fewer pairs than experts.
-    """
-    random = Random(experts * 1_000_003 + k * 1009 + tokens)
-    distinct, pairs = [], []
-    for _ in range(400):
-        low, high = (1.0, 0.8 * tokens) if tokens * k > experts else (0.01, 2.0)
-        power = 1 - exponent
-        draws = [((high**power - low**power) * random.random() + low**power) ** (1 / power) for _ in range(experts)]
-        counts = np.array([round(draw * tokens * k / sum(draws)) for draw in draws])
-        order = np.argsort(-counts)
-        missing = tokens * k - int(counts.sum())
-        for index in range(abs(missing)):
-            at = order[index % experts] if missing > 0 else order[-(index % experts) - 1]
-            counts[at if missing > 0 or counts[at] > 0 else counts.argmax()] += 1 if missing > 0 else -1
-        if counts.max() > tokens:
-            continue
-        ranked = counts.reshape(ranks, -1)
-        busiest = ranked.sum(1).argmax()
-        distinct.append(int((ranked[busiest] > 0).sum()))
-        pairs.append(int(ranked[busiest].sum()))
-        if len(distinct) == 24:
-            break
-    if not distinct:
-        return min(experts / ranks, tokens * k / ranks), tokens * k / ranks
-    return float(np.mean(distinct)), float(np.mean(pairs))
-
-
-def loads(table: list[Row]) -> tuple[np.ndarray, np.ndarray]:
-    seen: dict[tuple[Any, ...], tuple[float, float]] = {}
-    found = []
-    for row in table:
-        key = (int(row["num_experts"]), int(row["topk"]), int(row["num_tokens"]), int(row["moe_ep_size"]))
-        if row["distribution"] == "balanced":
-            experts, k, tokens, ranks = key
-            share = max(1.0, tokens * k / ranks)
-            found.append((min(experts / ranks, np.ceil(share)), share))
-        else:
-            if key not in seen:
-                seen[key] = power_law_loads(*key)
-            found.append(seen[key])
-    return np.array([a for a, _ in found]), np.array([b for _, b in found])
 
 
 def gemm_kernel(table: list[Row], form: str) -> single.Kernel:
@@ -182,11 +112,6 @@ def prefill_kernel(table: list[Row], form: str) -> single.Kernel:
         form,
         "bf16",
     )
-
-
-def spread_of(errors: np.ndarray) -> float:
-    """Standard deviation whose 80 % band covers 80 % of the held-out errors."""
-    return round(float(np.clip(np.quantile(np.abs(errors), 0.8) / 1.2816, 0.03, 0.8)), 3)
 
 
 SIXTEEN_BITS = ("bf16", "bfloat16")
@@ -282,10 +207,13 @@ FITS = (
 def wanted(name: str, row: Row) -> bool:
     """Rows that an engine would run, and that say how a kernel uses memory.
 
-    More pairs than experts under drawn loads; a prompt over an fp8 cache in fp8 where the engine can.
+    Weights beyond L2; more pairs than experts under drawn loads; a prompt over an fp8 cache in fp8 where engines can.
     """
     if doubtful(name, row):
         return False
+    if name == "gemm" and row["gemm_dtype"] in FORMS:
+        weights = number_format(FORMS[row["gemm_dtype"]][2]).matrix_bytes(int(row["n"]), int(row["k"]))
+        return weights > (load_accelerator(ACCELERATORS[row["system"]]).l2_bytes or 0)
     if name == "attn_prefill" and row["kv_cache_dtype"] == "fp8":
         return row["attn_dtype"] == "fp8" or row["framework"] == "VLLM"
     if name == "moe":
@@ -361,11 +289,6 @@ def fit_collectives(folder: Path, found: dict[tuple[str, str], dict[str, Any]]) 
         print(f"{kind:12} {system:20} {engine:7} test {summary(test)}  {kept}")
 
 
-def summary(errors: np.ndarray) -> str:
-    share = np.abs(np.exp(errors) - 1) * 100
-    return f"{share.mean():5.1f} {np.median(share):5.1f} {np.percentile(share, 90):5.1f} ({len(share)})"
-
-
 LARGEST_SPREAD = 0.45
 
 
@@ -403,8 +326,8 @@ def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], d
 
 
 ORIGIN = (
-    "fitted by tools/fit_constants.py to half of the kernels that ai-dynamo/aiconfigurator@095f58a5 (Apache-2.0)"
-    " commits for the first accelerator named; errors on the other half: docs/accuracy.md"
+    "fitted by tools/fit_constants.py to a part of the kernels that ai-dynamo/aiconfigurator@095f58a5 (Apache-2.0)"
+    " commits for the first accelerator named; errors on the others: docs/accuracy.md"
 )
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import fit_constants as fits
 import numpy as np
+from silicon import ACCELERATORS, Row, column, loads, rows
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.library.accelerators import load_accelerator
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 
-Row = dict[str, Any]
 SOURCE = "ai-dynamo/aiconfigurator (commit 095f58a5, 2026-08-21)"
 LICENCE = "Apache-2.0"
 ROWS = {"bf16": 30, "": 8}
@@ -73,8 +73,8 @@ def shape(fit: fits.Fit, table: list[Row], form: str) -> tuple[list[str], list[l
         columns += ["kv_lora_rank", "qk_rope_head_dim"]
         found = [[*values, fits.KV_LORA_RANK, fits.QK_ROPE_HEAD_DIM] for values in found]
     if fit.name == "moe":
-        distinct, pairs = fits.loads(table)
-        inner = fits.column(table, "inter_size") / fits.column(table, "moe_tp_size")
+        distinct, pairs = loads(table)
+        inner = column(table, "inter_size") / column(table, "moe_tp_size")
         columns += ["moe_intermediate_size", "pairs", "distinct", "model", "ep"]
         for values, *more in zip(found, inner, pairs, distinct, table, strict=True):
             row = more.pop()
@@ -88,7 +88,7 @@ def usable(fit: fits.Fit, row: Row) -> bool:
         return False
     if fit.name != "attn_decode":
         return True
-    l2 = load_accelerator(fits.ACCELERATORS[row["system"]]).l2_bytes or 0
+    l2 = load_accelerator(ACCELERATORS[row["system"]]).l2_bytes or 0
     size = 2 if row["kv_cache_dtype"] == "bfloat16" else 1
     factors = (row["batch_size"], row["ctx"], row["num_key_value_heads"], row["head_dim"])
     return 2 * size * float(np.prod([float(factor) for factor in factors])) > 2 * l2
@@ -98,12 +98,12 @@ def kernel_tables(folder: Path) -> list[Row]:
     found = []
     for fit in fits.FITS:
         groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-        for row in fits.rows(folder, fit.name):
+        for row in rows(folder, fit.name):
             if usable(fit, row):
-                groups[fits.ACCELERATORS[row["system"]], fit.form_of(row)].append(row)
-        for (gpu, form), rows in sorted(groups.items()):
+                groups[ACCELERATORS[row["system"]], fit.form_of(row)].append(row)
+        for (gpu, form), table_rows in sorted(groups.items()):
             name, dtype, weights = fits.FORMS[form] if fit.name in ("gemm", "moe") else (form, "bf16", form)
-            chosen = sorted(rows, key=order)[: ROWS.get(name, ROWS[""])]
+            chosen = sorted(table_rows, key=order)[: ROWS.get(name, ROWS[""])]
             columns, values = shape(fit, chosen, form)
             table: Row = {"op": fit.family, "gpu": gpu, "form": name, "dtype": dtype, "weights": weights}
             table["columns"] = ["engine", "version", *columns, "seconds"]
@@ -117,11 +117,11 @@ def kernel_tables(folder: Path) -> list[Row]:
 
 def collective_tables(folder: Path) -> list[Row]:
     found = []
-    for (system, kind, engine), rows in sorted(fits.collective_rows(folder).items()):
+    for (system, kind, engine), table_rows in sorted(fits.collective_rows(folder).items()):
         if kind == "all_reduce" and not engine:
             continue
-        chosen = sorted((row for row in rows if fits.held_out_size(row)), key=order)[: ROWS[""]]
-        table: Row = {"op": kind, "gpu": fits.ACCELERATORS[system]}
+        chosen = sorted((row for row in table_rows if fits.held_out_size(row)), key=order)[: ROWS[""]]
+        table: Row = {"op": kind, "gpu": ACCELERATORS[system]}
         table["columns"] = ["engine", "version", "ranks", "message_bytes", "seconds"]
         table["rows"] = [
             [
@@ -205,8 +205,8 @@ def contradicted(runs: list[Row]) -> list[bool]:
 
 KERNEL_NOTES = {
     "comment": (
-        "Single kernels that were not used to fit data/kernel_constants.json: the other half of the shapes, of experts"
-        " the models that were not fitted, of collectives every other size. Drawn by a fixed shuffle."
+        "Single kernels that were not used to fit data/kernel_constants.json: other shapes, of experts"
+        " models that were not fitted, of collectives every other size. Drawn by a fixed shuffle."
     ),
     "left_out": (
         "H200 vLLM prefill attention (faster than physics), vLLM fp8 experts on Hopper (about 0.6 TB/s), vLLM block-fp8"

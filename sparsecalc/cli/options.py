@@ -94,6 +94,8 @@ def question(values: dict[str, Any]) -> Any:
     from sparsecalc.decide.question import Question
 
     given = {name: value for name, value in values.items() if name in _SAME and value is not None}
+    if "calibration" in given:
+        given.setdefault("gpu", "local")
     batches = whole_numbers(str(values["batch_size"]), "--batch-size")
     contexts = whole_numbers(values["context"], "--context") if values["context"] else ()
     return Question(

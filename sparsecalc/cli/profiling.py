@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import Format, Json, Output
+from sparsecalc.cli.options import CalibrationFile, Format, Json, Output
 
 Model = Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps (default: cuda if there is one)")]
@@ -32,6 +32,7 @@ def profile(
     routing: RoutingOption = "uniform",
     time_budget: Budget = 300.0,
     memory_limit: MemoryLimit = None,
+    calibration: CalibrationFile = None,
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Output = None,
@@ -55,6 +56,7 @@ def profile(
         routing=routing,
         time_budget_seconds=time_budget,
         memory_limit_bytes=_gibibytes(memory_limit),
+        calibration=calibration,
     ).checked()
     loaded = load_model(model)
     run = measuring("profile", "profile").profile
@@ -80,6 +82,7 @@ def bench(
     routing: RoutingOption = "uniform",
     time_budget: Budget = 300.0,
     memory_limit: MemoryLimit = None,
+    calibration: CalibrationFile = None,
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Output = None,
@@ -103,6 +106,7 @@ def bench(
         routing=routing,
         time_budget_seconds=time_budget,
         memory_limit_bytes=_gibibytes(memory_limit),
+        calibration=calibration,
     ).checked()
     loaded = load_model(model)
     run = measuring("generate", "bench").bench

@@ -23,7 +23,6 @@ from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.library.accelerators import load_accelerator
 from sparsecalc.library.device_models import device_model
 from sparsecalc.model.accelerator import Accelerator
-from sparsecalc.model.device import DeviceModel
 from sparsecalc.model.spec import ModelSpec
 
 Found = tuple[Prediction, list[GridPoint], list[Warn]]
@@ -34,7 +33,7 @@ class Case:
 
     def __init__(self, spec: ModelSpec, precision: Precision, question: Question, gpu: Accelerator) -> None:
         self.spec, self.precision, self.question, self.gpu = spec, precision, question, gpu
-        self.device = _device(gpu, question)
+        self.device = device_model(gpu, question.engine)
         self.plan = placement_for(spec, question, self.device.domain_size)
         self.routing = routing_of(spec, question)
         self.draft = _draft(question)
@@ -69,7 +68,7 @@ def predict(spec: ModelSpec, precision: Precision, question: Question, *, reques
 
     `requested`: the weights' format was asked for, so that a device without it is refused; else it is warned of.
     """
-    cases = [Case(spec, precision, question, load_accelerator(name)) for name in question.accelerators()]
+    cases = [Case(spec, precision, question, gpu) for gpu in accelerators(question)]
     warnings = [warn for case in cases for warn in _format_warnings(case, requested)]
     warnings += [warn for case in cases for warn in _speedup_warnings(case)]
     found = _prediction(cases[0], question)
@@ -83,16 +82,13 @@ def predict(spec: ModelSpec, precision: Precision, question: Question, *, reques
     return found, grid, warnings
 
 
-def _device(gpu: Accelerator, question: Question) -> DeviceModel:
-    if not question.calibration:
-        return device_model(gpu, question.engine)
-    from sparsecalc.library.calibrations import load_calibration
-    from sparsecalc.library.device_models import calibrated
-
-    found = load_calibration(question.calibration)
-    if not found.constants:
-        raise InputError("the calibration has no constants", hint="Fit them: sparsecalc calibrate --resume")
-    return calibrated(found.device_name, found.constants, question.engine)
+def accelerators(question: Question) -> list[Accelerator]:
+    """The named accelerators. Raises InputError where a calibration is named that is of none of them."""
+    found = [load_accelerator(name, question.calibration) for name in question.accelerators()]
+    if question.calibration and not any(gpu.calibration for gpu in found):
+        named = ", ".join(gpu.id for gpu in found)
+        raise InputError(f"the calibration is not of {named}", hint="Name its device: --gpu local")
+    return found
 
 
 def _draft(question: Question) -> "Case | None":
@@ -108,8 +104,7 @@ def _draft(question: Question) -> "Case | None":
 
     variant = load_variant(question.draft_model)
     alone = question.but(draft_model=None, draft_tokens=0, routing="uniform", ep=None, offload=None)
-    gpu = load_accelerator(question.accelerators()[0])
-    return Case(variant.loaded.spec, variant.precision, alone, gpu)
+    return Case(variant.loaded.spec, variant.precision, alone, accelerators(question)[0])
 
 
 def _prediction(case: Case, question: Question) -> Prediction:
@@ -244,7 +239,8 @@ def _speedup_warnings(case: Case) -> list[Warn]:
         return []
     from sparsecalc.estimate.kernels import Setting
 
-    found = Setting(case.precision, case.plan, case.device.peak_flops_per_second, case.gpu.id).sparse_speedup(sparse)
+    device = case.device
+    found = Setting(case.precision, case.plan, device.peak_flops_per_second, device.accelerator).sparse_speedup(sparse)
     if found.measured:
         return []
     reached = f"{found.value:.2f}x comes from {found.source}"

@@ -31,6 +31,8 @@ class ProfileQuestion(Frozen):
     time_budget_seconds: float = 300.0
     memory_limit_bytes: int | None = None
     """None: 60 % of the memory that is free."""
+    calibration: str | None = None
+    """File of the constants that predict, or `local`; None: the user's own of this device, if there is one."""
 
     def checked(self) -> "ProfileQuestion":
         """The question; raises InputError where a value makes no sense."""
@@ -72,6 +74,8 @@ class BenchQuestion(Frozen):
     time_budget_seconds: float = 300.0
     memory_limit_bytes: int | None = None
     """None: 60 % of the memory that is free."""
+    calibration: str | None = None
+    """File of the constants that predict, or `local`; None: the user's own of this device, if there is one."""
 
     def checked(self) -> "BenchQuestion":
         """The question; raises InputError where a value makes no sense."""

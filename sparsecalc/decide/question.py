@@ -125,7 +125,18 @@ class Question(Frozen):
             prompt, answer = self.lengths()
             found |= {"prompt_len": prompt, "output_len": answer, "concurrency": self.concurrency or load.batch_size}
             found |= {"engine": self.engine or "generic", "routing": printable(self.routing, 1000)}
-            asked = ("tp", "pp", "ep", "dp", "offload", "eplb_replicas", "draft_tokens", "acceptance", "draft_model")
+            asked = (
+                "calibration",
+                "tp",
+                "pp",
+                "ep",
+                "dp",
+                "offload",
+                "eplb_replicas",
+                "draft_tokens",
+                "acceptance",
+                "draft_model",
+            )
             found |= {name: getattr(self, name) for name in asked if getattr(self, name)}
         return found
 

@@ -2,7 +2,7 @@
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
-from sparsecalc.decide.predicting import Case, refuse_what_does_not_fit
+from sparsecalc.decide.predicting import Case, accelerators, refuse_what_does_not_fit
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.report import StepLine, StepReport
 from sparsecalc.decide.variants import load_variant
@@ -10,7 +10,6 @@ from sparsecalc.estimate.results import Warn
 from sparsecalc.estimate.serving import prefill_step
 from sparsecalc.estimate.step import Step
 from sparsecalc.estimate.timing import KernelTime
-from sparsecalc.library.accelerators import load_accelerator
 
 
 def explain_step(name: str, topic: str, question: Question) -> StepReport:
@@ -22,7 +21,7 @@ def explain_step(name: str, topic: str, question: Question) -> StepReport:
         raise InputError(f"explain {topic} needs --gpu", hint="Example: explain mixtral-8x7b decode --gpu h100-sxm")
     variant = load_variant(name, question.dtype, question.kv_cache_dtype)
     spec, load = variant.loaded.spec, question.load()
-    case = Case(spec, variant.precision, question, load_accelerator(question.accelerators()[0]))
+    case = Case(spec, variant.precision, question, accelerators(question)[0])
     refuse_what_does_not_fit(case, load)
     loop = case.loop(load, question)
     step = case.step([case.plain(load)]) if topic == "decode" else prefill_step(loop, case.step)

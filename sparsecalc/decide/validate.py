@@ -145,8 +145,8 @@ def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTab
             "TTFT of an idle server beside runs at concurrency 4",
             ttft,
             lambda check: f"{_kind(check)}, {check.engine}",
-            "Only the TTFT of an idle server is predicted: seconds of the prompt's kernels. Runs under load also wait for"
-            " the steps and prompts of others, for tokenizing and for the network, so they take longer.",
+            "Only the TTFT of an idle server is predicted: seconds of the prompt's kernels. Runs under load also wait"
+            " for the steps and prompts of others, for tokenizing and for the network, so they take longer.",
         ),
     ]
 
@@ -171,7 +171,7 @@ def _step_tables(steps: list[Check]) -> list[AccuracyTable]:
 
 
 def _kernel_tables(kernels: list[Check]) -> list[AccuracyTable]:
-    note = "No row was fitted: the other half of the shapes; experts of models that were not fitted; other sizes."
+    note = "No row was fitted: other shapes; experts of models that were not fitted; other sizes."
     return [
         _table("kernels", "Single kernels by class", kernels, lambda check: check.what.split()[0], note),
         _table(
@@ -226,7 +226,7 @@ def _coverage(kernels: list[Check], steps: list[Check], serving: list[Check]) ->
     return AccuracyTable(
         id="coverage",
         title="How often the 80 % band holds the measured time",
-        note="No row was fitted. Models that share a stack share its error, so single stacks lie above and below.",
+        note="No seconds were fitted to these rows. Models on one stack share its error, so single stacks differ.",
         groups=[accuracy(name, checks) for name, checks in groups.items()],
     )
 

@@ -12,6 +12,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import printable
 from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.library.calibrations import LOCAL, Calibration, load_calibration
 from sparsecalc.model.accelerator import Accelerator
 
 LARGEST_FILE_BYTES = 2**20
@@ -30,17 +31,56 @@ def accelerator_aliases() -> dict[str, str]:
     return {alias: name for name in accelerator_ids() for alias in read_data(f"accelerators/{name}.json")["aliases"]}
 
 
-def load_accelerator(name: str) -> Accelerator:
+def load_accelerator(name: str, calibration: str | None = None) -> Accelerator:
     """The accelerator of an id or alias (`H100`, `rtx 4090`), or of the user's own `.json` file.
 
+    `local` is the device that the user has calibrated; with `calibration`, a file, the device of that file. A data
+    sheet that the calibration belongs to takes its constants too. A calibration's file may also be the name.
     Raises InputError in one line: an unknown name with the closest one, a file that is absent or malformed.
     """
-    if name.strip().lower().endswith(".json"):
-        return _from_file(Path(name.strip()))
     wanted = re.sub(r"[\s_]+", "-", name.strip().lower())
+    if wanted == LOCAL or wanted.startswith(f"{LOCAL}-"):
+        return _calibrated(load_calibration(calibration or wanted), calibration or wanted)
+    found = _from_sheet(name, wanted)
+    if calibration and load_calibration(calibration).accelerator == found.id:
+        return found.model_copy(update={"calibration": calibration})
+    return found
+
+
+def _from_sheet(name: str, wanted: str) -> Accelerator:
+    if wanted.endswith(".json"):
+        return _from_file(Path(name.strip()))
     if wanted not in accelerator_ids():
         wanted = accelerator_aliases().get(wanted) or _unknown(name, wanted)
     return _built_in(wanted)
+
+
+def _calibrated(found: Calibration, name: str) -> Accelerator:
+    """The device of a calibration: its data sheet where it is known; memory as the system told, and no price."""
+    memory = found.environment.get("memory_bytes")
+    if not found.constants or not isinstance(memory, int):
+        text = f"the calibration of {printable(found.device_name, 60)} has no constants or no memory_bytes"
+        raise InputError(text, hint="Make it anew: sparsecalc calibrate")
+    changes = {"memory_usable_bytes": memory, "usd_per_hour": None, "calibration": name}
+    if found.accelerator:
+        return load_accelerator(found.accelerator).model_copy(update=changes)
+    sheet = {
+        "id": LOCAL,
+        "name": found.device_name,
+        "vendor": "",
+        "kind": "cpu" if found.device == "cpu" else "gpu",
+        "memory_bytes": memory,
+        "memory_bytes_per_second": found.constants["memory_bytes_per_second"],
+        "peak_flops_per_second": found.constants["peak_flops_per_second"],
+        "sources": (f"sparsecalc calibrate, {found.created}",),
+        "confidence": "measured",
+    }
+    try:
+        return Accelerator.model_validate(sheet | changes)
+    except ValidationError as error:
+        raise InputError(
+            _first_fault(error), where=printable(name), hint="Make it anew: sparsecalc calibrate"
+        ) from error
 
 
 @cache
@@ -67,8 +107,11 @@ def _from_file(path: Path) -> Accelerator:
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot be read ({reason})", where=where) from error
+    fields = _parse(content, where)
+    if "rows" in fields:
+        return _calibrated(load_calibration(str(path)), str(path))
     try:
-        return Accelerator.model_validate(_parse(content, where))
+        return Accelerator.model_validate(fields)
     except ValidationError as error:
         raise InputError(_first_fault(error), where=where, hint=_FILE_HINT) from error
 

@@ -7,6 +7,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
+from sparsecalc.library.calibrations import load_calibration
 from sparsecalc.model.accelerator import Accelerator
 from sparsecalc.model.device import Collective, Constants, DeviceModel, Engine
 
@@ -54,8 +55,15 @@ def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
 def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
     """What the time model knows about an accelerator: data sheet and fitted constants.
 
-    Constants are looked up from the general to the special: default, architecture, the accelerator itself.
+    Constants are looked up from the general to the special: default, architecture, the accelerator itself, and where
+    it was calibrated, that.
     """
+    if gpu.calibration:
+        found = load_calibration(gpu.calibration)
+        if not found.constants:
+            raise InputError("the calibration has no constants", hint="Fit them: sparsecalc calibrate --resume")
+        model = calibrated(gpu.calibration, found.constants, engine)
+        return model.but(accelerator=found.accelerator or gpu.calibration)
     table, profile = _kernels(), engine_profile(engine, gpu)
     kernels: dict[str, Constants] = {}
     collectives: dict[str, Collective] = {}
@@ -85,8 +93,11 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
     )
 
 
-def blank_device(name: str, engine: str | None = None) -> DeviceModel:
-    """A device without a data sheet: the default constants, peaks and bandwidth still to be measured."""
+def blank_device(name: str, engine: str | None = None, matrix_unit_rows: int = 8) -> DeviceModel:
+    """A device without a data sheet: the default constants, peaks and bandwidth still to be measured.
+
+    `matrix_unit_rows` is 1 on a CPU, whose vector units pad nothing.
+    """
     table = _kernels()
     default = table["default"]
     return DeviceModel(
@@ -97,6 +108,7 @@ def blank_device(name: str, engine: str | None = None) -> DeviceModel:
         node_bytes_per_second=1.0,
         domain_size=1,
         host_bytes_per_second=1.0,
+        matrix_unit_rows=matrix_unit_rows,
         tdp_watts=None,
         constants={key: _constants(fields, default) for key, fields in default["kernels"].items()},
         collectives={
@@ -110,20 +122,30 @@ def calibrated(name: str, constants: dict[str, Any], engine: str | None = None) 
     """The device model that a calibration's `constants` stand for: data sheet if known, peaks, bandwidth, kernels.
 
     constants: {"accelerator": id or null, "peak_flops_per_second": {...}, "memory_bytes_per_second": n,
-                "kernels": {class: fields of Constants}, "collectives": {...}, "engine": fields of Engine or null}
+                "kernels": {class: fields of Constants}, "collectives": {...}, "engine": fields of Engine or null,
+                "link_bytes_per_second": n, "domain_size": n, "matrix_unit_rows": n}
+
+    A device without a data sheet runs under the engine that the calibration measured, unless another is named.
+    Classes of kernels that were not measured take the constants of another format of their family.
     """
     from sparsecalc.library.accelerators import load_accelerator
 
-    known = constants.get("accelerator")
-    base = device_model(load_accelerator(known), engine) if known else blank_device(name, engine)
+    known, own = constants.get("accelerator"), constants.get("engine")
+    measured = own is not None and engine in (own["id"], *([] if known else [None]))
+    named = None if measured else engine
+    rows = constants.get("matrix_unit_rows", 8)
+    base = device_model(load_accelerator(known), named) if known else blank_device(name, named, rows)
     kernels = {key: Constants(**fields) for key, fields in constants["kernels"].items()}
+    families = {key.partition(".")[0]: fields for key, fields in reversed(kernels.items())} if not known else {}
     collectives = {key: Collective(**fields) for key, fields in (constants.get("collectives") or {}).items()}
     return base.but(
         peak_flops_per_second={**base.peak_flops_per_second, **constants.get("peak_flops_per_second", {})},
         memory_bytes_per_second=constants.get("memory_bytes_per_second") or base.memory_bytes_per_second,
-        constants={**base.constants, **kernels},
+        link_bytes_per_second=constants.get("link_bytes_per_second") or base.link_bytes_per_second,
+        domain_size=constants.get("domain_size") or base.domain_size,
+        constants={**base.constants, **families, **kernels},
         collectives={**base.collectives, **collectives},
-        engine=Engine(**constants["engine"]) if constants.get("engine") else base.engine,
+        engine=Engine(**own) if own and measured else base.engine,
         calibrated=True,
     )
 

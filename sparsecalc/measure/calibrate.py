@@ -36,6 +36,14 @@ from sparsecalc.measure.moe_bench import experts_module, moe_case, spec_config
 
 __all__ = ["calibrate", "device_name", "find_device"]
 
+MEASURED = (
+    "peak_flops_per_second",
+    "memory_bytes_per_second",
+    "link_bytes_per_second",
+    "domain_size",
+    "matrix_unit_rows",
+)
+"""Of a device without a data sheet."""
 MEMORY_SHARE = 0.3
 """Of the free memory, what one benchmark's operands may take."""
 FEW_ROWS = 64
@@ -260,25 +268,32 @@ def fitted(found: Calibration) -> tuple[Calibration, list[Warn]]:
     try:
         from sparsecalc.library.accelerators import load_accelerator
         from sparsecalc.library.device_models import blank_device, device_model
-        from sparsecalc.measure.fitting import base_model, fit
+        from sparsecalc.measure.eager_fit import fit_engine
+        from sparsecalc.measure.fitting import base_model, fit, fit_collectives
     except ModuleNotFoundError as error:
         text = f"no constants were fitted: {error.name} is missing"
         return found.but(complete=True), [Warn(code="not-fitted", text=text)]
     if found.accelerator:
         prior = device_model(load_accelerator(found.accelerator))
     else:
-        prior = base_model(blank_device(found.device_name), found.rows)
+        blank = blank_device(found.device_name, matrix_unit_rows=1 if found.device == "cpu" else 8)
+        prior = base_model(blank, found.rows)
     kernels, residuals = fit(found.rows, prior)
-    measured = {} if found.accelerator else prior.peak_flops_per_second
+    collectives, more = fit_collectives(found.rows, prior)
+    engine = fit_engine(found.rows, prior.but(constants={**prior.constants, **kernels}))
     constants = {
         "accelerator": found.accelerator,
-        "peak_flops_per_second": measured,
-        "memory_bytes_per_second": None if found.accelerator else prior.memory_bytes_per_second,
+        **({} if found.accelerator else {name: getattr(prior, name) for name in MEASURED}),
         "kernels": {name: constants.to_dict() for name, constants in kernels.items()},
+        "collectives": {name: constants.to_dict() for name, constants in collectives.items()},
+        "engine": engine.to_dict() if engine else None,
     }
-    before = {name: prior.of(*name.split(".", 1)).to_dict() for name in kernels}
-    errors = {name: residual.to_dict() for name, residual in residuals.items()}
-    return found.but(complete=True, constants=constants, prior={"kernels": before}, residuals=errors), []
+    before = {
+        "kernels": {name: prior.of(*name.split(".", 1)).to_dict() for name in kernels},
+        "collectives": {name: prior.collectives[name].to_dict() for name in collectives},
+    }
+    errors = {name: residual.to_dict() for name, residual in {**residuals, **more}.items()}
+    return found.but(complete=True, constants=constants, prior=before, residuals=errors), []
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,14 +1,17 @@
 """What transformers' modules take beside their large kernels: one layer of a tiny model, with cold caches."""
 
+import time
 from typing import Any
 
 import torch
+from torch import nn
 
 from sparsecalc.measure.architecture import build
 from sparsecalc.measure.components import Marks, Unit
 from sparsecalc.measure.filled_cache import filled_cache, inputs
 from sparsecalc.measure.layers import give_storage
 from sparsecalc.measure.microbench import DTYPES, Case, Work
+from sparsecalc.measure.sampling import last_level_cache_bytes
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 
@@ -30,24 +33,50 @@ def tiny_spec(model_type: str) -> ModelSpec:
     return read_config(tiny_config(model_type), model_id=model_type)
 
 
+class Flushes:
+    """Touches as much memory as the last-level cache holds behind each matrix, as a real model's weights do.
+
+    Code and small tensors are then as cold as between the products of a real layer. Nothing to do on a GPU, whose
+    kernels wait for no code.
+    """
+
+    def __init__(self, layer: nn.Module, device: torch.device) -> None:
+        self.seconds = 0.0
+        """Of all touches since `seconds` was last set to 0."""
+        if device.type != "cpu":
+            return
+        self.buffer = torch.zeros(last_level_cache_bytes(device) // 4, dtype=torch.int32)
+        for module in layer.modules():
+            if any(weight.dim() > 1 for weight in module.parameters(recurse=False)):
+                module.register_forward_hook(self._touch)
+
+    def _touch(self, module: nn.Module, args: Any, output: Any) -> None:
+        start = time.perf_counter()
+        self.buffer.add_(1)
+        self.seconds += time.perf_counter() - start
+
+
 def eager_case(model_type: str, what: str) -> Case:
     """One decode step of one sequence through a tiny model: seconds of its `layer`, or of the `rest` of the step."""
 
     def built(device: torch.device) -> Work:
         model: Any = build(tiny_config(model_type))
         give_storage(model, device, DTYPES["bf16"])
-        marks = Marks([Unit(("", "layer"), model.model.layers[0])], device)
+        layer = model.model.layers[0]
+        marks, flushes = Marks([Unit(("", "layer"), layer)], device), Flushes(layer, device)
         cache, reset = filled_cache(model, 1, PAST, device)
         given = inputs(model, 1, 1, device, cache)
 
         def run() -> None:
             marks.clear()
+            flushes.seconds = 0.0
             reset()
             model(**given)
 
-        def layer() -> float:
-            return marks.seconds()["", "layer"]
+        def inside() -> float:
+            touched = 0.0 if what == "rest" else flushes.seconds
+            return marks.seconds()["", "layer"] - touched
 
-        return Work(run, cold=True, marked=layer, outside=what == "rest")
+        return Work(run, cold=True, marked=inside, outside=what == "rest")
 
     return Case({"op": "eager", "model_type": model_type, "what": what, "dtype": "bf16"}, built)

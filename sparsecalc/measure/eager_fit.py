@@ -53,6 +53,8 @@ def _vector_factor(rows: list[dict[str, Any]], device: DeviceModel) -> float:
     constants = device.of("vector")
     rate = constants.bandwidth * device.memory_bytes_per_second
     moved = [
-        (row["seconds"], 3 * ACTIVATION_BYTES * row["tokens"] * row["width"]) for row in rows if row["op"] == "elementwise"
+        (row["seconds"], 3 * ACTIVATION_BYTES * row["tokens"] * row["width"])
+        for row in rows
+        if row["op"] == "elementwise"
     ]
     return max(1.0, median([seconds * rate / size for seconds, size in moved if size >= LARGE] or [1.0]))

@@ -134,7 +134,9 @@ def _kernel(family: str, dtype: str, rows: list[dict[str, Any]], prior: DeviceMo
         return Kernel(
             name=family, component="other", family="vector", dtype=peak, launches=launches, activation_bytes=moved
         )
-    batch, context, heads, size = (at(name) for name in ("batch_size", "context_len", "num_attention_heads", "head_dim"))
+    batch, context, heads, size = (
+        at(name) for name in ("batch_size", "context_len", "num_attention_heads", "head_dim")
+    )
     if family == "attention_prefill":
         return single.prefill_attention(batch, context, heads, size, dtype, peak)
     return single.decode_attention(batch, context, heads, at("num_key_value_heads"), size, dtype, peak, stored)
@@ -172,7 +174,9 @@ def _fit_class(group: _Class, prior: DeviceModel) -> tuple[Constants, Residual]:
     return constants(best).but(spread=_spread(off), alone_seconds=0.0), residual
 
 
-def fit_collectives(rows: list[dict[str, Any]], prior: DeviceModel) -> tuple[dict[str, Collective], dict[str, Residual]]:
+def fit_collectives(
+    rows: list[dict[str, Any]], prior: DeviceModel
+) -> tuple[dict[str, Collective], dict[str, Residual]]:
     """Overhead, seconds per further device and share of the link for all_reduce and all_to_all, where rows exist."""
     found, residuals = {}, {}
     for kind in COLLECTIVES:
@@ -184,7 +188,11 @@ def fit_collectives(rows: list[dict[str, Any]], prior: DeviceModel) -> tuple[dic
 
 def _fit_collective(kind: str, rows: list[dict[str, Any]], prior: DeviceModel) -> tuple[Collective, Residual]:
     start = prior.collectives[kind].but(alone_seconds=0.0)
-    names = ["overhead_seconds", "bandwidth", *(["per_device_seconds"] if len({row["ranks"] for row in rows}) > 1 else [])]
+    names = [
+        "overhead_seconds",
+        "bandwidth",
+        *(["per_device_seconds"] if len({row["ranks"] for row in rows}) > 1 else []),
+    ]
     limits = {"overhead_seconds": (1e-7, 1e-1), "bandwidth": (1e-3, 2.0), "per_device_seconds": (1e-9, 1e-2)}
     low, high = (np.log([limits[name][side] for name in names]) for side in (0, 1))
     begin = np.clip(np.log([max(getattr(start, name), 1e-9) for name in names]), low + 1e-3, high - 1e-3)

@@ -48,7 +48,7 @@ def bench(
     transformers.logging.set_verbosity_error()
     asked = question.checked()
     layers = asked.layers or loaded.spec.num_hidden_layers
-    shared = ("device", "dtype", "experts_implementation", "routing", "memory_limit_bytes")
+    shared = ("device", "dtype", "experts_implementation", "routing", "memory_limit_bytes", "calibration")
     bed = prepare(loaded, ProfileQuestion(layers=layers, **{name: getattr(asked, name) for name in shared}))
     found: list[Measurement] = []
     interrupted = False

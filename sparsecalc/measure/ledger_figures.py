@@ -9,7 +9,6 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.step import step_time, total
 from sparsecalc.estimate.timing import KernelTime
-from sparsecalc.library.device_names import accelerator_of
 from sparsecalc.measure.components import Key
 from sparsecalc.measure.layers import Kind
 from sparsecalc.model.device import DeviceModel
@@ -71,22 +70,6 @@ def working_bytes(rows: Rows, precision: Precision, work: Workload, hidden_size:
     logits = max((live.pop(key) for key in list(live) if key[1] == "lm_head"), default=0)
     layer = 2 * work.tokens * hidden_size + max(live.values(), default=0)
     return max(layer, logits) * precision.activations.bits / 8
-
-
-def local_device(environment: dict[str, Any]) -> DeviceModel | None:
-    """The time model of the GPU that is measured, by its data sheet and without an engine; None if it is not known."""
-    if environment["device"] != "cuda":
-        return None
-    name = accelerator_of(environment["device_name"], environment["memory_bytes"])
-    if name is None:
-        return None
-    try:
-        from sparsecalc.library.accelerators import load_accelerator
-        from sparsecalc.library.device_models import device_model
-    except ImportError:  # pydantic, which reads data sheets, is no part of the extra
-        return None
-    found = device_model(load_accelerator(name))
-    return found.but(engine=found.engine.but(step_seconds=0.0, sequence_seconds=0.0))
 
 
 def predicted(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers
+from torch.nn import functional
 
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.precision import Precision
@@ -22,7 +23,8 @@ from sparsecalc.measure.components import Key, Marks, Unit, units
 from sparsecalc.measure.environment import doubts, environment, find_device, memory_bytes, noise
 from sparsecalc.measure.filled_cache import cache_argument, empty_cache, filled_cache, inputs
 from sparsecalc.measure.layers import Slice, build_slice
-from sparsecalc.measure.ledger_figures import local_device, rows_of, working_bytes
+from sparsecalc.measure.ledger_figures import rows_of, working_bytes
+from sparsecalc.measure.local_device import local_device
 from sparsecalc.measure.memory import PeakMemory
 from sparsecalc.measure.readings import Reading, formula, measurements
 from sparsecalc.measure.routing_force import ForcedRouting
@@ -52,7 +54,8 @@ class Bed:
     memory_limit_bytes: int
     environment: dict[str, Any]
     cold: bool
-    device_model: DeviceModel | None
+    device_model: DeviceModel
+    head_made_contiguous: bool
     warnings: list[Warn] = field(default_factory=list)
 
     def warn(self, code: str, text: str) -> None:
@@ -112,7 +115,9 @@ def prepare(loaded: LoadedModel, question: ProfileQuestion) -> Bed:
     routing = load_routing(question.routing)
     seen = environment(device)
     spread = noise(device)
-    build(loaded.config)  # what is imported for it is no part of the model's memory
+    model, warnings = local_device(seen, question.calibration, question.dtype)
+    build(loaded.config)  # what is imported for it, and what libraries set up, is no part of the model's memory
+    warm_up(device, TORCH_DTYPES[question.dtype])
     memory = PeakMemory(device)
     limit = question.memory_limit_bytes or int(FREE_SHARE * memory_bytes(device)[0])
     dtype = TORCH_DTYPES[question.dtype]
@@ -139,16 +144,42 @@ def prepare(loaded: LoadedModel, question: ProfileQuestion) -> Bed:
         memory_limit_bytes=limit,
         environment=seen,
         cold=made.weight_bytes < FLUSH_IN_CACHES * cache < whole,
-        device_model=local_device(seen),
-        warnings=[Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes] + doubts(seen, spread),
+        device_model=model,
+        head_made_contiguous=_contiguous_head(made.model),
+        warnings=[Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes]
+        + doubts(seen, spread)
+        + warnings,
     )
     seen["experts_implementation"] = getattr(config, "_experts_implementation", None) if bed.forced.experts else None
     _note_forms(bed, question)
     return bed
 
 
+def warm_up(device: torch.device, dtype: torch.dtype) -> None:
+    """One product of few and of many rows, and one attention."""
+    weight = torch.ones(256, 256, device=device, dtype=dtype)
+    with torch.inference_mode():
+        for rows in (1, 256):
+            made = functional.linear(weight[:rows], weight).view(1, 4, rows, 64)
+            functional.scaled_dot_product_attention(made, made, made)
+
+
+def _contiguous_head(model: Any) -> bool:
+    """Copy what the LM head is given, as engines do; False where there is no head.
+
+    transformers hands it a view of each prompt's last row, for which torch leaves its fast product (batch, CPU).
+    """
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if head is None:
+        return False
+    head.register_forward_pre_hook(lambda module, given: (given[0].clone(memory_format=torch.contiguous_format), *given[1:]))
+    return True
+
+
 def _note_forms(bed: Bed, question: ProfileQuestion) -> None:
     """Where transformers runs something else than engines do."""
+    if bed.head_made_contiguous and "prefill" in question.phases:
+        bed.warn("contiguous-head", "the LM head gets a copy of the prompts' last rows: on the view, torch is much slower")
     mixers = {mixer.kind for kind in bed.slice.kinds for mixer in kind.layer.mixers}
     if mixers & {"mla", "sparse_mla"} and "decode" in question.phases:
         bed.warn("expanded-latents", "transformers expands the cached latents of all tokens at every decode step")

@@ -131,6 +131,9 @@ class Accelerator(_Facts):
     pcie_bytes_per_second: Positive | None = None
     """Per direction, before protocol losses, as data/interconnects.json has it for that slot."""
 
+    calibration: str | None = None
+    """File of constants that were fitted to this very device (`local`: the user's own); they precede built-in ones."""
+
     usd_per_hour: Price | None = None
     measured_fraction: MeasuredFraction | None = None
 
