@@ -154,8 +154,8 @@ def test_mixtral_by_hand() -> None:
     assert Routing().expected_distinct(8, 2, 16) == pytest.approx(7.92, abs=0.005)
     spec = load_model("mixtral-8x7b").spec
     precision = precision_for(spec, "bf16", None)
-    used = experts(spec, precision, 4, 128)
-    held = memory(spec, precision, Load(batch_size=4, context_len=128, max_num_batched_tokens=512))
+    load = Load(batch_size=4, context_len=128, max_num_batched_tokens=512)
+    used, held = experts(spec, precision, load, Routing()), memory(spec, precision, load)
     assert used
     assert used.weight_bytes_read / held.weights_bytes + 32_000 * 4096 / 46.7e9 == pytest.approx(0.694, abs=0.001)
 

@@ -19,7 +19,7 @@ from sparsecalc.estimate.kernels import Kernel, Setting, kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import Loop, tpot_seconds
 from sparsecalc.estimate.step import step_time
-from sparsecalc.estimate.timing import constants_of, kernel_time
+from sparsecalc.estimate.timing import kernel_time
 from sparsecalc.library.accelerators import accelerator_ids, load_accelerator
 from sparsecalc.library.device_models import device_model, engine_ids
 from sparsecalc.library.formats import format_ids, number_format, precision_for
@@ -58,13 +58,8 @@ def launched(spec: ModelSpec, work: Workload, dtype: str, device: DeviceModel, p
 
 # --- bounds ---------------------------------------------------------------------------------------------------------
 
-ABOVE_THE_SHEET = 1.05
-"""The most of a datasheet's bandwidth that the fit of the constants allows."""
-IN_SIXTEEN_BITS = [engine for engine in engine_ids() if engine != "llama.cpp"]
-"""llama.cpp multiplies quantized weights in 8-bit integers, whose peak is above the 16-bit one that bounds them."""
 
-
-@given(specs, devices_of(IN_SIXTEEN_BITS), formats, phases, batches, contexts)
+@given(specs, devices, formats, phases, batches, contexts)
 @settings(max_examples=60, deadline=None)
 def test_no_kernel_beats_the_datasheet(
     spec: ModelSpec, device: DeviceModel, dtype: str, phase: Any, batch: int, context: int
@@ -74,9 +69,7 @@ def test_no_kernel_beats_the_datasheet(
         moved = kernel.weight_bytes + kernel.cache_bytes + kernel.activation_bytes
         if kernel.dtype:
             assert seconds * SLACK >= kernel.flops / device.peak(kernel.dtype), kernel.name
-        share = max(1.0, constants_of(kernel, device).bandwidth)
-        assert share <= ABOVE_THE_SHEET
-        assert seconds * share * SLACK >= moved / device.memory_bytes_per_second, kernel.name
+        assert seconds * SLACK >= moved / device.memory_bytes_per_second, kernel.name
 
 
 @given(specs, devices, formats, phases, plans, batches, contexts)

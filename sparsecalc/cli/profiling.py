@@ -33,6 +33,10 @@ def profile(
     time_budget: Budget = 300.0,
     memory_limit: MemoryLimit = None,
     calibration: CalibrationFile = None,
+    technique: Annotated[
+        str | None,
+        typer.Option(help="2:4, csr, bsr, block, heads or neurons: its kernel beside the dense one on a weight"),
+    ] = None,
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Output = None,
@@ -59,6 +63,11 @@ def profile(
         calibration=calibration,
     ).checked()
     loaded = load_model(model)
+    if technique is not None:
+        sparse = measuring("technique", "profile").profile_technique
+        with progress(len(question.batch_sizes)) as step:
+            emit(sparse(loaded, technique.strip().lower(), question, step), name, output)
+        return
     run = measuring("profile", "profile").profile
     points = len(question.phases) * len(question.batch_sizes) * len(question.context_lens)
     with progress(points) as step:

@@ -61,14 +61,16 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     if kernel.family == "attention_prefill":
         factor = factor * engine.attention_factor
     flops = kernel.flops + (kernel.padding_flops if device.matrix_unit_rows > 1 else 0)
-    compute = flops / (factor * constants.compute * device.peak(kernel.dtype)) if kernel.dtype else 0.0
+    reached = min(1.0, factor * constants.compute)  # nothing is faster than the data sheet, here and below
+    compute = flops / (reached * device.peak(kernel.dtype)) if kernel.dtype else 0.0
     if kernel.family == "attention_decode":
         compute = compute * most(1.0, device.matrix_unit_rows / kernel.rows_per_cache_head)
     if constants.half_length:
         compute = compute * (1 + constants.half_length / most(kernel.extent, 1))
-    weights = kernel.weight_bytes / engine.bandwidth_factor
+    bandwidth_share = min(1.0, constants.bandwidth)
+    weights = kernel.weight_bytes / min(engine.bandwidth_factor, 1 / bandwidth_share)
     activations = kernel.activation_bytes * (engine.vector_factor if kernel.family == "vector" else 1.0)
-    rate = constants.bandwidth * bandwidth
+    rate = bandwidth_share * bandwidth
     memory = (weights + kernel.cache_bytes + activations) / rate
     work = norm(compute, memory, constants.power) / kernel.speedup
     vector = kernel.vector_bytes / (constants.vector * bandwidth)

@@ -33,6 +33,16 @@ def tiny_spec(model_type: str) -> ModelSpec:
     return read_config(tiny_config(model_type), model_id=model_type)
 
 
+def warm_up(device: torch.device, dtype: torch.dtype) -> None:
+    """A prompt and a decode step of a tiny model, so that all that is set up for the first run is there."""
+    model: Any = build(tiny_config("llama"))
+    give_storage(model, device, dtype)
+    with torch.inference_mode():
+        model(**inputs(model, 2, PAST, device))
+        cache, _ = filled_cache(model, 1, 2 * PAST, device)
+        model(**inputs(model, 1, 1, device, cache))
+
+
 class Flushes:
     """Touches as much memory as the last-level cache holds behind each matrix, as a real model's weights do.
 

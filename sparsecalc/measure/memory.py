@@ -1,5 +1,7 @@
 """How much memory a run really takes."""
 
+import ctypes
+import gc
 import sys
 from pathlib import Path
 
@@ -16,10 +18,12 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        give_back()
         self.base = torch.cuda.memory_allocated(device) if device.type == "cuda" else _resident("VmRSS")
 
     def reset(self) -> None:
         """Forget earlier peaks."""
+        give_back()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif _CLEAR.exists():
@@ -32,6 +36,15 @@ class PeakMemory:
         """The growth; None where the system does not tell."""
         now = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _resident("VmHWM")
         return None if now is None or self.base is None else now - self.base
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the C library can: what was freed before counts for no run."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _resident(key: str) -> int | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import transformers
-from torch.nn import functional
 
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.precision import Precision
@@ -20,6 +19,7 @@ from sparsecalc.library.models import LoadedModel
 from sparsecalc.library.routing_files import load_routing
 from sparsecalc.measure.architecture import build
 from sparsecalc.measure.components import Key, Marks, Unit, units
+from sparsecalc.measure.eager_bench import warm_up
 from sparsecalc.measure.environment import doubts, environment, find_device, memory_bytes, noise
 from sparsecalc.measure.filled_cache import cache_argument, empty_cache, filled_cache, inputs
 from sparsecalc.measure.layers import Slice, build_slice
@@ -155,15 +155,6 @@ def prepare(loaded: LoadedModel, question: ProfileQuestion) -> Bed:
     return bed
 
 
-def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """One product of few and of many rows, and one attention."""
-    weight = torch.ones(256, 256, device=device, dtype=dtype)
-    with torch.inference_mode():
-        for rows in (1, 256):
-            made = functional.linear(weight[:rows], weight).view(1, 4, rows, 64)
-            functional.scaled_dot_product_attention(made, made, made)
-
-
 def _contiguous_head(model: Any) -> bool:
     """Copy what the LM head is given, as engines do; False where there is no head.
 
@@ -172,14 +163,18 @@ def _contiguous_head(model: Any) -> bool:
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     if head is None:
         return False
-    head.register_forward_pre_hook(lambda module, given: (given[0].clone(memory_format=torch.contiguous_format), *given[1:]))
+    head.register_forward_pre_hook(
+        lambda module, given: (given[0].clone(memory_format=torch.contiguous_format), *given[1:])
+    )
     return True
 
 
 def _note_forms(bed: Bed, question: ProfileQuestion) -> None:
     """Where transformers runs something else than engines do."""
     if bed.head_made_contiguous and "prefill" in question.phases:
-        bed.warn("contiguous-head", "the LM head gets a copy of the prompts' last rows: on the view, torch is much slower")
+        bed.warn(
+            "contiguous-head", "the LM head gets a copy of the prompts' last rows: on the view, torch is much slower"
+        )
     mixers = {mixer.kind for kind in bed.slice.kinds for mixer in kind.layer.mixers}
     if mixers & {"mla", "sparse_mla"} and "decode" in question.phases:
         bed.warn("expanded-latents", "transformers expands the cached latents of all tokens at every decode step")

@@ -12,6 +12,7 @@ from sparsecalc.decide.equivalence import EquivalenceReport
 from sparsecalc.decide.profiling import BenchReport, ProfileReport
 from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, StepReport, VerifyReport
 from sparsecalc.decide.routing import RoutingReport
+from sparsecalc.decide.sparse_kernels import SparseKernelReport
 from sparsecalc.decide.validate import ValidateReport
 from sparsecalc.estimate.results import ModelReport
 
@@ -28,6 +29,8 @@ def write(document: Document, width: int | None = None) -> str:
         rows = [line.to_dict() for line in document.lines]
     elif isinstance(document, ProfileReport | BenchReport):
         rows = [row.to_dict() for row in document.measurements]
+    elif isinstance(document, SparseKernelReport):
+        rows = document.rows
     elif isinstance(document, ValidateReport):
         rows = [check.to_dict() for check in document.checks]
     elif isinstance(document, VerifyReport):

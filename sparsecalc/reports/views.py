@@ -20,6 +20,7 @@ from sparsecalc.decide.report import (
     VerifyReport,
 )
 from sparsecalc.decide.routing import RoutingReport
+from sparsecalc.decide.sparse_kernels import SparseKernelReport
 from sparsecalc.decide.validate import ValidateReport
 from sparsecalc.estimate.results import ModelReport
 from sparsecalc.reports.grids import Grid, View
@@ -30,6 +31,7 @@ ELSEWHERE: dict[type[Document], str] = {
     CalibrationReport: "calibrating.calibration_view",
     ProfileReport: "profiling.profile_view",
     BenchReport: "profiling.bench_view",
+    SparseKernelReport: "sparse_kernels.sparse_kernel_view",
     VerifyReport: "verification.verify_view",
     RoutingReport: "routing.routing_view",
     CrossoverReport: "crossover.crossover_view",
