@@ -1,12 +1,13 @@
 """`sparsecalc finetune`: what training a model takes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import Format, Gpu, Json, NumGpus, Output, Share
+from sparsecalc.cli.options import OUTPUT, Gpu, NumGpus, Share, emit_as_asked, takes
 
 
+@takes(OUTPUT)
 def finetune(
     model: Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")],
     method: Annotated[str, typer.Option(help="full, lora or qlora")] = "full",
@@ -25,7 +26,7 @@ def finetune(
     ] = "torch",
     fused_loss: Annotated[bool, typer.Option("--fused-loss", help="the loss in chunks: no logits are held")] = False,
     gpu: Gpu = None,
-    num_gpus: NumGpus = 1,
+    num_gpus: NumGpus = None,
     zero: Annotated[int, typer.Option(help="ZeRO stage 0 to 3 (FSDP is 3)")] = 0,
     ep: Annotated[int, typer.Option(help="devices that split the experts")] = 1,
     gpu_memory_utilization: Share = None,
@@ -34,17 +35,12 @@ def finetune(
     mfu: Annotated[
         float | None, typer.Option(help="model FLOPs utilization (default: measured ones, as a band)")
     ] = None,
-    format: Format = "table",  # noqa: A002
-    json: Json = False,
-    output: Output = None,
+    **given: Any,
 ) -> None:
     """Fine-tuning: memory per device by part, FLOPs, what fits, hours and dollars; full, LoRA or QLoRA."""
-    from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.finetune import FinetuneQuestion
     from sparsecalc.decide.finetune import finetune as find
 
-    name = "json" if json else format
-    check_target(output, name)
     asked = FinetuneQuestion(
         method=method,
         rank=rank,
@@ -66,4 +62,4 @@ def finetune(
         epochs=epochs,
         mfu=mfu,
     )
-    emit(find(model, asked), name, output)
+    emit_as_asked(given, lambda: find(model, asked))

@@ -1,36 +1,26 @@
 """`models` and `gpus`: what is built in."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import Format, Json, Output
+from sparsecalc.cli.options import OUTPUT, emit_as_asked, takes
 
 
+@takes(OUTPUT)
 def models(
     families: Annotated[bool, typer.Option("--families", help="the model_types that can be read instead")] = False,
-    format: Format = "table",  # noqa: A002
-    json: Json = False,
-    output: Output = None,
+    **given: Any,
 ) -> None:
     """The built-in models, with their parameters; or the families (model_type) that can be read."""
-    from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.listing import list_families, list_models
 
-    name = "json" if json else format
-    check_target(output, name)
-    emit(list_families() if families else list_models(), name, output)
+    emit_as_asked(given, list_families if families else list_models)
 
 
-def gpus(
-    format: Format = "table",  # noqa: A002
-    json: Json = False,
-    output: Output = None,
-) -> None:
+@takes(OUTPUT)
+def gpus(**given: Any) -> None:
     """The accelerators: dense peaks, memory, bandwidth, price."""
-    from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.listing import list_gpus
 
-    name = "json" if json else format
-    check_target(output, name)
-    emit(list_gpus(), name, output)
+    emit_as_asked(given, list_gpus)

@@ -1,5 +1,7 @@
 """Options that several commands share, and the `Question` that they make."""
 
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +59,72 @@ FromArchitecture = Annotated[
 ]
 
 
-MOST_VALUES = 1024
+Options = dict[str, tuple[Any, Any]]
+"""Annotation and default of options by their Python names."""
+
+LOAD: Options = {
+    "batch_size": (Batch, "1"),
+    "context": (Context, None),
+    "dtype": (Dtype, None),
+    "kv_cache_dtype": (KvDtype, None),
+}
+DEVICES: Options = {
+    "gpu": (Gpu, None),
+    "num_gpus": (NumGpus, None),
+    "tp": (Tp, None),
+    "pp": (Pp, None),
+    "ep": (Ep, None),
+    "dp": (Dp, None),
+    "engine": (EngineName, None),
+    "routing": (RoutingOf, "uniform"),
+    "eplb_replicas": (Replicas, None),
+    "offload": (Offload, None),
+    "calibration": (CalibrationFile, None),
+    "gpu_memory_utilization": (Share, None),
+}
+REQUESTS: Options = {
+    "prompt_len": (PromptLen, None),
+    "output_len": (OutputLen, None),
+    "concurrency": (Concurrency, None),
+    "max_num_batched_tokens": (Batched, None),
+}
+SPECULATION: Options = {
+    "draft_tokens": (DraftTokens, 0),
+    "acceptance": (Acceptance, None),
+    "draft_model": (DraftModel, None),
+}
+OUTPUT: Options = {"format": (Format, "table"), "json": (Json, False), "output": (Output, None)}
+Command = Callable[..., None]
+
+
+def takes(*groups: Options) -> Callable[[Command], Command]:
+    """Give a command the options of `groups` behind its own; it gets them by name in `**given`."""
+
+    def decorate(command: Command) -> Command:
+        own = [each for each in signature(command).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        shared = {name: option for group in groups for name, option in group.items()}
+        added = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in shared.items()
+        ]
+        hints = {name: annotation for name, (annotation, _) in shared.items()}
+        command.__annotations__ = {**command.__annotations__, **hints}
+        command.__signature__ = Signature([*own, *added])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def emit_as_asked(given: dict[str, Any], find: Callable[[], Any]) -> None:
+    """What `find` returns, in the format and to the place that the options of `OUTPUT` say."""
+    from sparsecalc.cli.output import check_target, emit
+
+    name = "json" if given["json"] else given["format"]
+    check_target(given["output"], name)
+    emit(find(), name, given["output"])
+
+
+MOST_VALUES = 64
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
@@ -85,7 +152,7 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
     values = numbers(text, option)
     if not all(value.is_integer() for value in values):
-        raise InputError(f"{option} is {brief(text)}", hint="It is a whole number or a list of them: 8 or 1,8,64")
+        raise InputError(f"{option} is {brief(text)}", hint="It takes whole numbers, one or a list: 8 or 1,8,64")
     return tuple(map(int, values))
 
 

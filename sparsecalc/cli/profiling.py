@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import CalibrationFile, Format, Json, Output
+from sparsecalc.cli.options import CalibrationFile, Format, Json, Output, whole_numbers
 
 Model = Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps (default: cuda if there is one)")]
@@ -52,8 +52,8 @@ def profile(
     question = ProfileQuestion(
         device=device,
         phases=_phases(phase),
-        batch_sizes=_whole(batch_size, "--batch-size"),
-        context_lens=_whole(context, "--context"),
+        batch_sizes=whole_numbers(batch_size, "--batch-size"),
+        context_lens=whole_numbers(context, "--context"),
         layers=_layers(layers),
         dtype=dtype.lower(),
         experts_implementation=experts_implementation,
@@ -124,16 +124,6 @@ def bench(
     emit(report, name, output)
     if report.interrupted:
         raise typer.Exit(130)
-
-
-def _whole(text: str, option: str) -> tuple[int, ...]:
-    from sparsecalc.core.errors import InputError
-    from sparsecalc.core.text import brief
-
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{option} is {brief(text)}", hint="It is a list of whole numbers, such as 1,8,32") from error
 
 
 def _phases(text: str) -> Any:

@@ -1,12 +1,13 @@
 """`routing`: what the distribution of tokens over experts costs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import Format, Json, Output
+from sparsecalc.cli.options import OUTPUT, emit_as_asked, numbers, takes, whole_numbers
 
 
+@takes(OUTPUT)
 def routing(
     model: Annotated[str, typer.Argument(help="a model with experts: built-in id, config.json, folder, or Hub id")],
     routing: Annotated[
@@ -22,49 +23,17 @@ def routing(
     replicas: Annotated[int, typer.Option("--replicas", help="redundant experts that EPLB places")] = 0,
     simulate: Annotated[bool, typer.Option("--simulate", help="check the closed forms by Monte Carlo")] = False,
     seed: Annotated[int, typer.Option("--seed", help="of the Monte Carlo")] = 0,
-    format: Format = "table",  # noqa: A002
-    json: Json = False,
-    output: Output = None,
+    **given: Any,
 ) -> None:
     """Experts that a step reaches, the busiest rank with and without EPLB, and dropped tokens, for a distribution."""
-    from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.routing import Asked, route
 
-    name = "json" if json else format
-    check_target(output, name)
     asked = Asked(
-        batch_sizes=_whole(batch_size, "--batch-size"),
-        ep=_whole(ep, "--ep") if ep is not None else None,
-        capacity_factors=_numbers(capacity_factor, "--capacity-factor"),
+        batch_sizes=whole_numbers(batch_size, "--batch-size"),
+        ep=whole_numbers(ep, "--ep") if ep is not None else None,
+        capacity_factors=numbers(capacity_factor, "--capacity-factor"),
         replicas=replicas,
         simulate=simulate,
         seed=seed,
     )
-    emit(route(model, routing, asked), name, output)
-
-
-MOST_VALUES = 64
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    from sparsecalc.core.errors import InputError
-    from sparsecalc.core.text import brief
-
-    parts = text.split(",")
-    try:
-        values = tuple(map(float, parts))
-    except ValueError as error:
-        raise InputError(f"{option} is {brief(text)}", hint="It is a list of numbers, such as 1,8,64") from error
-    if len(values) > MOST_VALUES:
-        raise InputError(f"{option} has {len(values)} values", hint=f"It takes at most {MOST_VALUES}")
-    return values
-
-
-def _whole(text: str, option: str) -> tuple[int, ...]:
-    from sparsecalc.core.errors import InputError
-    from sparsecalc.core.text import brief
-
-    values = _numbers(text, option)
-    if not all(value.is_integer() for value in values):
-        raise InputError(f"{option} is {brief(text)}", hint="It is a list of whole numbers, such as 1,8,64")
-    return tuple(map(int, values))
+    emit_as_asked(given, lambda: route(model, routing, asked))

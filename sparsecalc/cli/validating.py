@@ -1,30 +1,26 @@
 """`validate`: predictions beside the measurements that ship with the package."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import Format, Json, Output
+from sparsecalc.cli.options import OUTPUT, emit_as_asked, takes
 
 
+@takes(OUTPUT)
 def validate(
     write_docs: Annotated[
         bool, typer.Option("--write-docs", help="write docs/accuracy.md in a checkout, or to the file that -o names")
     ] = False,
-    format: Format = "table",  # noqa: A002
-    json: Json = False,
-    output: Output = None,
+    **given: Any,
 ) -> None:
     """How far predictions are from published measurements, by class of kernels, accelerator, engine and model."""
-    from sparsecalc.cli.output import check_target, emit
     from sparsecalc.decide.validate import validate as find
 
     if write_docs:
-        _write_page(output or "docs/accuracy.md")
-        return
-    name = "json" if json else format
-    check_target(output, name)
-    emit(find(), name, output)
+        _write_page(given["output"] or "docs/accuracy.md")
+    else:
+        emit_as_asked(given, find)
 
 
 def _write_page(target: str) -> None:

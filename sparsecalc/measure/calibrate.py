@@ -95,7 +95,7 @@ QUICK_CPU = replace(
     dtypes=("bf16",),
     decode=((1, 1024), (8, 1024), (8, 4096)),
     prefill=(128, 256, 512),
-    moe_tokens=(1, 8, 64),
+    moe_tokens=(1, 8, 64, 256),
     elementwise_tokens=(1, 64, 512),
     seconds=0.5,
 )

@@ -51,7 +51,8 @@ def moved_bytes(op: Op, precision: Precision, touched: float) -> float:
 def held_bytes(rows: Rows, layers: dict[str, int], precision: Precision, work: Workload, hidden_size: int) -> int:
     """Peak memory of the step that was run: weights + cache + state + the larger of a layer's results and the logits.
 
-    A layer's results: the residual twice, and what its largest component holds at once.
+    A layer's results: the residual twice, and all inputs and outputs of its largest component, which transformers'
+    modules hold until they return; experts' results twice more, weighted and put back in order.
     """
     added = rows.added(layers)
     size = precision.activations.bits / 8
@@ -66,7 +67,9 @@ def working_bytes(rows: Rows, precision: Precision, work: Workload, hidden_size:
     live: dict[tuple[str, str], float] = {}
     for kind, ops in rows.by_kind.items():
         for op in ops:
-            live[kind, op.component] = live.get((kind, op.component), 0) + op.scratch_elements
+            held = op.scratch_elements if op.component == "lm_head" else op.activation_elements
+            held += 2 * op.scratch_elements if op.kind == "experts" and op.rows == hidden_size else 0
+            live[kind, op.component] = live.get((kind, op.component), 0) + held
     logits = max((live.pop(key) for key in list(live) if key[1] == "lm_head"), default=0)
     layer = 2 * work.tokens * hidden_size + max(live.values(), default=0)
     return max(layer, logits) * precision.activations.bits / 8
