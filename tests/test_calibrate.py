@@ -17,6 +17,7 @@ from sparsecalc.library.device_models import calibrated
 from sparsecalc.library.device_names import accelerator_of
 from sparsecalc.measure import calibrate as calibrating
 from sparsecalc.measure.calibrate import CPU, FEW_ROWS, GPU, QUICK_CPU, QUICK_GPU, Plan, gemm_shapes, plan_cases
+from sparsecalc.measure.eager_bench import eager_case
 from sparsecalc.measure.microbench import (
     Case,
     Heads,
@@ -41,7 +42,7 @@ ROW = {"op": "copy", "bytes": 8, "seconds": 1e-3, "samples": [1e-3]}
 @pytest.fixture(autouse=True)
 def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few copies of every operand."""
-    for module in ("microbench", "moe_bench"):
+    for module in ("microbench", "moe_bench", "eager_bench"):
         monkeypatch.setattr(f"sparsecalc.measure.{module}.last_level_cache_bytes", lambda device: 2**14)
 
 
@@ -63,6 +64,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Plan:
         attention_case(Heads(4, 4, 16), 1, 32, "fp32", prefill=True),
         elementwise_case("rms_norm", 4, 64, "bf16"),
         elementwise_case("silu_mul", 4, 64, "bf16"),
+        eager_case("llama", "layer"),
+        eager_case("qwen3_moe", "rest"),
     ],
     ids=lambda case: case.row["op"],
 )
@@ -121,8 +124,8 @@ def test_plans(plan: Plan) -> None:
     cases = plan_cases(plan, 64 * GIB)
     assert len({case.name for case in cases}) == len(cases)
     kinds = {case.row["op"] for case in cases}
-    assert kinds == {"copy", "launch", "gemm", "attention_decode", "attention_prefill", "moe", "elementwise"}
-    assert {case.row["op"] for case in cases[:7]} >= kinds - {"attention_prefill"}, "kinds take turns"
+    assert kinds == {"copy", "launch", "eager", "gemm", "attention_decode", "attention_prefill", "moe", "elementwise"}
+    assert {case.row["op"] for case in cases[:8]} >= kinds - {"attention_prefill"}, "kinds take turns"
     assert len(plan_cases(plan, GIB)) <= len(cases)
 
 

@@ -72,6 +72,8 @@ def test_whole_path(family: str) -> None:
         assert len(row.samples_seconds) >= FEWEST
         assert row.p10_seconds <= row.median_seconds <= row.p90_seconds
         assert row.median_seconds > 0 or row.component == "rest"
+        assert row.predicted_seconds is not None, row.component
+        assert 0 < row.predicted_low < row.predicted_seconds < row.predicted_high
     for label, layers in report.layers_measured.items():
         assert 1 <= layers["measured"] <= layers["count"]
         assert any(row.component == "layer" and row.kind == label for row in report.measurements)
