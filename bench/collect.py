@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 
@@ -61,6 +62,38 @@ def benchmarks(name: str, document: dict[str, Any]) -> Iterator[str]:
         yield from table(list(columns), cells)
 
 
+def accuracy(parts: dict[str, Any]) -> dict[str, list[float]]:
+    """|predicted / measured - 1| by kind: layers by phase, models that generate, distinct experts, peak memory."""
+    found: dict[str, list[float]] = {}
+
+    def add(kind: str, predicted: float | None, actual: float | None) -> None:
+        if predicted and actual:
+            found.setdefault(kind, []).append(abs(predicted / actual - 1))
+
+    for part in parts.values():
+        for row in part.get("measurements", ()):
+            generated = row["method"] in ("generate", "vllm")
+            if generated or row["component"] == "layer":
+                kind = f"generate, {row['phase']}" if generated else f"one layer, {row['phase']}"
+                add(kind, row["predicted_seconds"], row["median_seconds"])
+                add("distinct experts", row["expected_distinct_experts"], row["distinct_experts"])
+            if row["component"] == "step" and not generated:
+                add("peak memory", row["predicted_memory_bytes"], row["peak_memory_bytes"])
+    layers = [error for kind, errors in found.items() if kind.startswith("one layer") for error in errors]
+    return {**found, **({"one layer, all": layers} if layers else {})}
+
+
+def accuracy_table(errors: dict[str, list[float]]) -> Iterator[str]:
+    """Median, 90th percentile and largest error of each kind, in percent."""
+    yield "## |predicted / measured - 1|\n"
+    rows = []
+    for kind, values in errors.items():
+        ordered = sorted(values)
+        chosen = (median(ordered), ordered[int(0.9 * (len(ordered) - 1))], ordered[-1])
+        rows.append([kind, str(len(ordered)), *(f"{100 * value:.1f}" for value in chosen)])
+    yield from table(["what", "points", "median %", "90th percentile %", "largest %"], rows)
+
+
 def main() -> None:
     parts, out = Path(sys.argv[1]), Path(sys.argv[2])
     found: dict[str, Any] = {}
@@ -76,11 +109,14 @@ def main() -> None:
     failed = sorted(path.stem for path in parts.glob("*.failed"))
     slug = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     target = out / f"{slug}-{date}.json"
-    document = {"device": device, "date": date, "environment": environments[0], "failed": failed, "parts": found}
+    errors = accuracy(found)
+    document = {"device": device, "date": date, "environment": environments[0], "failed": failed}
+    document |= {"accuracy": errors, "parts": found}
     target.write_text(json.dumps(document) + "\n", encoding="utf-8")
     page = [f"# {device}, {date}\n", "Medians in ms; ratio: predicted / measured.\n"]
     page += [f"- {key}: {value}" for key, value in environments[0].items()]
     page += [f"\nParts that failed or ran out of time: {', '.join(failed)}.\n" if failed else ""]
+    page += accuracy_table(errors) if errors else []
     for name, part in found.items():
         page += measured(name, part) if "measurements" in part else benchmarks(name, part) if "rows" in part else []
     target.with_suffix(".md").write_text("\n".join(page) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from conftest import Run, bare
 from sparsecalc.core.ops import COMPONENTS
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-FORMATS = ("table", "markdown", "json", "csv")
+FORMATS = ("table", "markdown", "json", "csv", "html")
 COMMANDS: dict[str, list[str]] = {
     "show": ["show", "mixtral-8x7b"],
     "compare": ["compare", "mixtral-8x7b", "llama-70b"],
@@ -26,6 +26,23 @@ COMMANDS: dict[str, list[str]] = {
     "gpus": ["gpus"],
     "show on a device": ["show", "mixtral-8x7b", "--gpu", "h100-sxm", "--num-gpus", "2"],
     "compare on a device": ["compare", "mixtral-8x7b", "llama-70b", "--gpu", "h100-sxm"],
+    "grid": ["compare", "mixtral-8x7b", "llama-70b", "--gpu", "h100,l40s", "--batch-size", "1,8", "--context", "1k,4k"],
+    "ledger of a step": ["explain", "mixtral-8x7b", "decode", "--gpu", "h100-sxm", "--num-gpus", "2"],
+    "techniques": ["compare", "llama-2-7b", "llama-2-7b+2:4", "--gpu", "a100"],
+    "routing": ["routing", "mixtral-8x7b", "--routing", "zipf:0.7", "--gpu", "h100-sxm"],
+    "crossover": [
+        "crossover",
+        "mixtral-8x7b",
+        "llama-2-13b",
+        "--over",
+        "batch",
+        "--gpu",
+        "h100-sxm",
+        "--num-gpus",
+        "2",
+    ],
+    "dense-equivalent": ["dense-equivalent", "mixtral-8x7b"],
+    "finetune": ["finetune", "llama-2-7b", "--method", "lora", "--gpu", "h100-sxm"],
     "import": ["import", "mixtral-8x7b", "-o", "spec.json"],
 }
 
@@ -47,6 +64,10 @@ def test_every_command_in_every_format(command: str, form: str, quick_run: Run) 
         rows = list(csv.DictReader(io.StringIO(found.stdout)))
         assert rows
         assert all(None not in row and None not in row.values() for row in rows)
+    elif form == "html":
+        assert found.stdout.startswith("<!doctype html>")
+        assert found.stdout.count("<table>") == found.stdout.count("</table>")
+        assert "<script" not in found.stdout
     elif form == "markdown" and command != "import":
         table = found.stdout.split("\n\n")[0].splitlines()
         assert re.fullmatch(r"\|(:?-+:?\|)+", table[1])

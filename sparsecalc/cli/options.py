@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-Format = Annotated[str, typer.Option("--format", "-f", help="table, markdown, json or csv")]
+Format = Annotated[str, typer.Option("--format", "-f", help="table, markdown, json, csv or html")]
 Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[

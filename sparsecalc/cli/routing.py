@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import OUTPUT, emit_as_asked, numbers, takes, whole_numbers
+from sparsecalc.cli.options import OUTPUT, Dtype, EngineName, emit_as_asked, numbers, takes, whole_numbers
 
 
 @takes(OUTPUT)
@@ -23,6 +23,9 @@ def routing(
     replicas: Annotated[int, typer.Option("--replicas", help="redundant experts that EPLB places")] = 0,
     simulate: Annotated[bool, typer.Option("--simulate", help="check the closed forms by Monte Carlo")] = False,
     seed: Annotated[int, typer.Option("--seed", help="of the Monte Carlo")] = 0,
+    gpu: Annotated[str | None, typer.Option(help="an accelerator: the effect on the experts' time")] = None,
+    engine: EngineName = None,
+    dtype: Dtype = None,
     **given: Any,
 ) -> None:
     """Experts that a step reaches, the busiest rank with and without EPLB, and dropped tokens, for a distribution."""
@@ -35,5 +38,8 @@ def routing(
         replicas=replicas,
         simulate=simulate,
         seed=seed,
+        gpu=gpu,
+        engine=engine,
+        dtype=dtype,
     )
     emit_as_asked(given, lambda: route(model, routing, asked))

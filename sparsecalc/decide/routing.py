@@ -8,6 +8,7 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing, expert_capacity
 from sparsecalc.core.text import brief, printable
 from sparsecalc.decide.report import Document
+from sparsecalc.decide.routing_time import TimeRow, time_rows
 from sparsecalc.decide.variants import load_variant
 from sparsecalc.estimate.results import Warn
 from sparsecalc.library.models import LoadedModel
@@ -83,6 +84,8 @@ class RoutingReport(Document):
     distinct: list[DistinctRow]
     ranks: list[RankRow]
     drops: list[DropRow]
+    times: list[TimeRow]
+    """Seconds of the experts on an accelerator, where one was named."""
     loads: list[list[float]]
     """Load of each expert over the mean; a row per measured layer, else one."""
     simulated: list[SimulatedRow]
@@ -91,7 +94,7 @@ class RoutingReport(Document):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Every row of every table, with the table's name: what CSV holds."""
-        tables = ("distinct", "ranks", "drops", "simulated")
+        tables = ("distinct", "ranks", "drops", "times", "simulated")
         return [{"table": table, **row.to_dict()} for table in tables for row in getattr(self, table)]
 
 
@@ -104,6 +107,10 @@ class Asked(Frozen):
     replicas: int = 0
     simulate: bool = False
     seed: int = 0
+    gpu: str | None = None
+    """Accelerator for the effect on time; None: none."""
+    engine: str | None = None
+    dtype: str | None = None
 
     def refuse_nonsense(self) -> None:
         """Raises InputError for what is out of range."""
@@ -125,7 +132,8 @@ def route(name: str, routing: str = "uniform", asked: Asked | None = None) -> Ro
     """
     asked = asked or Asked()
     asked.refuse_nonsense()
-    loaded = load_variant(name).loaded
+    variant = load_variant(name, asked.dtype)
+    loaded = variant.loaded
     layers, part = _experts(loaded)
     experts, zero = part.num_experts, getattr(part, "zero_experts", 0)
     given = load_routing(routing, experts)
@@ -133,6 +141,11 @@ def route(name: str, routing: str = "uniform", asked: Asked | None = None) -> Ro
     degrees = asked.ep or tuple(ranks for ranks in USUAL_DEGREES if ranks <= experts)
     ranks = [_rank(given, experts, chosen, batch, ep, asked.replicas) for batch in asked.batch_sizes for ep in degrees]
     distinct = [_distinct(given, experts, chosen, batch) for batch in asked.batch_sizes]
+    points = [(batch, ep) for batch in asked.batch_sizes for ep in degrees]
+    times = []
+    if asked.gpu:
+        where = (asked.gpu, asked.engine)
+        times = time_rows(loaded.spec, variant.precision, *where, given, points, asked.replicas)
     found = RoutingReport(
         command="routing",
         inputs={
@@ -157,9 +170,10 @@ def route(name: str, routing: str = "uniform", asked: Asked | None = None) -> Ro
             for batch in asked.batch_sizes
             for factor in asked.capacity_factors
         ],
+        times=times,
         loads=[[p * experts / chosen for p in row] for row in given.by_layer(experts, chosen)],
         simulated=[],
-        text=_conclusion(given, experts, distinct, ranks, asked.replicas),
+        text=[*_conclusion(given, experts, distinct, ranks, asked.replicas), *_in_time(given, times)],
     )
     if not asked.simulate:
         return found
@@ -226,6 +240,22 @@ def _drop(given: Routing, experts: int, chosen: float, batch: int, factor: float
         uniform=Routing().drop_rate(experts, chosen, batch, factor),
         drop_rate=given.drop_rate(experts, chosen, batch, factor),
     )
+
+
+def _in_time(given: Routing, times: Sequence[TimeRow]) -> list[str]:
+    """Where the routing saves most and costs most time, against uniform routing."""
+    if given.kind == "uniform" or not times:
+        return []
+    ratios = [(row.seconds / row.uniform_seconds, row) for row in times]
+    (low, best), (high, worst) = min(ratios, key=lambda pair: pair[0]), max(ratios, key=lambda pair: pair[0])
+    found = []
+    if low < 1:
+        found.append(f"It is quickest at batch {best.batch_size:,} on {best.ep} ranks: {low:.2f}x of uniform routing.")
+    if high > 1:
+        cured = worst.balanced_seconds / worst.uniform_seconds
+        text = f"It is slowest at batch {worst.batch_size:,} on {worst.ep} ranks: {high:.2f}x, with EPLB {cured:.2f}x."
+        found.append(text)
+    return found
 
 
 def _conclusion(

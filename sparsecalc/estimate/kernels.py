@@ -227,7 +227,8 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
     flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert, unless
                                                                         the device has no matrix units
     bytes = distinct * bytes per expert + inputs and outputs of the rank's pairs
-    elementwise: the intermediate results of all T * k pairs, which fused kernels keep whole on every rank
+    elementwise: the intermediate results of all T * k pairs, which fused kernels keep whole on every rank, but where
+    pairs are dispatched to their rank (data-parallel attention)
     """
     first = ops[0]
     if not first.selected:
@@ -246,6 +247,8 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
             balanced=plan.eplb_replicas is not None,
         )
         distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.selected)
+    dispatched = plan.dp > 1 and plan.ep > 1
+    held = pairs if dispatched else pairs_all
     split = plan.moe_tp
     elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.experts / split
     stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.experts / split
@@ -267,7 +270,7 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
         extent=pairs / most(distinct, 1e-9),
         activation_bytes=ACTIVATION_BYTES * pairs * (per_pair_in + per_pair_out),
         vector_bytes=ACTIVATION_BYTES
-        * (pairs_all * (per_pair_out + sum(op.cols / split for op in ops[1:])) + tokens * first.cols),
+        * (held * (per_pair_out + sum(op.cols / split for op in ops[1:])) + tokens / plan.dp * first.cols),
         speedup=setting.speedup(first),
         technique=first.technique,
     )

@@ -7,7 +7,13 @@ from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
 from sparsecalc.decide.report import Document
 
-FORMATS = {"table": "terminal", "markdown": "markdown", "json": "json_document", "csv": "comma_separated"}
+FORMATS = {
+    "table": "terminal",
+    "markdown": "markdown",
+    "json": "json_document",
+    "csv": "comma_separated",
+    "html": "html_page",
+}
 
 
 def render(document: Document, name: str, width: int | None = None) -> str:

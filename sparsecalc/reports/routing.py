@@ -12,6 +12,8 @@ WIDTH = 64
 def routing_view(document: RoutingReport) -> View:
     """Tables for batches, ranks and capacity factors; then the loads, where they differ, and the simulation."""
     grids = [_distinct(document), _ranks(document), _drops(document)]
+    if document.times:
+        grids.append(_times(document))
     if max(map(max, document.loads)) - min(map(min, document.loads)) > 1e-9:
         grids.append(_loads(document))
     if document.simulated:
@@ -77,6 +79,22 @@ def _drops(document: RoutingReport) -> Grid:
         for r in document.drops
     ]
     return Grid(headers=["batch size", "capacity factor", "tokens per expert", *dropped], rows=rows)
+
+
+def _times(document: RoutingReport) -> Grid:
+    rows = [
+        [
+            f"{r.batch_size:,}",
+            str(r.ep),
+            *_both(document, units.duration(r.uniform_seconds), units.duration(r.seconds)),
+            *_both(document, "1.00x", f"{r.seconds / r.uniform_seconds:.2f}x")[1:],
+            units.duration(r.balanced_seconds),
+        ]
+        for r in document.times
+    ]
+    label = _label(document)
+    headers = ["batch size", "EP", *_both(document, "experts' time, uniform", label), *_both(document, "", "ratio")[1:]]
+    return Grid(headers=[*headers, "with EPLB"], rows=rows)
 
 
 def _loads(document: RoutingReport) -> Grid:
