@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -89,7 +90,7 @@ def accuracy_table(errors: dict[str, list[float]]) -> Iterator[str]:
     rows = []
     for kind, values in errors.items():
         ordered = sorted(values)
-        chosen = (median(ordered), ordered[int(0.9 * (len(ordered) - 1))], ordered[-1])
+        chosen = (median(ordered), ordered[ceil(0.9 * len(ordered)) - 1], ordered[-1])
         rows.append([kind, str(len(ordered)), *(f"{100 * value:.1f}" for value in chosen)])
     yield from table(["what", "points", "median %", "90th percentile %", "largest %"], rows)
 
