@@ -1,5 +1,6 @@
 """`validate`: predictions beside the measurements that ship with the package."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,11 +25,21 @@ def validate(
 
 
 def _write_page(target: str) -> None:
-    from pathlib import Path
-
     from sparsecalc.cli.output import check_target, write_atomically
     from sparsecalc.decide.validate import validate as find
     from sparsecalc.reports.validation import accuracy_page
 
     check_target(target, "markdown")
-    write_atomically(Path(target), accuracy_page(find()))
+    path = Path(target)
+    write_atomically(path, accuracy_page(find(), _devices(path.resolve().parent.parent / "bench" / "results")))
+
+
+def _devices(folder: Path) -> dict[str, str]:
+    """The table of errors of every device in a checkout's bench/results, by the page's title."""
+    found = {}
+    for page in sorted(folder.glob("*.md")):
+        title, _, rest = page.read_text(encoding="utf-8").partition("\n")
+        table = rest.partition("## |predicted / measured - 1|\n")[2].partition("\n## ")[0].strip()
+        if table:
+            found[title.removeprefix("# ")] = table
+    return found

@@ -76,7 +76,7 @@ def environment(device: torch.device | str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "device": device.type,
         "device_name": device_name(device),
-        "platform": platform.platform(terse=True),
+        "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -17,12 +17,15 @@ def validate_view(document: ValidateReport) -> View:
     return View(grids=[*map(_grid, document.tables), _peers(document)], foot=head, head=head)
 
 
-def accuracy_page(document: ValidateReport) -> str:
-    """docs/accuracy.md."""
+def accuracy_page(document: ValidateReport, devices: dict[str, str] | None = None) -> str:
+    """docs/accuracy.md; `devices` are the tables that bench/cpu.sh and bench/gpu.sh wrote, by title."""
     parts = ["# Accuracy", "Written by `sparsecalc validate --write-docs`; do not edit.", *validate_view(document).head]
     parts += ["## What was fitted", FITTED]
     for table in document.tables:
         parts += [f"## {table.title}", *([table.note] if table.note else []), _markdown(_grid(table))]
+    if devices:
+        parts += ["## Devices after `sparsecalc calibrate`", DEVICES]
+        parts += [part for title, table in devices.items() for part in (f"### {title}", table)]
     parts += ["## What others publish", PEERS, _markdown(_peers(document))]
     return "\n\n".join(parts) + "\n"
 
@@ -45,6 +48,9 @@ FITTED = """\
 - Known to be off: batches of 2 to 32 on Apple's GPUs (no constants describe llama.cpp's products of few rows); prompts
   that llama.cpp splits over GPUs by layers (it overlaps their parts); llama.cpp's mixtures of experts; latent
   attention in FP8 on Hopper under SGLang; experts of B200 under vLLM in 16 bits beyond 1,000 tokens."""
+DEVICES = """\
+Real layers and kernels with random weights, by `bench/cpu.sh` or `bench/gpu.sh`; every point with its samples is in
+`bench/results`."""
 PEERS = "Their rows are not ours, but for the first three lines; per cent of the measured time."
 
 
