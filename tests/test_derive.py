@@ -13,8 +13,9 @@ pytest.importorskip("transformers")
 import transformers
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.costs import experts, params
+from sparsecalc.estimate.costs import Load, experts, params
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
 from sparsecalc.measure.derive import derive_spec
@@ -81,7 +82,7 @@ def test_it_equals_the_reader(family: str) -> None:
 def test_experts_are_told_as_a_reader_tells_them() -> None:
     config = small("qwen2_moe")
     ours, readers = derived(config), read_config(config, model_id="read")
-    asked = (8, 512)
+    asked = Load(batch_size=8, context_len=512, max_num_batched_tokens=512), Routing()
     mine = experts(ours, precision_for(ours, None, None), *asked)
     theirs = experts(readers, precision_for(readers, None, None), *asked)
     assert mine is not None
