@@ -115,12 +115,20 @@ def takes(*groups: Options) -> Callable[[Command], Command]:
     return decorate
 
 
-def emit_as_asked(given: dict[str, Any], find: Callable[[], Any]) -> None:
-    """What `find` returns, in the format and to the place that the options of `OUTPUT` say."""
-    from sparsecalc.cli.output import check_target, emit
+def check_output(given: dict[str, Any]) -> str:
+    """The format that the options of `OUTPUT` ask for. Raises InputError where it or the file cannot be written."""
+    from sparsecalc.cli.output import check_target
 
     name = "json" if given["json"] else given["format"]
     check_target(given["output"], name)
+    return str(name)
+
+
+def emit_as_asked(given: dict[str, Any], find: Callable[[], Any]) -> None:
+    """What `find` returns, in the format and to the place that the options of `OUTPUT` say."""
+    from sparsecalc.cli.output import emit
+
+    name = check_output(given)
     emit(find(), name, given["output"])
 
 

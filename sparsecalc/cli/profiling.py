@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import CalibrationFile, Format, Json, Output, whole_numbers
+from sparsecalc.cli.options import OUTPUT, CalibrationFile, Options, check_output, emit_as_asked, takes, whole_numbers
 
 Model = Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps (default: cuda if there is one)")]
@@ -19,111 +19,93 @@ MemoryLimit = Annotated[
     float | None, typer.Option("--memory-limit", help="GiB that may be used (default: 60 % of what is free)")
 ]
 
+RUN: Options = {
+    "device": (Device, None),
+    "layers": (Layers, "auto"),
+    "dtype": (MeasuredDtype, "bf16"),
+    "experts_implementation": (ExpertsImplementation, None),
+    "routing": (RoutingOption, "uniform"),
+    "time_budget": (Budget, 300.0),
+    "memory_limit": (MemoryLimit, None),
+    "calibration": (CalibrationFile, None),
+}
 
+
+@takes(RUN, OUTPUT)
 def profile(
     model: Model,
-    device: Device = None,
     phase: Annotated[str, typer.Option(help="prefill, decode, or both")] = "prefill,decode",
     batch_size: Annotated[str, typer.Option("--batch-size", help="sequences, a list")] = "1,8",
     context: Annotated[str, typer.Option("--context", "--max-model-len", help="tokens per sequence, a list")] = "512",
-    layers: Layers = "auto",
-    dtype: MeasuredDtype = "bf16",
-    experts_implementation: ExpertsImplementation = None,
-    routing: RoutingOption = "uniform",
-    time_budget: Budget = 300.0,
-    memory_limit: MemoryLimit = None,
-    calibration: CalibrationFile = None,
     technique: Annotated[
         str | None,
         typer.Option(help="2:4, csr, bsr, block, heads or neurons: its kernel beside the dense one on a weight"),
     ] = None,
-    format: Format = "table",  # noqa: A002
-    json: Json = False,
-    output: Output = None,
+    **given: Any,
 ) -> None:
     """Run real layers with random weights on this machine: time per component, what kernels reach, memory."""
-    from sparsecalc.cli.output import check_target, emit
     from sparsecalc.cli.verifying import measuring, progress
     from sparsecalc.decide.profiling import ProfileQuestion
     from sparsecalc.library.models import load_model
 
-    name = "json" if json else format
-    check_target(output, name)
-    question = ProfileQuestion(
-        device=device,
+    asked = ProfileQuestion(
         phases=_phases(phase),
         batch_sizes=whole_numbers(batch_size, "--batch-size"),
         context_lens=whole_numbers(context, "--context"),
-        layers=_layers(layers),
-        dtype=dtype.lower(),
-        experts_implementation=experts_implementation,
-        routing=routing,
-        time_budget_seconds=time_budget,
-        memory_limit_bytes=_gibibytes(memory_limit),
-        calibration=calibration,
+        **_run(given),
     ).checked()
+    check_output(given)
     loaded = load_model(model)
     if technique is not None:
         sparse = measuring("technique", "profile").profile_technique
-        with progress(len(question.batch_sizes)) as step:
-            emit(sparse(loaded, technique.strip().lower(), question, step), name, output)
+        with progress(len(asked.batch_sizes)) as step:
+            found = sparse(loaded, technique.strip().lower(), asked, step)
+        emit_as_asked(given, lambda: found)
         return
     run = measuring("profile", "profile").profile
-    points = len(question.phases) * len(question.batch_sizes) * len(question.context_lens)
-    with progress(points) as step:
-        report = run(loaded, question, step)
-    emit(report, name, output)
+    with progress(len(asked.phases) * len(asked.batch_sizes) * len(asked.context_lens)) as step:
+        report = run(loaded, asked, step)
+    emit_as_asked(given, lambda: report)
     if report.interrupted:
         raise typer.Exit(130)
 
 
+@takes(RUN, OUTPUT)
 def bench(
     model: Model,
-    device: Device = None,
     batch_size: Annotated[int, typer.Option("--batch-size", help="sequences that are generated at once")] = 1,
     prompt_len: Annotated[int, typer.Option("--prompt-len", help="tokens of each prompt")] = 128,
     output_len: Annotated[int, typer.Option("--output-len", help="tokens that each sequence generates")] = 32,
-    layers: Annotated[str, typer.Option(help="layers of each kind that generate: a number, or auto (all that fit)")] = (
-        "auto"
-    ),
-    dtype: MeasuredDtype = "bf16",
-    experts_implementation: ExpertsImplementation = None,
-    routing: RoutingOption = "uniform",
-    time_budget: Budget = 300.0,
-    memory_limit: MemoryLimit = None,
-    calibration: CalibrationFile = None,
-    format: Format = "table",  # noqa: A002
-    json: Json = False,
-    output: Output = None,
+    **given: Any,
 ) -> None:
     """Generate tokens with the whole model and random weights, through transformers, and vLLM if it is installed."""
-    from sparsecalc.cli.output import check_target, emit
     from sparsecalc.cli.verifying import measuring, progress
     from sparsecalc.decide.profiling import BenchQuestion
     from sparsecalc.library.models import load_model
 
-    name = "json" if json else format
-    check_target(output, name)
-    question = BenchQuestion(
-        device=device,
-        batch_size=batch_size,
-        prompt_len=prompt_len,
-        output_len=output_len,
-        layers=_layers(layers),
-        dtype=dtype.lower(),
-        experts_implementation=experts_implementation,
-        routing=routing,
-        time_budget_seconds=time_budget,
-        memory_limit_bytes=_gibibytes(memory_limit),
-        calibration=calibration,
-    ).checked()
+    asked = BenchQuestion(batch_size=batch_size, prompt_len=prompt_len, output_len=output_len, **_run(given)).checked()
+    check_output(given)
     loaded = load_model(model)
     run = measuring("generate", "bench").bench
     with progress(2) as step:
-        report = run(loaded, question, step)
-    emit(report, name, output)
+        report = run(loaded, asked, step)
+    emit_as_asked(given, lambda: report)
     if report.interrupted:
         raise typer.Exit(130)
+
+
+def _run(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of `RUN` as fields of a question."""
+    return {
+        "device": given["device"],
+        "layers": _layers(given["layers"]),
+        "dtype": given["dtype"].lower(),
+        "experts_implementation": given["experts_implementation"],
+        "routing": given["routing"],
+        "time_budget_seconds": given["time_budget"],
+        "memory_limit_bytes": _gibibytes(given["memory_limit"]),
+        "calibration": given["calibration"],
+    }
 
 
 def _phases(text: str) -> Any:
