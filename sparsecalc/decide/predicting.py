@@ -1,6 +1,7 @@
 """Seconds, tokens per second, dollars and joules of a model on accelerators."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.precision import Precision
@@ -8,8 +9,8 @@ from sparsecalc.core.units import nbytes
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.placing import placement_for
 from sparsecalc.decide.question import Question, routing_of
-from sparsecalc.estimate.costs import Load, engine_default
-from sparsecalc.estimate.fit import bytes_per_gpu, fit
+from sparsecalc.estimate.costs import Load
+from sparsecalc.estimate.fit import budget_bytes, bytes_per_gpu, fit
 from sparsecalc.estimate.results import (
     GridPoint,
     PhasePrediction,
@@ -73,7 +74,8 @@ def predict(spec: ModelSpec, precision: Precision, question: Question, *, reques
     warnings += [warn for case in cases for warn in _speedup_warnings(case)]
     found = _prediction(cases[0], question)
     if not found.fits:
-        warnings.append(Warn(code="does-not-fit", text=_why_not(found, precision), model=spec.id))
+        text = f"{_why_not(found, precision)}; seconds are as if it did"
+        warnings.append(Warn(code="does-not-fit", text=text, model=spec.id))
     batches = question.batch_sizes or (question.load().batch_size,)
     contexts = question.context_lens or (question.load().context_len,)
     grid = []
@@ -107,23 +109,42 @@ def _draft(question: Question) -> "Case | None":
     return Case(variant.loaded.spec, variant.precision, alone, accelerators(question)[0])
 
 
+@dataclass(slots=True)
+class _Steps:
+    """What one load of a case takes."""
+
+    loop: Loop
+    prompt: Step
+    plain: Step
+    speculation: Speculation | None
+    serving: ServingPrediction
+
+
+def _steps(case: Case, question: Question) -> _Steps:
+    load = question.load()
+    loop = case.loop(load, question)
+    prompt, plain = prefill_step(loop, case.step), case.step([case.plain(load)])
+    speculation = _speculation(case, load, plain) if question.draft_tokens else None
+    return _Steps(loop, prompt, plain, speculation, _serving(case, loop, prompt, speculation))
+
+
 def _prediction(case: Case, question: Question) -> Prediction:
     load = question.load()
     found = fit(case.spec, case.precision, load, case.gpu, case.plan, question.device_memory_share)
-    loop = case.loop(load, question)
-    prompt = prefill_step(loop, case.step)
-    plain = case.step([case.plain(load)])
-    speculation = _speculation(case, load, plain) if question.draft_tokens else None
-    serving = _serving(case, loop, prompt, speculation)
+    steps = _steps(case, question)
     return found.but(
         engine=case.device.engine.id,
         routing=case.routing.name,
-        prefill=_phase(prompt, loop.prompt_len),
-        decode=_phase(plain, load.batch_size),
-        serving=serving,
-        speculation=speculation,
-        usd_per_million_output_tokens=_usd(found.usd_per_hour, 1 / serving.output_tokens_per_second),
-        usd_per_million_input_tokens=_usd(found.usd_per_hour, prompt.seconds / loop.prompt_len),
+        prefill=_phase(steps.prompt, steps.loop.prompt_len),
+        decode=_phase(steps.plain, load.batch_size),
+        serving=steps.serving,
+        speculation=steps.speculation,
+        usd_per_million_output_tokens=usd_per_million_tokens(
+            found.usd_per_hour, 1 / steps.serving.output_tokens_per_second
+        ),
+        usd_per_million_input_tokens=usd_per_million_tokens(
+            found.usd_per_hour, steps.prompt.seconds / steps.loop.prompt_len
+        ),
     )
 
 
@@ -180,7 +201,8 @@ def _speculation(case: Case, load: Load, plain: Step) -> Speculation:
     )
 
 
-def _usd(per_hour: float | None, seconds_per_token: float) -> float | None:
+def usd_per_million_tokens(per_hour: float | None, seconds_per_token: float) -> float | None:
+    """USD of a million tokens on devices of `per_hour` USD together; None without a price."""
     return None if per_hour is None else per_hour / 3600 * seconds_per_token * 1e6
 
 
@@ -189,29 +211,24 @@ def _point(case: Case, batch_size: int, context_len: int) -> GridPoint:
     asked = case.question.but(
         batch_size=batch_size, context_len=context_len, prompt_len=None, output_len=None, concurrency=None
     )
-    load = asked.load()
-    share = engine_default("device_memory_share") if asked.device_memory_share is None else asked.device_memory_share
-    held = bytes_per_gpu(case.spec, case.precision, load, case.plan)
-    loop = case.loop(load, asked)
-    prompt = prefill_step(loop, case.step)
-    plain = case.step([case.plain(load)])
-    speculation = _speculation(case, load, plain) if asked.draft_tokens else None
-    serving = _serving(case, loop, prompt, speculation)
+    held = bytes_per_gpu(case.spec, case.precision, asked.load(), case.plan)
+    steps = _steps(case, asked)
+    plain, serving = steps.plain, steps.serving
     price = case.gpu.usd_per_hour.value * case.plan.num_gpus if case.gpu.usd_per_hour else None
     return GridPoint(
         accelerator=case.gpu.id,
         num_gpus=case.plan.num_gpus,
         batch_size=batch_size,
         context_len=context_len,
-        fits=held.total <= int(case.gpu.capacity_bytes * share),
-        prefill_seconds=prompt.seconds,
+        fits=held.total <= budget_bytes(case.gpu, asked.device_memory_share),
+        prefill_seconds=steps.prompt.seconds,
         decode_seconds=plain.seconds,
         decode_seconds_low=plain.seconds_low,
         decode_seconds_high=plain.seconds_high,
         bound=plain.bound,
         tpot_seconds=serving.tpot_seconds,
         output_tokens_per_second_per_gpu=serving.output_tokens_per_second_per_gpu,
-        usd_per_million_output_tokens=_usd(price, 1 / serving.output_tokens_per_second),
+        usd_per_million_output_tokens=usd_per_million_tokens(price, 1 / serving.output_tokens_per_second),
     )
 
 
@@ -252,7 +269,7 @@ def refuse_what_does_not_fit(case: Case, load: Load) -> None:
     """Raise InputError where a device cannot hold its part of the weights."""
     found = fit(case.spec, case.precision, load, case.gpu, case.plan, case.question.device_memory_share)
     if found.weights_bytes_per_gpu > found.capacity_bytes:
-        raise InputError(f"{case.spec.id} {_why_not(found, case.precision).partition(';')[0]}")
+        raise InputError(f"{case.spec.id} {_why_not(found, case.precision)}")
 
 
 def _why_not(found: Prediction, precision: Precision) -> str:
@@ -266,4 +283,4 @@ def _why_not(found: Prediction, precision: Precision) -> str:
         ways.append(f"a context of {found.largest_context_len:,}")
     if precision.weights.bits > 4:
         ways.append("weights in fewer bits (--dtype int4)")
-    return f"{text}. Would fit, or come closer: {', '.join(ways)}; seconds are as if it did"
+    return f"{text}. Would fit, or come closer: {', '.join(ways)}"

@@ -8,11 +8,10 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.predicting import Case
+from sparsecalc.decide.predicting import Case, usd_per_million_tokens
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.variants import load_variant, split_name
-from sparsecalc.estimate.costs import engine_default
-from sparsecalc.estimate.fit import bytes_per_gpu
+from sparsecalc.estimate.fit import budget_bytes, bytes_per_gpu
 from sparsecalc.estimate.serving import tpot_seconds
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.model.accelerator import Accelerator
@@ -118,17 +117,14 @@ def _costs(case: Case, question: Question) -> Costs:
     loop = case.loop(load, question)
     tpot = tpot_seconds(loop, case.step, case.decode).seconds
     held = bytes_per_gpu(case.spec, case.precision, load, case.plan).total
-    share = (
-        engine_default("device_memory_share") if question.device_memory_share is None else question.device_memory_share
-    )
     price = case.gpu.usd_per_hour.value * case.plan.num_gpus if case.gpu.usd_per_hour else None
     return Costs(
         seconds=step.seconds,
         bytes_read=_bytes_read(case, work, step),
         tpot_seconds=tpot,
         bytes_per_gpu=held,
-        usd_per_million_output_tokens=None if price is None else price / 3600 * tpot / loop.concurrency * 1e6,
-        fits=held <= int(case.gpu.capacity_bytes * share),
+        usd_per_million_output_tokens=usd_per_million_tokens(price, tpot / loop.concurrency),
+        fits=held <= budget_bytes(case.gpu, question.device_memory_share),
     )
 
 

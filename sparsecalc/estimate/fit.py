@@ -51,6 +51,11 @@ def bytes_per_gpu(spec: ModelSpec, precision: Precision, load: Load, plan: Place
     return DeviceBytes(weights=ceil(weights / plan.pp), caches=ceil(caches / plan.pp), working=working)
 
 
+def budget_bytes(gpu: Accelerator, share: float | None) -> int:
+    """Bytes of a device that may be filled: `share` of the usable ones (vLLM's default where None)."""
+    return int(gpu.capacity_bytes * (engine_default("device_memory_share") if share is None else share))
+
+
 def fit(
     spec: ModelSpec, precision: Precision, load: Load, gpu: Accelerator, plan: Placement, share: float | None = None
 ) -> Prediction:
@@ -59,7 +64,7 @@ def fit(
     A device may be filled up to `share` of its usable memory (vLLM's default where None).
     """
     share = engine_default("device_memory_share") if share is None else share
-    budget = int(gpu.capacity_bytes * share)
+    budget = budget_bytes(gpu, share)
     held = bytes_per_gpu(spec, precision, load, plan)
 
     def fits(changed: Load) -> bool:

@@ -7,13 +7,11 @@ from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.costs import engine_default
 from sparsecalc.estimate.kernels import Kernel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime
 from sparsecalc.model.device import DeviceModel
-
-HOST_SPREAD = 0.3
-"""Standard deviation of ln(predicted / measured): host memory and links vary, and nothing here is fitted."""
 
 
 def resident_share(plan: Placement, op: Op) -> float:
@@ -58,7 +56,7 @@ def offload_times(
         rate = device.host_bytes_per_second * plan.num_gpus if plan.offload_to == "link" else plan.host_memory_rate
         seconds = needed / rate * op.layers
         kernel = Kernel(name=f"{op.name} in host memory", component=op.component, family="vector", group=op.group)
-        found.append(KernelTime(kernel, seconds, HOST_SPREAD, {"host": seconds}))
+        found.append(KernelTime(kernel, seconds, engine_default("host_spread"), {"host": seconds}))
     return found
 
 

@@ -9,15 +9,13 @@ from sparsecalc.core.arrays import is_array
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.bands import BAND
+from sparsecalc.estimate.costs import engine_default
 from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Kernel, Setting, kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime, kernel_time, transfer_time
 from sparsecalc.model.device import DeviceModel
 from sparsecalc.model.spec import ModelSpec
-
-SHARED_ERROR = 0.5
-"""Correlation of the errors of two kernels of one step. Source: notes in docs/accuracy.md, coverage of the bands."""
 
 
 @dataclass(slots=True)
@@ -116,12 +114,15 @@ def _share(work: Workload, ways: int) -> Workload:
 def total(times: list[KernelTime], system_spread: float) -> Step:
     """Sum of the kernels, and the spread of the sum.
 
-    sd^2 = [(1 - r) sum (t_i s_i)^2 + r (sum t_i s_i)^2] / t^2 + system^2,   r = SHARED_ERROR
+    sd^2 = [(1 - r) sum (t_i s_i)^2 + r (sum t_i s_i)^2] / t^2 + system^2
+
+    r: shared_error in data/engine_defaults.json.
     """
     seconds = sum(time.seconds for time in times)
     alone = sum((time.seconds * time.spread) ** 2 for time in times)
     together = sum(time.seconds * time.spread for time in times) ** 2
-    variance = ((1 - SHARED_ERROR) * alone + SHARED_ERROR * together) / (seconds * seconds)
+    shared = engine_default("shared_error")
+    variance = ((1 - shared) * alone + shared * together) / (seconds * seconds)
     return Step(times, seconds, (variance + system_spread**2) ** 0.5)
 
 
@@ -129,7 +130,7 @@ def _framework(sequences: Any, device: DeviceModel) -> KernelTime:
     engine = device.engine
     seconds = engine.step_seconds + engine.sequence_seconds * sequences
     kernel = Kernel(name=f"{engine.name}, per step", component="other", family="vector")
-    return KernelTime(kernel, seconds, 0.5, {"overhead": seconds})
+    return KernelTime(kernel, seconds, engine_default("framework_spread"), {"overhead": seconds})
 
 
 def _collectives(

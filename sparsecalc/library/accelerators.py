@@ -1,10 +1,8 @@
 """Find an accelerator: a built-in id or alias, or the user's own JSON file."""
 
-import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,6 +11,7 @@ from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import printable
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.library.calibrations import LOCAL, Calibration, load_calibration
+from sparsecalc.library.json_files import json_object
 from sparsecalc.model.accelerator import Accelerator
 
 LARGEST_FILE_BYTES = 2**20
@@ -107,27 +106,13 @@ def _from_file(path: Path) -> Accelerator:
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot be read ({reason})", where=where) from error
-    fields = _parse(content, where)
+    fields = json_object(content, where, LARGEST_FILE_BYTES, _FILE_HINT)
     if "rows" in fields:
         return _calibrated(load_calibration(str(path)), str(path))
     try:
         return Accelerator.model_validate(fields)
     except ValidationError as error:
         raise InputError(_first_fault(error), where=where, hint=_FILE_HINT) from error
-
-
-def _parse(content: bytes, where: str) -> dict[str, Any]:
-    """A JSON object of sane size, in UTF-8 with or without a byte order mark."""
-    if len(content) > LARGEST_FILE_BYTES:
-        raise InputError(f"more than {LARGEST_FILE_BYTES:,} bytes", where=where, hint=_FILE_HINT)
-    try:
-        found = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 80)
-        raise InputError(f"not JSON ({reason})", where=where, hint=_FILE_HINT) from error
-    if not isinstance(found, dict):
-        raise InputError("not a JSON object", where=where, hint=_FILE_HINT)
-    return found
 
 
 def _first_fault(error: ValidationError) -> str:

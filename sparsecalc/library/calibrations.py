@@ -1,6 +1,5 @@
 """Calibrations: what the micro-benchmarks of one device gave, and the constants fitted to them, as one JSON file."""
 
-import json
 import os
 import sys
 from dataclasses import field, fields
@@ -12,6 +11,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
+from sparsecalc.library.json_files import json_object
 
 LARGEST_FILE_BYTES = 2**26
 LOCAL = "local"
@@ -116,16 +116,7 @@ def _parse(path: Path, where: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot be read ({reason})", where=where) from error
-    if len(content) > LARGEST_FILE_BYTES:
-        raise InputError(f"more than {LARGEST_FILE_BYTES:,} bytes", where=where, hint=_HINT)
-    try:
-        found = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 80)
-        raise InputError(f"not JSON ({reason})", where=where, hint=_HINT) from error
-    if not isinstance(found, dict):
-        raise InputError("not a JSON object", where=where, hint=_HINT)
-    return found
+    return json_object(content, where, LARGEST_FILE_BYTES, _HINT)
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
