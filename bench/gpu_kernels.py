@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.measure.environment import environment
-from sparsecalc.measure.microbench import gemm_case, random_tensor, run_case
-from sparsecalc.measure.moe_bench import spec_config
-from sparsecalc.measure.sparse_kernels import Sizes, break_even, compare_kernels
+from sparsecalc.measure.calibrate.microbench import gemm_case, random_tensor, run_case
+from sparsecalc.measure.calibrate.moe_bench import spec_config
+from sparsecalc.measure.timing.environment import environment
+from sparsecalc.measure.timing.sparse_kernels import Sizes, break_even, compare_kernels
 
 SHAPES = ((8192, 8192, 8192), (4096, 4096, 4096), (1024, 8192, 8192), (256, 8192, 8192), (16, 8192, 8192))
 CALLS = 20

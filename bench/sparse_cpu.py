@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from sparsecalc.measure.environment import environment
-from sparsecalc.measure.microbench import gemm_case, run_case
-from sparsecalc.measure.sparse_kernels import BLOCK, DENSITIES, Sizes, break_even, compare_kernels
+from sparsecalc.measure.calibrate.microbench import gemm_case, run_case
+from sparsecalc.measure.timing.environment import environment
+from sparsecalc.measure.timing.sparse_kernels import BLOCK, DENSITIES, Sizes, break_even, compare_kernels
 
 INDEX_BYTES = 4
 

@@ -14,12 +14,12 @@ from random import Random
 from typing import Any
 
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.placing import placement_for
+from sparsecalc.decide.placement import placement_for
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.sweep import Sweep, sweep
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.step import step_time
-from sparsecalc.library.accelerators import load_accelerator
-from sparsecalc.library.device_models import device_model
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 

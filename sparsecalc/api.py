@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.compare import compare as _compare
 from sparsecalc.decide.compare import show as _show
+from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.question import Question
-from sparsecalc.decide.report import CompareReport, ShowReport
-from sparsecalc.decide.variants import load_variant
+from sparsecalc.documents.compare import CompareReport
+from sparsecalc.documents.show import ShowReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Flops, Memory, Params
 from sparsecalc.library.formats import precision_for
-from sparsecalc.model.spec import ModelSpec, Note
+from sparsecalc.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import pytest
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import data_folder, read_data
-from sparsecalc.library.accelerators import accelerator_aliases, accelerator_ids, load_accelerator
-from sparsecalc.model.accelerator import Accelerator
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.device.find import accelerator_aliases, accelerator_ids, load_accelerator
 
 IDS = accelerator_ids()
 LINKS: dict[str, Any] = {link["id"]: link for link in read_data("interconnects.json")["links"]}
@@ -149,7 +149,7 @@ def test_an_unknown_name_is_one_safe_line(typed: str) -> None:
 
 
 def test_ids_read_no_file_and_an_id_reads_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sparsecalc.library import accelerators
+    from sparsecalc.device import find as accelerators
 
     read: list[str] = []
     monkeypatch.setattr(accelerators, "read_data", lambda path: read.append(path) or read_data(path))

@@ -10,7 +10,8 @@ from conftest import Run, bare
 import sparsecalc
 from sparsecalc import api
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.report import CompareReport, ShowReport
+from sparsecalc.documents.compare import CompareReport
+from sparsecalc.documents.show import ShowReport
 from sparsecalc.reports.formats import render
 
 

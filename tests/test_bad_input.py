@@ -13,7 +13,7 @@ import pytest
 from conftest import Result, Run, bare
 from fake_hub import FakeHub
 
-from sparsecalc.cli.output import write_atomically
+from sparsecalc.cli._output import write_atomically
 from sparsecalc.core.errors import InputError
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec

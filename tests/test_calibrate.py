@@ -11,16 +11,25 @@ from conftest import Run
 
 from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import expected_distinct_experts
-from sparsecalc.library import calibrations
-from sparsecalc.library.calibrations import Calibration, load_calibration, local_path, read_calibration
-from sparsecalc.library.device_models import calibrated
-from sparsecalc.library.device_names import accelerator_of
-from sparsecalc.measure import calibrate as calibrating
-from sparsecalc.measure.calibrate import CPU, FEW_ROWS, GPU, QUICK_CPU, QUICK_GPU, Plan, gemm_shapes, plan_cases
-from sparsecalc.measure.eager_bench import eager_case
-from sparsecalc.measure.microbench import (
+from sparsecalc.device import calibration as calibrations
+from sparsecalc.device.assemble import calibrated
+from sparsecalc.device.calibration import Calibration, load_calibration, local_path, read_calibration
+from sparsecalc.device.driver_names import accelerator_of
+from sparsecalc.measure.calibrate import calibrate as calibrating
+from sparsecalc.measure.calibrate.calibrate import (
+    CPU,
+    FEW_ROWS,
+    GPU,
+    QUICK_CPU,
+    QUICK_GPU,
+    Plan,
+    gemm_shapes,
+    plan_cases,
+)
+from sparsecalc.measure.calibrate.eager_bench import eager_case
+from sparsecalc.measure.calibrate.microbench import (
     Case,
-    Heads,
+    HeadShape,
     Work,
     attention_case,
     copies_for,
@@ -30,9 +39,9 @@ from sparsecalc.measure.microbench import (
     launch_case,
     run_case,
 )
-from sparsecalc.measure.moe_bench import draw_routing, experts_module, moe_case
-from sparsecalc.measure.sampling import last_level_cache_bytes
-from sparsecalc.measure.sparse_kernels import BLOCK, KERNELS, Sizes, break_even, compare_kernels, pruned
+from sparsecalc.measure.calibrate.moe_bench import draw_routing, experts_module, moe_case
+from sparsecalc.measure.timing.sampling import last_level_cache_bytes
+from sparsecalc.measure.timing.sparse_kernels import BLOCK, KERNELS, Sizes, break_even, compare_kernels, pruned
 
 CPU_DEVICE = torch.device("cpu")
 GIB = 2**30
@@ -60,8 +69,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Plan:
         copy_case(4096),
         launch_case(False),
         gemm_case(3, 128, 256, "bf16"),
-        attention_case(Heads(4, 2, 16), 2, 32, "bf16", prefill=False),
-        attention_case(Heads(4, 4, 16), 1, 32, "fp32", prefill=True),
+        attention_case(HeadShape(4, 2, 16), 2, 32, "bf16", prefill=False),
+        attention_case(HeadShape(4, 4, 16), 1, 32, "fp32", prefill=True),
         elementwise_case("rms_norm", 4, 64, "bf16"),
         elementwise_case("silu_mul", 4, 64, "bf16"),
         eager_case("llama", "layer"),
@@ -92,7 +101,7 @@ def test_copies_are_colder_than_the_cache() -> None:
 def test_experts_are_the_real_module_and_touch_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"model_type": "qwen3_moe", "hidden_size": 32, "moe_intermediate_size": 24, "num_experts": 16}
     config |= {"num_experts_per_tok": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64}
-    monkeypatch.setattr("sparsecalc.measure.moe_bench.spec_config", lambda name: config)
+    monkeypatch.setattr("sparsecalc.measure.calibrate.moe_bench.spec_config", lambda name: config)
     experts_module.cache_clear()
     for implementation in ("grouped_mm", "eager"):
         row = run_case(moe_case("tiny", 3, implementation, GIB), CPU_DEVICE, 0.01)
@@ -329,7 +338,7 @@ def test_sparse_kernels_multiply_the_pruned_weight(technique: str, tokens: int, 
     weight = pruned(64, 64, 0.3, 1 if technique == "csr" else BLOCK, torch.float32, CPU_DEVICE)
     assert 0.1 < (weight != 0).float().mean() < 0.5
     found: list[torch.Tensor] = []
-    monkeypatch.setattr("sparsecalc.measure.sparse_kernels.pruned", lambda *given: weight)
+    monkeypatch.setattr("sparsecalc.measure.timing.sparse_kernels.pruned", lambda *given: weight)
     monkeypatch.setattr(torch, "mv", lambda a, b, real=torch.mv: found.append(real(a, b)))
     monkeypatch.setattr(torch, "mm", lambda a, b, real=torch.mm: found.append(real(a, b)))
     inputs = torch.randn(tokens, 64)

@@ -13,10 +13,11 @@ from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsecalc.core.curves import middle_of_integers, middle_within, sign_changes
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.crossover import CrossoverReport, crossover
+from sparsecalc.core.sign_changes import middle_of_integers, middle_within, sign_changes
+from sparsecalc.decide.crossover import crossover
 from sparsecalc.decide.question import Question
+from sparsecalc.documents.crossover import CrossoverReport
 from sparsecalc.estimate.break_even import ridge_tokens, t_hi, t_lo
 from sparsecalc.reports.crossover import MARK_A, MARK_B, crossover_view
 

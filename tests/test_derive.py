@@ -18,10 +18,10 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.costs import Load, experts, params
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.derive import derive_spec
-from sparsecalc.measure.verify import verify_model
+from sparsecalc.measure.counts.verify import verify_model
+from sparsecalc.measure.derive.derive import derive_spec
 from sparsecalc.model.spec import ModelSpec
-from sparsecalc.model.stored import spec_from_data, to_data
+from sparsecalc.model.spec_json import spec_from_data, to_data
 from sparsecalc.read.config import families, read_config
 
 transformers.logging.set_verbosity_error()

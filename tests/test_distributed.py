@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.measure import distributed
-from sparsecalc.measure.collectives import measure_collectives
+from sparsecalc.measure.calibrate.collectives import measure_collectives
+from sparsecalc.measure.timing import distributed
 
 CONFIGS = Path(__file__).parent / "small_configs"
 
@@ -20,7 +20,15 @@ CONFIGS = Path(__file__).parent / "small_configs"
 def torchrun(folder: Path, *arguments: object) -> tuple[int, str, Any]:
     out = folder / "ranks.json"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "sparsecalc.measure.distributed", "--device", "cpu", "--output", str(out), *map(str, arguments)]
+    command += [
+        "-m",
+        "sparsecalc.measure.timing.distributed",
+        "--device",
+        "cpu",
+        "--output",
+        str(out),
+        *map(str, arguments),
+    ]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=folder)
     return done.returncode, done.stderr, json.loads(out.read_text()) if out.exists() else None
@@ -99,7 +107,7 @@ def test_names_and_numbers_are_checked(tmp_path: Path) -> None:
 
 def test_without_torchrun_it_says_how(tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE")}
-    command = [sys.executable, "-m", "sparsecalc.measure.distributed"]
+    command = [sys.executable, "-m", "sparsecalc.measure.timing.distributed"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip().startswith("error: start it with torchrun")

@@ -9,7 +9,7 @@ import pytest
 from conftest import Run
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.equivalence import dense_equivalent
+from sparsecalc.decide.dense_equivalent import dense_equivalent
 from sparsecalc.decide.question import Question
 from sparsecalc.estimate.quality_laws import (
     LAWS,

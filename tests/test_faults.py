@@ -11,11 +11,11 @@ pytest.importorskip("transformers")
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.verify import verify_model
+from sparsecalc.measure.counts.verify import verify_model
 from sparsecalc.model.attention import Gqa
+from sparsecalc.model.basic_parts import Head
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import Mla
-from sparsecalc.model.small import Head
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.config import read_config
 

@@ -14,8 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.finetune import FinetuneQuestion, finetune
-from sparsecalc.decide.finetune_report import FinetuneReport
-from sparsecalc.estimate.activations import Step, kept, saved_by_layer
+from sparsecalc.documents.finetune import FinetuneReport
 from sparsecalc.estimate.training import (
     EVERYTHING,
     Optimizer,
@@ -25,6 +24,7 @@ from sparsecalc.estimate.training import (
     training_data,
     training_flops,
 )
+from sparsecalc.estimate.training_activations import Step, kept, saved_by_layer
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec

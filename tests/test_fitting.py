@@ -8,16 +8,16 @@ import pytest
 
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
+from sparsecalc.device.assemble import blank_device, calibrated
+from sparsecalc.device.time_constants import DeviceModel, Engine, KernelConstants
 from sparsecalc.estimate import single
 from sparsecalc.estimate.kernels import Kernel
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
-from sparsecalc.library.device_models import blank_device, calibrated
 from sparsecalc.library.formats import number_format, precision_for
-from sparsecalc.measure.eager_bench import MODEL_TYPES, PAST, tiny_spec
-from sparsecalc.measure.eager_fit import fit_engine
-from sparsecalc.measure.fitting import FEWEST_ROWS, base_model, fit, fit_collectives
-from sparsecalc.model.device import Constants, DeviceModel, Engine
+from sparsecalc.measure.calibrate.eager_bench import MODEL_TYPES, PAST, tiny_spec
+from sparsecalc.measure.calibrate.eager_fit import fit_engine
+from sparsecalc.measure.calibrate.fitting import FEWEST_ROWS, base_model, fit, fit_collectives
 
 BF16 = number_format("bf16")
 PEAK, BANDWIDTH = 2e11, 3e10
@@ -177,7 +177,7 @@ def test_an_engine_adds_to_kernels_and_the_parts_still_add_up() -> None:
 
 
 def test_formats_that_were_not_measured_take_their_familys_constants() -> None:
-    fitted = Constants(compute=0.9, bandwidth=0.3, overhead_seconds=1e-6, origin="fitted").to_dict()
+    fitted = KernelConstants(compute=0.9, bandwidth=0.3, overhead_seconds=1e-6, origin="fitted").to_dict()
     constants = {"peak_flops_per_second": {"bf16": PEAK, "fp32": PEAK / 2}, "memory_bytes_per_second": BANDWIDTH}
     constants |= {"kernels": {"gemm.bf16": fitted}, "matrix_unit_rows": 1, "link_bytes_per_second": 7e9}
     model = calibrated("mine", constants)

@@ -16,7 +16,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import read_data
 from sparsecalc.estimate.costs import params
 from sparsecalc.library.formats import format_ids, precision_for
-from sparsecalc.library.gguf_file import read_gguf
+from sparsecalc.library.gguf import read_gguf
 from sparsecalc.library.models import load_model
 from sparsecalc.read.config import read_config
 

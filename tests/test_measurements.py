@@ -10,7 +10,7 @@ from sparsecalc.api import Model, load
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder, read_data
-from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import model_ids
 

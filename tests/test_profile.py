@@ -15,23 +15,24 @@ from sparsecalc.cli.main import build
 from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.profiling import BenchQuestion, Measurement, ProfileQuestion
+from sparsecalc.decide.profile_question import BenchQuestion, ProfileQuestion
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.documents.profile import Measurement
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.step import step_time
-from sparsecalc.library.accelerators import load_accelerator
-from sparsecalc.library.device_models import device_model
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure import profile as profiling
-from sparsecalc.measure.environment import doubts, find_device
-from sparsecalc.measure.filled_cache import cache_argument, empty_cache, filled_cache, inputs
-from sparsecalc.measure.generate import bench
-from sparsecalc.measure.layers import Kind, MemoryNeededError, build_slice
-from sparsecalc.measure.ledger_figures import predicted
-from sparsecalc.measure.profile import is_out_of_memory, prepare, profile
-from sparsecalc.measure.readings import Reading
-from sparsecalc.measure.routing_force import ForcedRouting, draw
-from sparsecalc.measure.sampling import FEWEST, Samples, measure, quantile
+from sparsecalc.measure.counts.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.timing import profile as profiling
+from sparsecalc.measure.timing.environment import doubts, find_device
+from sparsecalc.measure.timing.generate import bench
+from sparsecalc.measure.timing.layers import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.timing.ledger_figures import predicted
+from sparsecalc.measure.timing.profile import is_out_of_memory, prepare, profile
+from sparsecalc.measure.timing.readings import Reading
+from sparsecalc.measure.timing.routing_force import ForcedRouting, draw
+from sparsecalc.measure.timing.sampling import FEWEST, Samples, measure, quantile
 from sparsecalc.read.config import read_config
 
 CPU = torch.device("cpu")

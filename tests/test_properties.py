@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.report import CompareReport
+from sparsecalc.documents.compare import CompareReport
 from sparsecalc.estimate.costs import Load, flops, memory, params
 from sparsecalc.library.formats import format_ids, precision_for
 from sparsecalc.model.spec import ModelSpec

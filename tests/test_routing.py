@@ -15,8 +15,8 @@ from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsecalc.core.chance import binomial, expected_excess, expected_max, expected_max_hits
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.expected_max import binomial, expected_excess, expected_max, expected_max_hits
 from sparsecalc.core.routing import Routing, balance, expected_distinct_experts
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.routing import Asked, route
@@ -24,8 +24,8 @@ from sparsecalc.estimate.costs import Load, experts, memory
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.library.routing_files import load_routing
+from sparsecalc.model.derived_parts import Weights
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.measured import Weights
 
 OLMOE = Path(__file__).parent / "olmoe_github_routing.json"
 GITHUB_L7 = Routing(kind="measured", shares=(tuple(json.loads(OLMOE.read_text())["shares"][1]),))

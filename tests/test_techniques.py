@@ -22,7 +22,7 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.storage import LAYOUTS, BlockStorage, GroupStorage, ScatteredStorage
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
-from sparsecalc.decide.variants import load_variant
+from sparsecalc.decide.model_name import load_variant
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.sparse_speedup import speedup
 from sparsecalc.library.formats import number_format, precision_for

@@ -14,17 +14,17 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide import sweep as sweeping
 from sparsecalc.decide.sweep import sweep
+from sparsecalc.device.assemble import device_model, engine_ids
+from sparsecalc.device.find import accelerator_ids, load_accelerator
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate import single
 from sparsecalc.estimate.kernels import Kernel, Setting, kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import Loop, tpot_seconds
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time
-from sparsecalc.library.accelerators import accelerator_ids, load_accelerator
-from sparsecalc.library.device_models import device_model, engine_ids
 from sparsecalc.library.formats import format_ids, number_format, precision_for
 from sparsecalc.library.models import load_model
-from sparsecalc.model.device import DeviceModel
 from sparsecalc.model.spec import ModelSpec
 
 MODELS = ["mixtral-8x7b", "deepseek-v3", "qwen3-next-80b-a3b", "gpt-oss-20b", "deepseek-v4-pro", "switch-base-8"]

@@ -8,14 +8,15 @@ import pytest
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder, read_data
-from sparsecalc.decide.measurements import fits_engines, kernel_of, serving_rows, shipped_device, step_rows
-from sparsecalc.decide.validate import AccuracyTable, ValidateReport, validate
+from sparsecalc.decide.published import fits_engines, kernel_of, serving_rows, shipped_device, step_rows
+from sparsecalc.decide.validate import validate
+from sparsecalc.device.assemble import device_model, engine_ids, engine_profile
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.documents.validate import AccuracyTable, ValidateReport
 from sparsecalc.estimate import single
 from sparsecalc.estimate.kernels import Kernel, Setting, kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import kernel_time, transfer_time
-from sparsecalc.library.accelerators import load_accelerator
-from sparsecalc.library.device_models import device_model, engine_ids, engine_profile
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import load_model, model_ids
 from sparsecalc.reports.formats import render

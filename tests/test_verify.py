@@ -20,8 +20,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from sparsecalc.library.models import LoadedModel, load_model, model_ids
-from sparsecalc.measure import counting
-from sparsecalc.measure.verify import verify_model
+from sparsecalc.measure.counts import counting
+from sparsecalc.measure.counts.verify import verify_model
 from sparsecalc.read.config import read_config
 
 SPARSE = {**LATENT, "n_group": 1, "topk_group": 1}
@@ -87,7 +87,7 @@ def test_markdown_and_csv(quick_run: Run, config: Path, tmp_path: Path) -> None:
 
 
 def test_a_difference_exits_1_and_is_named(quick_run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sparsecalc.model.small import Head
+    from sparsecalc.model.basic_parts import Head
 
     ops = Head.ops
     monkeypatch.setattr(Head, "ops", lambda self, work: ops(self.but(tied=True), work))
@@ -139,10 +139,11 @@ def test_a_missing_package_is_one_line(name: str, run: Run) -> None:
 
 @pytest.mark.parametrize(("name", "old"), [("torch", "2.5.1+cu124"), ("transformers", "4.56.2")])
 def test_an_old_package_is_one_line(name: str, old: str, quick_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sparsecalc.cli import verifying
 
-    real = verifying.version
-    monkeypatch.setattr(verifying, "version", lambda package: old if package == name else real(package))
+    from sparsecalc.cli import _measuring
+
+    real = _measuring.version
+    monkeypatch.setattr(_measuring, "version", lambda package: old if package == name else real(package))
     found = quick_run("verify", "llama-2-7b")
     assert found.rc == 2
     assert f"needs torch >= 2.6 and transformers >= 4.57 ({name} is {old}). Install them" in found.stderr

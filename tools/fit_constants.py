@@ -16,12 +16,12 @@ import numpy as np
 from scipy.optimize import least_squares
 from silicon import ACCELERATORS, Row, column, loads, rows, spread_of, summary
 
+from sparsecalc.device.assemble import blank_device, device_model
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.device.time_constants import Collective, KernelConstants
 from sparsecalc.estimate import single
 from sparsecalc.estimate.timing import kernel_time, transfer_time
-from sparsecalc.library.accelerators import load_accelerator
-from sparsecalc.library.device_models import blank_device, device_model
 from sparsecalc.library.formats import number_format
-from sparsecalc.model.device import Collective, Constants
 
 STANDS_FOR = {
     "a100-80gb-sxm": ["Ampere GA100"],
@@ -128,7 +128,7 @@ class Fit:
         self.name, self.family, self.kernel = name, family, kernel
         self.form_of, self.training, self.names = form_of, training, names
 
-    def run(self, table: list[Row], form: str, accelerator: str) -> tuple[Constants, np.ndarray, np.ndarray]:
+    def run(self, table: list[Row], form: str, accelerator: str) -> tuple[KernelConstants, np.ndarray, np.ndarray]:
         """Constants from the training rows; ln(predicted / measured) of the training rows and of the others."""
         device = device_model(load_accelerator(accelerator)).but(constants=blank_device(accelerator).constants)
         train = np.array([self.training(row) for row in table])

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from sparsecalc.decide.measurements import fits_engines, predict_step, shipped_device, step_rows
-from sparsecalc.library.accelerators import load_accelerator
-from sparsecalc.model.device import Engine
+from sparsecalc.decide.published import fits_engines, predict_step, shipped_device, step_rows
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.device.time_constants import Engine
 
 Row = dict[str, Any]
 TARGET = Path(__file__).parent.parent / "data" / "engines.json"

@@ -19,10 +19,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
-from sparsecalc.decide.report import VerifyResult
+from sparsecalc.documents.verify import VerifyResult
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.derive import derive_spec
-from sparsecalc.measure.verify import verify_model
+from sparsecalc.measure.counts.verify import verify_model
+from sparsecalc.measure.derive.derive import derive_spec
 from sparsecalc.read.config import read_config
 
 ROOT = Path(__file__).resolve().parent.parent

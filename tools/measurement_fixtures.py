@@ -18,7 +18,7 @@ import numpy as np
 from silicon import ACCELERATORS, Row, column, loads, rows
 
 from sparsecalc.core.workload import Workload
-from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 

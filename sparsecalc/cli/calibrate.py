@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sparsecalc.cli.options import Format, Json
+from sparsecalc.cli._options import Format, Json
 
 
 def calibrate(
@@ -21,8 +21,8 @@ def calibrate(
     ] = None,
 ) -> None:
     """Measure this device's kernels and fit the constants of predictions to them: --gpu local, --calibration FILE."""
-    from sparsecalc.cli.calibrating import calibrate_device
-    from sparsecalc.cli.output import check_target, emit
+    from sparsecalc.cli._calibration_files import calibrate_device
+    from sparsecalc.cli._output import check_target, emit
 
     name = "json" if json else format
     check_target(output, name)

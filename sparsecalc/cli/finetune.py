@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import OUTPUT, Gpu, NumGpus, Share, emit_as_asked, takes
+from sparsecalc.cli._options import OUTPUT, Gpu, NumGpus, Share, emit_as_asked, takes
 
 
 @takes(OUTPUT)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sparsecalc.cli.options import Format, FromArchitecture, Json
+from sparsecalc.cli._options import Format, FromArchitecture, Json
 
 
 def import_(
@@ -17,6 +17,6 @@ def import_(
     from_architecture: FromArchitecture = False,
 ) -> None:
     """Write a spec file; for a Hub id, check the count against the checkpoint's headers and explain the difference."""
-    from sparsecalc.cli.importing import import_model
+    from sparsecalc.cli._spec_files import import_model
 
     import_model(source, "json" if json else format, output, from_architecture)

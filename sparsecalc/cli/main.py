@@ -11,20 +11,23 @@ from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.text import printable
 
 COMMANDS = {
-    "show": ("comparing.show", "show qwen3-30b-a3b --gpu h100-sxm --context 32k"),
-    "compare": ("comparing.compare", "compare mixtral-8x7b llama-70b --gpu h100-sxm --num-gpus 4 --batch-size 1,16,64"),
-    "explain": ("explaining.explain", "explain mixtral-8x7b decode --gpu h100-sxm --num-gpus 2 --batch-size 16"),
-    "models": ("listing.models", "models --format csv"),
-    "gpus": ("listing.gpus", "gpus --json"),
+    "show": ("show.show", "show qwen3-30b-a3b --gpu h100-sxm --context 32k"),
+    "compare": ("compare.compare", "compare mixtral-8x7b llama-70b --gpu h100-sxm --num-gpus 4 --batch-size 1,16,64"),
+    "explain": ("explain.explain", "explain mixtral-8x7b decode --gpu h100-sxm --num-gpus 2 --batch-size 16"),
+    "models": ("models.models", "models --format csv"),
+    "gpus": ("gpus.gpus", "gpus --json"),
     "routing": ("routing.routing", "routing qwen3-30b-a3b --routing zipf:0.7 --ep 8"),
-    "crossover": ("crossing.crossover", "crossover mixtral-8x7b llama-2-13b --over batch --gpu h100-sxm --num-gpus 2"),
-    "dense-equivalent": ("equivalent.dense_equivalent", "dense-equivalent mixtral-8x7b --gpu h100-sxm --num-gpus 2"),
+    "crossover": ("crossover.crossover", "crossover mixtral-8x7b llama-2-13b --over batch --gpu h100-sxm --num-gpus 2"),
+    "dense-equivalent": (
+        "dense_equivalent.dense_equivalent",
+        "dense-equivalent mixtral-8x7b --gpu h100-sxm --num-gpus 2",
+    ),
     "finetune": ("finetune.finetune", "finetune mixtral-8x7b --method qlora --gpu h100-sxm"),
     "verify": ("verify.verify", "verify mixtral-8x7b deepseek-v3"),
-    "profile": ("profiling.profile", "profile qwen3-30b-a3b --batch-size 1,8,32 --layers 1"),
+    "profile": ("profile.profile", "profile qwen3-30b-a3b --batch-size 1,8,32 --layers 1"),
     "calibrate": ("calibrate.calibrate", "calibrate --quick -o my-device.json"),
-    "bench": ("profiling.bench", "bench smollm2-360m --output-len 64"),
-    "validate": ("validating.validate", "validate --json"),
+    "bench": ("bench.bench", "bench smollm2-360m --output-len 64"),
+    "validate": ("validate.validate", "validate --json"),
     "import": ("import_model.import_", "import ./my-model/config.json -o my-model.json"),
 }
 """Each command's function in this package, and an example. A new one is a line here."""

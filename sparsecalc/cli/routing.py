@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli.options import OUTPUT, Dtype, EngineName, emit_as_asked, numbers, takes, whole_numbers
+from sparsecalc.cli._options import OUTPUT, Dtype, EngineName, emit_as_asked, numbers, takes, whole_numbers
 
 
 @takes(OUTPUT)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sparsecalc.cli.options import Format, FromArchitecture, Json, Output
+from sparsecalc.cli._options import Format, FromArchitecture, Json, Output
 
 
 def verify(
@@ -19,8 +19,8 @@ def verify(
     output: Output = None,
 ) -> None:
     """Build the real architecture without weights, and hold every count against it; exit 1 if anything differs."""
-    from sparsecalc.cli.output import check_target, emit
-    from sparsecalc.cli.verifying import verify_models
+    from sparsecalc.cli._measuring import verify_models
+    from sparsecalc.cli._output import check_target, emit
 
     name = "json" if json else format
     check_target(output, name)

@@ -18,8 +18,8 @@ from random import Random
 from typing import Any, Literal
 
 from sparsecalc.core.arrays import is_array
-from sparsecalc.core.chance import expected_excess, expected_max, expected_max_hits
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.expected_max import expected_excess, expected_max, expected_max_hits
 from sparsecalc.core.frozen import Frozen
 
 Tokens = Any

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.report import Checkpoint, ExplainLine, Pair, StoredFormat
+from sparsecalc.documents.explain import ExplainLine
+from sparsecalc.documents.verify import Checkpoint, Pair, StoredFormat
 from sparsecalc.estimate.costs import params
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.hub import StoredTensor, stored_tensors

@@ -4,26 +4,28 @@ from math import exp
 
 from sparsecalc.core import units
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
+from sparsecalc.decide.model_name import load_variant, split_name
 from sparsecalc.decide.question import Question, routing_of
-from sparsecalc.decide.report import CompareReport, Ratio, ShowReport
-from sparsecalc.decide.variants import load_variant, split_name
+from sparsecalc.documents.compare import CompareReport, Ratio
+from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.bands import BAND
-from sparsecalc.estimate.results import GridPoint, ModelInfo, ModelReport, Prediction, Warn
+from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
 
 
-def report(name: str, question: Question) -> tuple[ModelReport, list[Warn]]:
+def report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
     variant = load_variant(name, question.dtype, question.kv_cache_dtype)
     loaded, precision = variant.loaded, variant.precision
     spec, load = loaded.spec, question.load()
     prediction: Prediction | None = None
     grid: list[GridPoint] = []
-    warnings = [Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes]
+    warnings = loaded.warnings
     if question.gpu:
-        from sparsecalc.decide.predicting import predict
+        from sparsecalc.decide.predict import predict
 
         prediction, grid, more = predict(spec, precision, question, requested=bool(variant.dtype or question.dtype))
         warnings += more

@@ -3,40 +3,24 @@
 from collections.abc import Callable
 from itertools import pairwise
 from math import log
-from typing import Any, Literal
 
-from sparsecalc.core.curves import Middle, middle_of_integers, middle_within, sign_changes
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.notes import Note
+from sparsecalc.core.sign_changes import Middle, middle_of_integers, middle_within, sign_changes
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
-from sparsecalc.decide.predicting import predict
+from sparsecalc.decide.crossover_side import Side
+from sparsecalc.decide.predict import predict
 from sparsecalc.decide.question import LARGEST, Question
-from sparsecalc.decide.report import Document
-from sparsecalc.decide.sides import Axis, Costs, Side
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.documents.crossover import COSTS, LABELS, Axis, Cost, Crossing, CrossoverReport, Point
 from sparsecalc.estimate.bands import BAND
 from sparsecalc.estimate.break_even import ClosedForms, closed_forms
 from sparsecalc.estimate.costs import engine_default
 from sparsecalc.estimate.fit import fit
 from sparsecalc.estimate.kernels import Setting
-from sparsecalc.estimate.results import Warn
-from sparsecalc.library.accelerators import load_accelerator
 
-Of = Literal["time", "memory", "dollars"]
-Cost = Literal["seconds", "tpot_seconds", "bytes_read", "bytes_per_gpu", "usd_per_million_output_tokens"]
-COSTS: dict[Of, tuple[Cost, ...]] = {
-    "time": ("seconds", "tpot_seconds"),
-    "memory": ("bytes_read", "bytes_per_gpu"),
-    "dollars": ("usd_per_million_output_tokens",),
-}
 OF_A_LAYER = ("seconds", "bytes_read")
-LABELS: dict[Cost, str] = {
-    "seconds": "decode step",
-    "tpot_seconds": "TPOT",
-    "bytes_read": "bytes read per step",
-    "bytes_per_gpu": "bytes held per device",
-    "usd_per_million_output_tokens": "USD per M output tokens",
-}
 DEFAULT_GPU = "h100-sxm"
 """Taken, with a warning, where no accelerator is named."""
 RANGES: dict[Axis, tuple[float, float]] = {
@@ -57,56 +41,6 @@ PER_DOUBLING, EVEN_STEPS, FINEST = 2, 40, 1e-4
 """The grid: points per doubling of whole numbers, steps of the other axes, and how finely these are bisected."""
 EQUAL = 1e-9
 """Costs whose ratio is nearer to 1 than this are equal."""
-
-
-class Point(Frozen):
-    """Both models at one point of the axis."""
-
-    at: float
-    a: Costs
-    b: Costs
-    refined: bool
-    """Looked at to narrow a crossing down; else a point of the grid."""
-
-
-class Crossing(Frozen):
-    """A change of the cheaper model; `at` is interpolated between the nearest points on both sides, `low` and `high`.
-
-    From `unsure_low` to `unsure_high` the ratio is within the 80 % band of the time model; None for bytes.
-    """
-
-    cost: Cost
-    at: float
-    low: float
-    high: float
-    cheaper_below: str
-    cheaper_above: str
-    unsure_low: float | None
-    unsure_high: float | None
-
-
-class CrossoverReport(Document):
-    """Both curves, every crossing that was found, and the closed forms beside them."""
-
-    a: str
-    b: str
-    over: Axis
-    costs: list[Cost]
-    accelerator: str
-    num_gpus: int
-    placement_a: str
-    placement_b: str
-    points: list[Point]
-    crossings: list[Crossing]
-    closed_forms: ClosedForms | None
-    text: list[str]
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The points of both curves: what CSV holds."""
-        return [
-            {self.over: point.at, **{k: v for k, v in point.to_dict().items() if k != "at"}} for point in self.points
-        ]
 
 
 def crossover(
@@ -218,7 +152,7 @@ def _grid(axis: Axis, low: float, high: float) -> tuple[list[float], Middle]:
     return sorted(inner | {int(high)}), middle_of_integers
 
 
-def _with_hardware(asked: Question, first: str, second: str, axis: Axis, low: float) -> tuple[Question, list[Warn]]:
+def _with_hardware(asked: Question, first: str, second: str, axis: Axis, low: float) -> tuple[Question, list[Note]]:
     """The question with one accelerator; where none is named, as many of the default as both models need."""
     names = asked.accelerators()
     if len(names) > 1:
@@ -235,7 +169,7 @@ def _with_hardware(asked: Question, first: str, second: str, axis: Axis, low: fl
         needed = [fit(side.spec, side.variant.precision, load, gpu, side.case.plan).gpus_needed or 1 for side in sides]
         asked = asked.but(num_gpus=1 << (max(needed) - 1).bit_length())
     text = f"no --gpu: times are of {asked.for_dense().num_gpus} x {DEFAULT_GPU}"
-    return asked, [Warn(code="default-accelerator", text=text)]
+    return asked, [Note(code="default-accelerator", text=text)]
 
 
 def _check_pair(a: Side, b: Side, axis: Axis) -> None:
@@ -247,22 +181,22 @@ def _check_pair(a: Side, b: Side, axis: Axis) -> None:
         raise InputError(f"neither {a.label} nor {b.label} has experts to route to", hint="Try --over batch")
 
 
-def _warnings(side: Side, requested: bool) -> list[Warn]:
+def _warnings(side: Side, requested: bool) -> list[Note]:
     """Those of the model and of its prediction; what does not fit is told apart."""
-    notes = [Warn(code=note.code, text=note.text, model=side.spec.id) for note in side.variant.loaded.notes]
+    notes = side.variant.loaded.warnings
     asked = bool(side.variant.dtype) or requested
     _, _, more = predict(side.spec, side.variant.precision, side.question, requested=asked)
     return notes + [warn for warn in more if warn.code != "does-not-fit"]
 
 
-def _unfit(points: list[Point], a: Side, b: Side) -> list[Warn]:
+def _unfit(points: list[Point], a: Side, b: Side) -> list[Note]:
     found = []
     for side, name in ((a, "a"), (b, "b")):
         over = [point.at for point in points if getattr(point, name).fits is False]
         if over:
             where = f"at {side.over} {over[0]:,g}" + (f" to {over[-1]:,g}" if len(over) > 1 else "")
             text = f"does not fit {where}; figures there are as if it did"
-            found.append(Warn(code="does-not-fit", text=text, model=side.label))
+            found.append(Note(code="does-not-fit", text=text, model=side.label))
     return found
 
 

@@ -10,11 +10,10 @@ from sparsecalc.core.storage import LAYOUTS, ScatteredStorage
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.question import Question
-from sparsecalc.decide.report import ExplainLine, ExplainReport, StepReport
-from sparsecalc.decide.variants import load_variant
+from sparsecalc.documents.explain import ExplainLine, ExplainReport, StepReport
 from sparsecalc.estimate.costs import params
-from sparsecalc.estimate.results import Warn
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.model.spec import ModelSpec
 
@@ -27,7 +26,7 @@ def explain(name: str, topic: str = "active", question: Question | None = None) 
     """How one figure of one model comes about. Raises InputError for an unknown topic."""
     asked = question or Question()
     if topic in STEPS:
-        from sparsecalc.decide.stepping import explain_step
+        from sparsecalc.decide.explain_step import explain_step
 
         return explain_step(name, topic, asked)
     variant = load_variant(name, asked.dtype, asked.kv_cache_dtype)
@@ -63,7 +62,7 @@ def explain(name: str, topic: str = "active", question: Question | None = None) 
     return ExplainReport(
         command="explain",
         inputs={"model": printable(name, 1000), "topic": topic, "context_len": context, "dtype": precision.name},
-        warnings=[Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes],
+        warnings=loaded.warnings,
         model=spec.id,
         topic=topic,
         unit=unit,

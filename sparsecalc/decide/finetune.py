@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.notes import Note
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
-from sparsecalc.decide.finetune_report import FinetuneFigures, FinetuneReport, Fit, Run, conclusion
-from sparsecalc.decide.variants import split_name
+from sparsecalc.decide.finetune_conclusion import conclusion
+from sparsecalc.decide.model_name import split_name
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.documents.finetune import FinetuneFigures, FinetuneReport, Fit, Run
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.fit import LARGEST_BATCH, largest
-from sparsecalc.estimate.results import Warn
 from sparsecalc.estimate.training import (
     TARGETS,
     Checkpointing,
@@ -30,7 +32,6 @@ from sparsecalc.estimate.training import (
 )
 from sparsecalc.library.formats import is_format, number_format, precision_for
 from sparsecalc.library.models import load_model
-from sparsecalc.model.accelerator import Accelerator
 from sparsecalc.model.spec import ModelSpec
 
 LARGEST_SIZE = 2**30
@@ -96,7 +97,7 @@ def finetune(name: str, question: FinetuneQuestion | None = None) -> FinetuneRep
     loaded = load_model(model_name)
     spec = loaded.spec
     recipe = _recipe(spec, asked, base)
-    warnings = [Warn(code=note.code, text=note.text, model=spec.id) for note in loaded.notes]
+    warnings = loaded.warnings
     gpu = _accelerator(asked.gpu)
     memory, flops = training_memory(spec, recipe), training_flops(spec, recipe)
     outside, inside = trained_params(spec.ops(recipe.work), recipe)
@@ -104,10 +105,10 @@ def finetune(name: str, question: FinetuneQuestion | None = None) -> FinetuneRep
     measured = spec.model_type in training_data()["activations_measured"]["model_types"]
     if not measured:
         text = f"activations of {spec.model_type} are not held against torch: its own modules may keep more"
-        warnings.append(Warn(code="activations", text=text, model=spec.id))
+        warnings.append(Note(code="activations", text=text, model=spec.id))
     if gpu and not run:
         text = f"{gpu.id} has no known peak in {recipe.compute.id}, so there is no time"
-        warnings.append(Warn(code="no-peak", text=text, model=spec.id))
+        warnings.append(Note(code="no-peak", text=text, model=spec.id))
     found = FinetuneFigures(
         model=printable(name, 1000) if base else spec.id,
         kind=spec.kind,
@@ -204,7 +205,7 @@ def _check_ep(spec: ModelSpec, recipe: Recipe) -> None:
 def _accelerator(name: str | None) -> Accelerator | None:
     if name is None:
         return None
-    from sparsecalc.library.accelerators import load_accelerator
+    from sparsecalc.device.find import load_accelerator
 
     return load_accelerator(name)
 

@@ -1,101 +1,25 @@
 """What routing does to a mixture of experts: experts reached, the busiest rank, dropped tokens."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.notes import Note
 from sparsecalc.core.routing import Routing, expert_capacity
 from sparsecalc.core.text import brief, printable
-from sparsecalc.decide.report import Document
-from sparsecalc.decide.routing_time import TimeRow, time_rows
-from sparsecalc.decide.variants import load_variant
-from sparsecalc.estimate.results import Warn
+from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.routing_time import time_rows
+from sparsecalc.documents.routing import DistinctRow, DropRow, RankRow, RoutingReport, TimeRow
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.library.routing_files import load_routing
+from sparsecalc.model.derived_parts import MeasuredExperts
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.measured import MeasuredExperts
 
 LARGEST_BATCH = 2**30
 LARGEST_FACTOR = 1000
 MOST_REPLICAS = 4096
 USUAL_DEGREES = (1, 8, 32)
 """Degrees of expert parallelism that are shown unless others are asked for, as far as there are experts."""
-
-
-class DistinctRow(Frozen):
-    """Experts that a step of `batch_size` tokens reaches, and the share of the routed weights that it reads."""
-
-    batch_size: int
-    uniform: float
-    expected: float
-    uniform_share: float
-    share: float
-
-
-class RankRow(Frozen):
-    """The busiest of `ep` ranks; imbalance is its token-expert pairs over the mean of all ranks."""
-
-    batch_size: int
-    ep: int
-    mean_pairs: float
-    uniform_imbalance: float
-    imbalance: float
-    balanced_imbalance: float
-    """With EPLB and the redundant experts that were asked for."""
-    distinct: float
-    """Experts of the rank that reads the most."""
-    balanced_distinct: float
-
-
-class DropRow(Frozen):
-    """Share of token-expert pairs beyond the capacity of their expert."""
-
-    batch_size: int
-    capacity_factor: float
-    capacity: int
-    uniform: float
-    drop_rate: float
-
-
-class SimulatedRow(Frozen):
-    """A closed form beside its Monte Carlo estimate."""
-
-    figure: str
-    batch_size: int
-    ep: int | None
-    formula: float
-    simulated: float
-    standard_error: float
-    """Of the simulated figure."""
-    relative_error: float
-
-
-class RoutingReport(Document):
-    """What routing does to one model."""
-
-    model: str
-    routing: str
-    layers: int
-    num_experts: int
-    num_experts_per_tok: int
-    zero_experts: int
-    replicas: int
-    distinct: list[DistinctRow]
-    ranks: list[RankRow]
-    drops: list[DropRow]
-    times: list[TimeRow]
-    """Seconds of the experts on an accelerator, where one was named."""
-    loads: list[list[float]]
-    """Load of each expert over the mean; a row per measured layer, else one."""
-    simulated: list[SimulatedRow]
-    text: list[str]
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """Every row of every table, with the table's name: what CSV holds."""
-        tables = ("distinct", "ranks", "drops", "times", "simulated")
-        return [{"table": table, **row.to_dict()} for table in tables for row in getattr(self, table)]
 
 
 class Asked(Frozen):
@@ -197,11 +121,11 @@ def _experts(loaded: LoadedModel) -> tuple[int, Moe | MeasuredExperts]:
     return sum(count for count, _ in alike), found[0][1]
 
 
-def _warnings(loaded: LoadedModel, given: Routing) -> list[Warn]:
-    notes = [Warn(code=note.code, text=note.text, model=loaded.spec.id) for note in loaded.notes]
+def _warnings(loaded: LoadedModel, given: Routing) -> list[Note]:
+    notes = loaded.warnings
     if given.correlation < 1:
         text = "correlation changes nothing here: each sequence of a decode step adds one token"
-        notes.append(Warn(code="correlation", text=text, model=loaded.spec.id))
+        notes.append(Note(code="correlation", text=text, model=loaded.spec.id))
     return notes
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.routing import Routing, expert_capacity
-from sparsecalc.decide.routing import RoutingReport, SimulatedRow
+from sparsecalc.documents.routing import RoutingReport, SimulatedRow
 
 LARGEST_BATCH = 65_536
 TOKENS = 40_000

@@ -2,26 +2,15 @@
 
 from collections.abc import Sequence
 
-from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.documents.routing import TimeRow
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.step import step_time
-from sparsecalc.library.accelerators import load_accelerator
-from sparsecalc.library.device_models import device_model
 from sparsecalc.model.spec import ModelSpec
-
-
-class TimeRow(Frozen):
-    """Seconds of all layers' experts in a decode step of `batch_size` tokens, on the busiest of `ep` ranks."""
-
-    batch_size: int
-    ep: int
-    uniform_seconds: float
-    seconds: float
-    balanced_seconds: float
-    """With EPLB and the redundant experts that were asked for."""
 
 
 def time_rows(

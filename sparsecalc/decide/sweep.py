@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Phase, Workload
-from sparsecalc.decide.placing import placement_for
+from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.placement import placement_for
 from sparsecalc.decide.question import LARGEST, Question
-from sparsecalc.decide.variants import load_variant
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.step import step_time
-from sparsecalc.library.accelerators import load_accelerator
-from sparsecalc.library.device_models import device_model
 from sparsecalc.library.formats import precision_for
 
 if TYPE_CHECKING:

@@ -6,10 +6,8 @@ from itertools import combinations
 from math import ceil, exp, log
 from statistics import fmean, median
 
-from sparsecalc.core.frozen import Frozen
 from sparsecalc.data_files import read_data
-from sparsecalc.decide.measurements import (
-    Check,
+from sparsecalc.decide.published import (
     Row,
     kernel_checks,
     serving_checks,
@@ -18,53 +16,11 @@ from sparsecalc.decide.measurements import (
     step_checks,
     ttft_checks,
 )
-from sparsecalc.decide.report import Document
-from sparsecalc.model.device import DeviceModel
+from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.documents.validate import Accuracy, AccuracyTable, Check, Peer, ValidateReport
 
 ABLATION_STRIDE = 4
 """Of the serving runs, every so many are predicted with a part of the model left out."""
-
-
-class Accuracy(Frozen):
-    """Errors |predicted / measured - 1| of a group of rows, as shares of 1."""
-
-    group: str
-    rows: int
-    mean_error: float
-    median_error: float
-    p90_error: float
-    bias: float
-    """Median of predicted / measured - 1, with its sign."""
-    coverage: float | None = None
-    """Share of the rows whose measured time lies in the predicted 80 % band."""
-
-
-class AccuracyTable(Frozen):
-    """Groups of rows of one kind."""
-
-    id: str
-    title: str
-    note: str
-    groups: list[Accuracy]
-
-
-class Peer(Frozen):
-    """What others publish of their errors, in per cent."""
-
-    name: str
-    what: str
-    mean_percent: float | None
-    median_percent: float | None
-    p90_percent: float | None
-    source: str
-
-
-class ValidateReport(Document):
-    """All tables, the peers' errors, and each measurement beside its prediction."""
-
-    tables: list[AccuracyTable]
-    peers: list[Peer]
-    checks: list[Check]
 
 
 def validate() -> ValidateReport:

@@ -12,8 +12,8 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
+from sparsecalc.model.derived_parts import MeasuredExperts
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.measured import MeasuredExperts
 from sparsecalc.model.spec import ModelSpec
 
 

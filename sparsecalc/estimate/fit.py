@@ -7,11 +7,11 @@ from math import ceil
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
+from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.estimate.costs import Load, engine_default, memory, working_bytes
 from sparsecalc.estimate.offload import resident_share
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.results import Memory, Prediction
-from sparsecalc.model.accelerator import Accelerator
 from sparsecalc.model.spec import ModelSpec
 
 LARGEST_BATCH = 2**24

@@ -7,11 +7,11 @@ from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.costs import engine_default
 from sparsecalc.estimate.kernels import Kernel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime
-from sparsecalc.model.device import DeviceModel
 
 
 def resident_share(plan: Placement, op: Op) -> float:

@@ -14,9 +14,9 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Op
 from sparsecalc.core.storage import GroupStorage
 from sparsecalc.data_files import read_data
-from sparsecalc.library.accelerators import load_accelerator
+from sparsecalc.device.accelerator import Accelerator, Dtype
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.library.formats import number_format
-from sparsecalc.model.accelerator import Accelerator, Dtype
 from sparsecalc.techniques.parse import parse_technique
 from sparsecalc.techniques.weights import Blocks, SemiStructured, Unstructured
 

@@ -8,13 +8,13 @@ from typing import Any
 from sparsecalc.core.arrays import is_array
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.bands import BAND
 from sparsecalc.estimate.costs import engine_default
 from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Kernel, Setting, kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime, kernel_time, transfer_time
-from sparsecalc.model.device import DeviceModel
 from sparsecalc.model.spec import ModelSpec
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sparsecalc.core.arrays import most
+from sparsecalc.device.time_constants import DeviceModel, KernelConstants
 from sparsecalc.estimate.kernels import Kernel
-from sparsecalc.model.device import Constants, DeviceModel
 
 COMPUTE_FAMILIES = ("gemm", "experts", "attention_prefill")
 """Kernels whose share of the peak depends on the engine."""
@@ -119,6 +119,6 @@ def transfer_time(
     return KernelTime(kernel, seconds * count, constants.spread, {"network": seconds * count})
 
 
-def constants_of(kernel: Kernel, device: DeviceModel) -> Constants:
+def constants_of(kernel: Kernel, device: DeviceModel) -> KernelConstants:
     """The constants that `kernel_time` uses."""
     return device.of(kernel.family, kernel.form)

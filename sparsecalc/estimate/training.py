@@ -17,7 +17,7 @@ from sparsecalc.core.ops import Component, Ledger, Op
 from sparsecalc.core.precision import NumberFormat, Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
-from sparsecalc.estimate.activations import FP32, INDEX, Kernels, Step, kept, saved_by, saved_by_layer
+from sparsecalc.estimate.training_activations import FP32, INDEX, Kernels, TrainingStep, kept, saved_by, saved_by_layer
 from sparsecalc.model.spec import ModelSpec
 
 Method = Literal["full", "lora", "qlora"]
@@ -221,7 +221,7 @@ def activation_bytes(spec: ModelSpec, recipe: Recipe) -> tuple[int, int, int]:
     selective  without score matrices: nothing to gain where attention is fused
     full       a * t * H per layer, its input; one layer is computed again at a time
     """
-    step = Step(work=recipe.work, size=recipe.size, kernels=recipe.kernels)
+    step = TrainingStep(work=recipe.work, size=recipe.size, kernels=recipe.kernels)
     tokens, layer_input = step.work.tokens, step.work.tokens * spec.hidden_size * recipe.size
     layers = []
     for group in spec.layer_groups:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.notes import Note
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import printable
 from sparsecalc.data_files import data_folder, read_data
-from sparsecalc.model.spec import ModelSpec, Note
+from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 
 LARGEST_CONFIG_BYTES = 16 * 2**20
@@ -40,6 +41,11 @@ class LoadedModel:
     """Warnings about how the model was found, and those of the spec."""
     origin: str = "built-in"
 
+    @property
+    def warnings(self) -> list[Note]:
+        """The notes as a document has them, each with the model's id."""
+        return [note.but(model=self.spec.id) for note in self.notes]
+
 
 @dataclass(frozen=True, slots=True)
 class FoundConfig:
@@ -55,7 +61,7 @@ class FoundConfig:
         """The model, by its family's reader; or by the derived spec that the file keeps beside the config."""
         where = "" if self.where == "built-in" else self.where
         if DERIVED_KEY in self.facts:
-            from sparsecalc.model.stored import spec_from_data
+            from sparsecalc.model.spec_json import spec_from_data
 
             try:
                 spec = spec_from_data(self.facts[DERIVED_KEY]).but(id=self.name)
@@ -155,7 +161,7 @@ def _from_path(path: Path) -> FoundConfig:
             if not path.is_file():
                 raise InputError(f"no config.json in the folder {path.parent}", hint="Name the config file itself")
         if path.suffix == ".gguf" and path.is_file():
-            from sparsecalc.library.gguf_file import read_gguf
+            from sparsecalc.library.gguf import read_gguf
 
             return _from_config(read_gguf(path), path.stem, str(path))
         with path.open("rb") as file:

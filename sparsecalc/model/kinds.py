@@ -1,12 +1,13 @@
 """All kinds of parts that a layer can have."""
 
 from sparsecalc.model.attention import Gqa
+from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
+from sparsecalc.model.derived_parts import MeasuredAttention, MeasuredExperts, MeasuredMlp, MeasuredRecurrent, Weights
+from sparsecalc.model.expert_attention import ExpertAttention, IdleExperts
 from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
-from sparsecalc.model.measured import MeasuredAttention, MeasuredExperts, MeasuredMlp, MeasuredRecurrent, Weights
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
-from sparsecalc.model.small import Constants, Norm, Product, Projection
-from sparsecalc.model.special import ExpertAttention, IdleExperts, SharedTransformer
+from sparsecalc.model.shared_transformer import SharedTransformer
 
 Mixer = (
     Gqa

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger, Op, ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.small import Head, Norm, Table
+from sparsecalc.model.basic_parts import Head, Norm, Table
 
 if TYPE_CHECKING:  # the parts are imported where they are used: most models need few of them
     from sparsecalc.model.kinds import Extra, FeedForward, Mixer
@@ -47,13 +48,6 @@ class LayerGroup(Frozen):
     def count(self) -> int:
         """How many layers the group stands for."""
         return len(self.positions)
-
-
-class Note(Frozen):
-    """Something that a reader of the numbers must know: a code for scripts, a sentence for people."""
-
-    code: str
-    text: str
 
 
 class Rewriting(Protocol):

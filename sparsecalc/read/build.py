@@ -7,8 +7,8 @@ from typing import Any
 from sparsecalc.core.ops import Component
 from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
+from sparsecalc.model.basic_parts import Constants, Head, Norm, Projection, Table
 from sparsecalc.model.feed_forward import DenseMlp, Moe
-from sparsecalc.model.small import Constants, Head, Norm, Projection, Table
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.fields import Fields
 

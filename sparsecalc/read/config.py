@@ -6,11 +6,12 @@ from types import ModuleType
 from typing import Any
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.spec import ModelSpec, Note, group_layers
+from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats

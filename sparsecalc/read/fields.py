@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any, NoReturn
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.notes import Note
 from sparsecalc.core.text import brief, printable
 from sparsecalc.data_files import data_folder, read_data
-from sparsecalc.model.spec import Note
 
 LARGEST_SIZE = 2**40
 MOST_LAYERS = 10_000

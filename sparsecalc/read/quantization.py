@@ -7,7 +7,7 @@ from sparsecalc.core.text import brief, printable
 from sparsecalc.data_files import read_data
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.kept import kept_layers
+from sparsecalc.read.unquantized import kept_layers
 
 
 def stored_formats(quantization: Any, config: Fields, layers: Sequence[Layer] = ()) -> dict[str, str] | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from sparsecalc.decide.calibrating import CalibrationReport
+from sparsecalc.documents.calibrate import CalibrationReport
 from sparsecalc.reports.grids import Grid, View
 
 

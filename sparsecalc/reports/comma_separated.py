@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from sparsecalc.core.text import printable
-from sparsecalc.decide.calibrating import CalibrationReport
-from sparsecalc.decide.crossover import CrossoverReport
-from sparsecalc.decide.equivalence import EquivalenceReport
-from sparsecalc.decide.profiling import BenchReport, ProfileReport
-from sparsecalc.decide.report import CompareReport, Document, ExplainReport, ListReport, StepReport, VerifyReport
-from sparsecalc.decide.routing import RoutingReport
-from sparsecalc.decide.sparse_kernels import SparseKernelReport
-from sparsecalc.decide.validate import ValidateReport
-from sparsecalc.estimate.results import ModelReport
+from sparsecalc.documents.base import Document
+from sparsecalc.documents.calibrate import CalibrationReport
+from sparsecalc.documents.compare import CompareReport
+from sparsecalc.documents.crossover import CrossoverReport
+from sparsecalc.documents.dense_equivalent import EquivalenceReport
+from sparsecalc.documents.explain import ExplainReport, StepReport
+from sparsecalc.documents.lists import ListReport
+from sparsecalc.documents.profile import BenchReport, ProfileReport
+from sparsecalc.documents.routing import RoutingReport
+from sparsecalc.documents.show import ModelReport
+from sparsecalc.documents.sparse_kernels import SparseKernelReport
+from sparsecalc.documents.validate import ValidateReport
+from sparsecalc.documents.verify import VerifyReport
 
 
 def write(document: Document, width: int | None = None) -> str:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from math import exp, log
 
 from sparsecalc.core import units
-from sparsecalc.decide.crossover import LABELS, Cost, CrossoverReport, Point
+from sparsecalc.documents.crossover import LABELS, Cost, CrossoverReport, Point
 from sparsecalc.estimate.break_even import ClosedForms
 from sparsecalc.reports.grids import Grid, View
 

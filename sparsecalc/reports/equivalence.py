@@ -1,7 +1,7 @@
 """What people read of `dense-equivalent`: sizes, the laws with their disagreement, and models by name."""
 
 from sparsecalc.core import units
-from sparsecalc.decide.equivalence import EquivalenceReport, Law, Neighbour
+from sparsecalc.documents.dense_equivalent import EquivalenceReport, Law, Neighbour
 from sparsecalc.reports.grids import Grid, View
 
 

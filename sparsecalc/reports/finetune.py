@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sparsecalc.core import units
-from sparsecalc.decide.finetune_report import FinetuneReport, Fit, Run
+from sparsecalc.documents.finetune import FinetuneReport, Fit, Run
 from sparsecalc.reports.grids import Grid, View
 
 KERNELS = {

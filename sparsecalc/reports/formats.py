@@ -5,7 +5,7 @@ from importlib import import_module
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
-from sparsecalc.decide.report import Document
+from sparsecalc.documents.base import Document
 
 FORMATS = {
     "table": "terminal",

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from html import escape
 
 from sparsecalc.core.text import printable
-from sparsecalc.decide.report import Document
-from sparsecalc.decide.routing import RoutingReport
+from sparsecalc.documents.base import Document
+from sparsecalc.documents.routing import RoutingReport
 from sparsecalc.reports.grids import Grid
 from sparsecalc.reports.views import view
 

@@ -2,7 +2,7 @@
 
 import json
 
-from sparsecalc.decide.report import Document
+from sparsecalc.documents.base import Document
 
 
 def write(document: Document, width: int | None = None) -> str:

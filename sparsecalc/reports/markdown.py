@@ -1,7 +1,7 @@
 """Markdown: GitHub tables, then the sentences and the warnings."""
 
 from sparsecalc.core.text import printable
-from sparsecalc.decide.report import Document
+from sparsecalc.documents.base import Document
 from sparsecalc.reports.grids import Grid
 from sparsecalc.reports.views import view
 

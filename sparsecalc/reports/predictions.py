@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from sparsecalc.core import units
-from sparsecalc.decide.report import StepReport
-from sparsecalc.estimate.results import GridPoint, ModelReport, PhasePrediction, Prediction
+from sparsecalc.documents.explain import StepReport
+from sparsecalc.documents.show import GridPoint, ModelReport
+from sparsecalc.estimate.results import PhasePrediction, Prediction
 from sparsecalc.reports.grids import Grid, View
 
 Figure = tuple[str, str, float | None]

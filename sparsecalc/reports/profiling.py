@@ -3,7 +3,7 @@
 from itertools import groupby
 
 from sparsecalc.core import units
-from sparsecalc.decide.profiling import BenchReport, Measurement, ProfileReport
+from sparsecalc.documents.profile import BenchReport, Measurement, ProfileReport
 from sparsecalc.reports.grids import Grid, View
 
 HEADERS = ["ms", "p10 - p90", "predicted", "predicted/measured", "FLOP/s", "bytes/s", "tokens/s"]

@@ -1,7 +1,7 @@
 """What people read of `routing`: experts by batch, the busiest rank, drops, and the experts' loads as marks."""
 
 from sparsecalc.core import units
-from sparsecalc.decide.routing import RoutingReport
+from sparsecalc.documents.routing import RoutingReport
 from sparsecalc.reports.grids import Grid, View
 
 MARKS = "▁▂▃▄▅▆▇█"

@@ -1,6 +1,6 @@
 """What people read of `profile --technique`: the speed-up by density and tokens, and the break-even."""
 
-from sparsecalc.decide.sparse_kernels import SparseKernelReport
+from sparsecalc.documents.sparse_kernels import SparseKernelReport
 from sparsecalc.reports.grids import Grid, View
 
 

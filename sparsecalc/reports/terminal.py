@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparsecalc.core.text import printable
-from sparsecalc.decide.report import Document
+from sparsecalc.documents.base import Document
 from sparsecalc.reports.grids import Grid
 from sparsecalc.reports.views import view
 

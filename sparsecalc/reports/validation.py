@@ -1,6 +1,6 @@
 """What people read of `validate`: errors by group, and the errors that others publish."""
 
-from sparsecalc.decide.validate import Accuracy, AccuracyTable, ValidateReport
+from sparsecalc.documents.validate import Accuracy, AccuracyTable, ValidateReport
 from sparsecalc.reports.grids import Grid, View
 
 HEADERS = ["rows", "mean", "median", "90th percentile", "bias", "in the 80 % band"]

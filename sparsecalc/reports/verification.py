@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sparsecalc.core import units
-from sparsecalc.decide.report import Checkpoint, Pair, VerifyReport, VerifyResult
+from sparsecalc.documents.verify import Checkpoint, Pair, VerifyReport, VerifyResult
 from sparsecalc.reports.grids import Grid, View
 
 METHOD = (

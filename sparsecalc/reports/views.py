@@ -4,25 +4,21 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from sparsecalc.core import units
-from sparsecalc.decide.calibrating import CalibrationReport
-from sparsecalc.decide.crossover import CrossoverReport
-from sparsecalc.decide.equivalence import EquivalenceReport
-from sparsecalc.decide.finetune_report import FinetuneReport
-from sparsecalc.decide.profiling import BenchReport, ProfileReport
-from sparsecalc.decide.report import (
-    CompareReport,
-    Document,
-    ExplainReport,
-    ImportReport,
-    ListReport,
-    ShowReport,
-    StepReport,
-    VerifyReport,
-)
-from sparsecalc.decide.routing import RoutingReport
-from sparsecalc.decide.sparse_kernels import SparseKernelReport
-from sparsecalc.decide.validate import ValidateReport
-from sparsecalc.estimate.results import ModelReport
+from sparsecalc.documents.base import Document
+from sparsecalc.documents.calibrate import CalibrationReport
+from sparsecalc.documents.compare import CompareReport
+from sparsecalc.documents.crossover import CrossoverReport
+from sparsecalc.documents.dense_equivalent import EquivalenceReport
+from sparsecalc.documents.explain import ExplainReport, StepReport
+from sparsecalc.documents.finetune import FinetuneReport
+from sparsecalc.documents.import_model import ImportReport
+from sparsecalc.documents.lists import ListReport
+from sparsecalc.documents.profile import BenchReport, ProfileReport
+from sparsecalc.documents.routing import RoutingReport
+from sparsecalc.documents.show import ModelReport, ShowReport
+from sparsecalc.documents.sparse_kernels import SparseKernelReport
+from sparsecalc.documents.validate import ValidateReport
+from sparsecalc.documents.verify import VerifyReport
 from sparsecalc.reports.grids import Grid, View
 from sparsecalc.reports.predictions import device_figures, grid_of, step_view
 

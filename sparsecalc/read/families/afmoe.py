@@ -1,7 +1,7 @@
 """Trinity (AFMoE): gated attention with q/k norms, full on every n-th layer, leading dense layers, shared experts."""
 
+from sparsecalc.model.basic_parts import Projection
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.small import Projection
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, every_nth_full, mlp, norms, windows
 from sparsecalc.read.fields import Fields

@@ -1,6 +1,6 @@
 """Apertus: norms over queries and keys, and a plain MLP whose xIELU activation has two parameters."""
 
-from sparsecalc.model.small import Constants
+from sparsecalc.model.basic_parts import Constants
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms, without
 from sparsecalc.read.fields import Fields

@@ -1,6 +1,6 @@
 """BitNet b1.58: Llama's layers with one more norm before the output map of attention and one before that of the MLP."""
 
-from sparsecalc.model.small import Norm
+from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms, without
 from sparsecalc.read.fields import Fields

@@ -1,6 +1,6 @@
 """BLOOM: LayerNorms with bias, one of them on the input table, biases on all maps, an MLP of four times hidden_size."""
 
-from sparsecalc.model.small import Norm
+from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from sparsecalc.core.text import brief
+from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import CompressedAttention
-from sparsecalc.model.small import Constants, Norm, Product, Projection
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
 from sparsecalc.read.families.deepseek_v3 import note_mtp

@@ -4,7 +4,7 @@ its own, and the last num_kv_shared_layers layers read the keys and values of an
 from collections.abc import Sequence
 
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.small import Constants, Norm, Product, Projection, Table
+from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection, Table
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, every_nth_full, mlp, norms, windows
 from sparsecalc.read.families.gemma import causal_only

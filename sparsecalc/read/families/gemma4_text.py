@@ -4,8 +4,8 @@ MLP; per-layer inputs and shared keys and values as in Gemma 3n."""
 from typing import Any
 
 from sparsecalc.model.attention import Gqa
+from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.feed_forward import DenseMlp, Moe
-from sparsecalc.model.small import Norm
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, every_nth_full, mlp, norms, windows
 from sparsecalc.read.families import gemma3n_text as gemma3n

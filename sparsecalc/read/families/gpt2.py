@@ -1,6 +1,6 @@
 """GPT-2 and GPT-3: learned positions, LayerNorms with bias, biases on all maps."""
 
-from sparsecalc.model.small import Table
+from sparsecalc.model.basic_parts import Table
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms, without
 from sparsecalc.read.fields import Fields

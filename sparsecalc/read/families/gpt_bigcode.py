@@ -1,6 +1,6 @@
 """StarCoder 1, SantaCoder: GPT-2's layers with one key-value head (multi_query), learned positions."""
 
-from sparsecalc.model.small import Table
+from sparsecalc.model.basic_parts import Table
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms, without
 from sparsecalc.read.fields import Fields

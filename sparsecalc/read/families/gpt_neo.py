@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sparsecalc.model.small import Table
+from sparsecalc.model.basic_parts import Table
 from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, mlp, norms, windowed_layers
 from sparsecalc.read.fields import Fields
 

@@ -1,9 +1,9 @@
 """JetMoE-8B: experts in attention (pairs of query and output maps) and in every MLP, each with its own router."""
 
+from sparsecalc.model.basic_parts import Constants
+from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.small import Constants
 from sparsecalc.model.spec import Layer
-from sparsecalc.model.special import ExpertAttention
 from sparsecalc.read.build import Body, body, fixed, norms
 from sparsecalc.read.fields import Fields
 

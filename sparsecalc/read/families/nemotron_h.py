@@ -1,9 +1,9 @@
 """Nemotron-H, Nano 2, Nemotron 3: layers that are one of Mamba 2, attention, a plain MLP or experts, by a pattern."""
 
 from sparsecalc.core.text import brief
+from sparsecalc.model.basic_parts import Projection
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.recurrent import Mamba2
-from sparsecalc.model.small import Projection
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.families.deepseek_v3 import note_mtp

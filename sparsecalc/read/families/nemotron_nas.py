@@ -9,8 +9,8 @@ from typing import Any
 
 from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
+from sparsecalc.model.basic_parts import Norm, Projection
 from sparsecalc.model.feed_forward import DenseMlp
-from sparsecalc.model.small import Norm, Projection
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp
 from sparsecalc.read.fields import Fields

@@ -1,6 +1,6 @@
 """OLMo 1: Llama's layers with norms that have no parameters."""
 
-from sparsecalc.model.small import Norm
+from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms
 from sparsecalc.read.fields import Fields

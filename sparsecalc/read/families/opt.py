@@ -1,6 +1,6 @@
 """OPT and Galactica: learned positions with two extra rows; a narrower input table with projections in OPT-350M."""
 
-from sparsecalc.model.small import Norm, Projection, Table
+from sparsecalc.model.basic_parts import Norm, Projection, Table
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields

@@ -3,8 +3,8 @@
 from sparsecalc.core.ops import ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
+from sparsecalc.model.basic_parts import Norm, Table
 from sparsecalc.model.feed_forward import DenseMlp, Moe
-from sparsecalc.model.small import Norm, Table
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, body, mlp, norms, without
 from sparsecalc.read.fields import Fields

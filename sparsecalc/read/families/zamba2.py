@@ -1,8 +1,8 @@
 """Zamba2: Mamba 2 in every layer; in the hybrid ones a transformer block before it, whose weights the layers share."""
 
 from sparsecalc.model.recurrent import Mamba2
+from sparsecalc.model.shared_transformer import SharedTransformer
 from sparsecalc.model.spec import Layer
-from sparsecalc.model.special import SharedTransformer
 from sparsecalc.read.build import Body, body, fixed, norms
 from sparsecalc.read.families.mamba import expanded
 from sparsecalc.read.fields import Fields

@@ -1,0 +1,71 @@
+"""The work of `sparsecalc calibrate`: where a calibration is kept, and how an interrupted one goes on."""
+
+import sys
+from contextlib import ExitStack
+from json import dumps
+from pathlib import Path
+
+from sparsecalc.cli._measuring import measuring, progress
+from sparsecalc.cli._output import write_atomically
+from sparsecalc.core.errors import InputError
+from sparsecalc.device.calibration import Calibration, local_path, read_calibration
+from sparsecalc.documents.calibrate import CalibrationReport
+
+
+def calibrate_device(
+    device: str | None, quick: bool, time_budget: float | None, resume: bool, output: str | None
+) -> CalibrationReport:
+    """Measure, fit and write the calibration: to `output`, or to the user's own file of this device.
+
+    After every benchmark what there is so far is written beside it, for --resume. Raises InputError.
+    """
+    asked = {"device": device, "quick": quick, "time_budget_seconds": time_budget, "resume": resume}
+    side = measuring("calibrate.calibrate", "calibrate")
+    chosen = side.find_device(device)
+    path = Path(output) if output else local_path(chosen.type)
+    partial = path.with_name(f"{path.stem}.partial.json")
+    earlier = _earlier(partial, path, side.device_name(chosen)) if resume else None
+    _make_folder(path.parent)
+    saved = 0
+
+    def save(found: Calibration) -> None:
+        nonlocal saved
+        saved = len(found.rows)
+        write_atomically(partial, dumps(found.to_dict()) + "\n")
+
+    with ExitStack() as stack:
+        try:
+            found, warnings = side.calibrate(
+                chosen,
+                quick=quick,
+                budget_seconds=time_budget,
+                earlier=earlier,
+                save=save,
+                progress=lambda count: stack.enter_context(progress(count)),
+            )
+        except KeyboardInterrupt:
+            print(f"note: {saved} benchmarks are kept; --resume goes on from there", file=sys.stderr)
+            raise
+    write_atomically(path, dumps(found.to_dict()) + "\n")
+    if not any(warn.code == "time-budget" for warn in warnings):
+        partial.unlink(missing_ok=True)
+    return CalibrationReport(command="calibrate", inputs=asked, warnings=warnings, written=str(path), **found.__dict__)
+
+
+def _earlier(partial: Path, path: Path, device_name: str) -> Calibration:
+    """What an interrupted run left. Raises InputError where there is nothing, or it is another device's."""
+    if not partial.is_file():
+        raise InputError(f"no interrupted calibration to go on with for {path}", hint="Leave out --resume")
+    found = read_calibration(partial)
+    if found.device_name != device_name:
+        text = f"the interrupted calibration is of {found.device_name}, not of {device_name}"
+        raise InputError(text, hint="Leave out --resume")
+    return found
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{folder} cannot be made ({reason})", hint="Name a file with -o FILE") from error

@@ -1,0 +1,210 @@
+"""Options that several commands share, and the `Question` that they make."""
+
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
+
+import typer
+
+Format = Annotated[str, typer.Option("--format", "-f", help="table, markdown, json, csv or html")]
+Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
+Gpu = Annotated[
+    str | None, typer.Option(help="accelerators (sparsecalc gpus), a list: does it fit, how long does it take")
+]
+NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
+Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]
+Context = Annotated[
+    str | None, typer.Option("--context", "--max-model-len", help="tokens per sequence, a list: 4k,32k (default: 4096)")
+]
+Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
+Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
+Ep = Annotated[int | None, typer.Option("--ep", help="ranks of expert parallelism, a divisor of tp x dp")]
+Dp = Annotated[int | None, typer.Option("--dp", help="copies of the attention, each with its own sequences")]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="vllm, sglang, trtllm, llama.cpp, gpt-fast,... (default: generic)")
+]
+RoutingOf = Annotated[
+    str, typer.Option("--routing", help="uniform, zipf:1.0, dirichlet:0.5, or a file of counts per expert")
+]
+Replicas = Annotated[int | None, typer.Option("--eplb-replicas", help="balance experts, with so many redundant ones")]
+Offload = Annotated[
+    str | None,
+    typer.Option("--offload", help="in host memory: experts=0.5, layers=0.3, experts=1@epyc-9654 (on a CPU)"),
+]
+PromptLen = Annotated[int | None, typer.Option("--prompt-len", help="tokens of a request's prompt")]
+OutputLen = Annotated[int | None, typer.Option("--output-len", help="tokens of its answer (default: 512)")]
+Concurrency = Annotated[int | None, typer.Option(help="requests in flight (default: the batch size)")]
+DraftTokens = Annotated[int, typer.Option("--draft-tokens", help="speculative decoding: guesses per step")]
+Acceptance = Annotated[float | None, typer.Option(help="share of guesses that are accepted, one by one")]
+DraftModel = Annotated[
+    str | None, typer.Option("--draft-model", help="the model that guesses (default: costs nothing)")
+]
+CalibrationFile = Annotated[
+    str | None,
+    typer.Option("--calibration", help="constants of your own device: a file of sparsecalc calibrate, or local"),
+]
+Dtype = Annotated[
+    str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)")
+]
+KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
+Share = Annotated[
+    float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use (default: 0.9)")
+]
+Batched = Annotated[
+    int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once (default: 8192)")
+]
+FromArchitecture = Annotated[
+    bool, typer.Option("--from-architecture", help="count transformers' own class, for a model_type without a reader")
+]
+
+
+Options = dict[str, tuple[Any, Any]]
+"""Annotation and default of options by their Python names."""
+
+LOAD: Options = {
+    "batch_size": (Batch, "1"),
+    "context": (Context, None),
+    "dtype": (Dtype, None),
+    "kv_cache_dtype": (KvDtype, None),
+}
+DEVICES: Options = {
+    "gpu": (Gpu, None),
+    "num_gpus": (NumGpus, None),
+    "tp": (Tp, None),
+    "pp": (Pp, None),
+    "ep": (Ep, None),
+    "dp": (Dp, None),
+    "engine": (EngineName, None),
+    "routing": (RoutingOf, "uniform"),
+    "eplb_replicas": (Replicas, None),
+    "offload": (Offload, None),
+    "calibration": (CalibrationFile, None),
+    "gpu_memory_utilization": (Share, None),
+}
+REQUESTS: Options = {
+    "prompt_len": (PromptLen, None),
+    "output_len": (OutputLen, None),
+    "concurrency": (Concurrency, None),
+    "max_num_batched_tokens": (Batched, None),
+}
+SPECULATION: Options = {
+    "draft_tokens": (DraftTokens, 0),
+    "acceptance": (Acceptance, None),
+    "draft_model": (DraftModel, None),
+}
+OUTPUT: Options = {"format": (Format, "table"), "json": (Json, False), "output": (Output, None)}
+Command = Callable[..., None]
+
+
+def takes(*groups: Options) -> Callable[[Command], Command]:
+    """Give a command the options of `groups` behind its own; it gets them by name in `**given`."""
+
+    def decorate(command: Command) -> Command:
+        own = [each for each in signature(command).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        shared = {name: option for group in groups for name, option in group.items()}
+        added = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in shared.items()
+        ]
+        hints = {name: annotation for name, (annotation, _) in shared.items()}
+        command.__annotations__ = {**command.__annotations__, **hints}
+        command.__signature__ = Signature([*own, *added])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def check_output(given: dict[str, Any]) -> str:
+    """The format that the options of `OUTPUT` ask for. Raises InputError where it or the file cannot be written."""
+    from sparsecalc.cli._output import check_target
+
+    name = "json" if given["json"] else given["format"]
+    check_target(given["output"], name)
+    return str(name)
+
+
+def emit_as_asked(given: dict[str, Any], find: Callable[[], Any]) -> None:
+    """What `find` returns, in the format and to the place that the options of `OUTPUT` say."""
+    from sparsecalc.cli._output import emit
+
+    name = check_output(given)
+    emit(find(), name, given["output"])
+
+
+MOST_VALUES = 64
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """The values of a list such as `1,8,64` or `1k,32k` (k: 1024). Raises InputError where it is none."""
+    from sparsecalc.core.errors import InputError
+    from sparsecalc.core.text import brief
+
+    try:
+        values = tuple(_value(part.strip().lower()) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} is {brief(text)}", hint="It is a number or a list of them: 8 or 1,8,64") from error
+    if len(values) > MOST_VALUES:
+        raise InputError(f"{option} has {len(values)} values", hint=f"It takes at most {MOST_VALUES}")
+    return values
+
+
+def _value(part: str) -> float:
+    return float(part[:-1]) * 1024 if part.endswith("k") else float(part)
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """`numbers` that must be whole."""
+    from sparsecalc.core.errors import InputError
+    from sparsecalc.core.text import brief
+
+    values = numbers(text, option)
+    if not all(value.is_integer() for value in values):
+        raise InputError(f"{option} is {brief(text)}", hint="It takes whole numbers, one or a list: 8 or 1,8,64")
+    return tuple(map(int, values))
+
+
+def question(values: dict[str, Any]) -> Any:
+    """The options of a command as a `Question`."""
+    from sparsecalc.decide.question import Question
+
+    given = {name: value for name, value in values.items() if name in _SAME and value is not None}
+    if "calibration" in given:
+        given.setdefault("gpu", "local")
+    batches = whole_numbers(str(values["batch_size"]), "--batch-size")
+    contexts = whole_numbers(values["context"], "--context") if values["context"] else ()
+    return Question(
+        batch_size=batches[0],
+        batch_sizes=batches if len(batches) > 1 else (),
+        context_len=contexts[0] if contexts else None,
+        context_lens=contexts if len(contexts) > 1 else (),
+        device_memory_share=values.get("gpu_memory_utilization"),
+        **given,
+    )
+
+
+_SAME = frozenset(
+    [
+        "dtype",
+        "kv_cache_dtype",
+        "gpu",
+        "num_gpus",
+        "tp",
+        "pp",
+        "ep",
+        "dp",
+        "engine",
+        "routing",
+        "eplb_replicas",
+        "offload",
+        "prompt_len",
+        "output_len",
+        "concurrency",
+        "draft_tokens",
+        "acceptance",
+        "draft_model",
+        "max_num_batched_tokens",
+        "calibration",
+    ]
+)
+"""Options whose names are those of the fields."""

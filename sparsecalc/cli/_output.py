@@ -1,0 +1,92 @@
+"""Where results go: stdout, or a file that is never left half-written. Warnings go to stderr."""
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.text import printable
+from sparsecalc.documents.base import Document
+from sparsecalc.reports.formats import check_format, render
+
+_ELSEWHERE = "Choose another place with -o FILE"
+
+
+def check_target(output: str | None, name: str) -> None:
+    """Fail before computing where the format is unknown or the file could not be written."""
+    check_format(name)
+    if not output or output == "-":
+        return
+    target = Path(output)
+    try:
+        is_folder, exists = target.is_dir(), target.exists()
+    except (OSError, ValueError) as error:
+        raise _unwritable(target, error) from error
+    if is_folder:
+        raise InputError(f"{output} is a folder", hint="Name a file")
+    if not target.parent.is_dir():
+        raise InputError(f"there is no folder {target.parent} to write to", hint="Create it first")
+    if not os.access(target if exists else target.parent, os.W_OK):
+        raise InputError(f"{output} cannot be written", hint=_ELSEWHERE)
+
+
+def emit(document: Document, name: str, output: str | None) -> None:
+    """Write the document; its warnings to stderr, one line each."""
+    to_terminal = not output and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if to_terminal else None
+    text = render(document, name, width)
+    for warn in document.warnings:
+        text_of = f"{f'{warn.model}: ' if warn.model else ''}{warn.text}"
+        print(f"note: {printable(text_of, 2000)}", file=sys.stderr)
+    if output and output != "-":
+        write_atomically(Path(output), text)
+    else:
+        _print(text)
+
+
+def _print(text: str) -> None:
+    """To stdout; a reader that has seen enough (`| head`) is no failure."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_atomically(target: Path, text: str) -> None:
+    """Write beside the target and move into place, so that the target is whole or as it was.
+
+    A link is followed; a device or a pipe is written to, since it cannot be replaced.
+    """
+    try:
+        target = target.resolve()
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8")
+            return
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as out:
+                out.write(text)
+            mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+            Path(temporary).chmod(mode)
+            Path(temporary).replace(target)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
+    except (OSError, RuntimeError) as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(f"{printable(str(target))} cannot be written ({reason})", hint=_ELSEWHERE)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,18 @@
+"""`show` and `compare`: what models cost, and what they take on accelerators."""
+
+from typing import Annotated, Any
+
+import typer
+
+from sparsecalc.cli._options import DEVICES, LOAD, OUTPUT, REQUESTS, SPECULATION, emit_as_asked, question, takes
+
+
+@takes(LOAD, DEVICES, REQUESTS, SPECULATION, OUTPUT)
+def show(
+    model: Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")],
+    **given: Any,
+) -> None:
+    """Everything about one model: parameters, FLOPs per token, memory; with --gpu whether it fits, and how fast."""
+    from sparsecalc.decide.compare import show as find
+
+    emit_as_asked(given, lambda: find(model, question(given)))

@@ -1,0 +1,11 @@
+"""What a reader of the numbers must know, as data."""
+
+from sparsecalc.core.frozen import Frozen
+
+
+class Note(Frozen):
+    """A note or warning: a code for scripts, a sentence for people, and the model that it concerns, if any."""
+
+    code: str
+    text: str
+    model: str | None = None

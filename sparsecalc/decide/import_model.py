@@ -1,0 +1,35 @@
+"""What an import says: the count by the config, and the checkpoint beside it."""
+
+from collections.abc import Iterable
+
+from sparsecalc.core.notes import Note
+from sparsecalc.core.text import printable
+from sparsecalc.decide.checkpoint import checkpoint
+from sparsecalc.documents.import_model import ImportReport
+from sparsecalc.estimate.costs import params
+from sparsecalc.library.hub import StoredTensor
+from sparsecalc.library.models import LoadedModel
+
+
+def import_report(loaded: LoadedModel, tensors: Iterable[StoredTensor] | None, written: str) -> ImportReport:
+    """What a checkpoint stores beside what its config says, the difference split into named kinds.
+
+    `tensors` is None where there is no checkpoint to look at.
+    """
+    spec = loaded.spec
+    warnings = loaded.warnings
+    found = None if tensors is None else checkpoint(list(tensors), loaded, spec.id)
+    if found and found.unexplained:
+        warnings.append(Note(code="unexplained", text=found.doubt, model=spec.id))
+    return ImportReport(
+        command="import",
+        inputs={"model": spec.id, "origin": loaded.origin},
+        warnings=warnings,
+        model=spec.id,
+        written=printable(written, 1000),
+        counted_total=params(spec).total,
+        stored_elements=found.params.actual if found else None,
+        difference=found.params.actual - found.params.predicted if found else None,
+        explained=found.explained if found else [],
+        unexplained=found.unexplained if found else None,
+    )

@@ -1,0 +1,60 @@
+"""Lists: built-in models, families, accelerators."""
+
+from sparsecalc.core import units
+from sparsecalc.device.find import accelerator_ids, load_accelerator
+from sparsecalc.documents.lists import ListReport
+from sparsecalc.estimate.costs import params
+from sparsecalc.library.models import load_model, model_ids
+from sparsecalc.read.config import ALIASES, families
+
+
+def list_models() -> ListReport:
+    """Every built-in spec with its counts."""
+    rows = []
+    for name in model_ids():
+        found = load_model(name)
+        counted = params(found.spec)
+        rows.append(
+            {
+                "id": name,
+                "model_type": found.spec.model_type,
+                "kind": found.spec.kind,
+                "total": units.count(counted.total, 2),
+                "active": units.count(counted.active, 2),
+                "total_params": counted.total,
+                "active_params": counted.active,
+                "layers": found.spec.num_hidden_layers,
+                "released": found.facts.get("released"),
+                "checked_by": found.spec.checked_by,
+            }
+        )
+    return ListReport(command="models", inputs={}, rows=rows)
+
+
+def list_families() -> ListReport:
+    """Every model_type that has a reader, and those that are another family by structure."""
+    rows = [{"model_type": name, "read_as": ALIASES.get(name, name)} for name in sorted({*families(), *ALIASES})]
+    return ListReport(command="models", inputs={"families": True}, rows=rows)
+
+
+def list_gpus() -> ListReport:
+    """Every accelerator with its dense peak and memory."""
+    rows = []
+    for name in accelerator_ids():
+        gpu = load_accelerator(name)
+        peaks = gpu.peak_flops_per_second
+        price = gpu.usd_per_hour
+        rows.append(
+            {
+                "id": name,
+                "name": gpu.name,
+                "memory_bytes": gpu.capacity_bytes,
+                "memory": units.nbytes(gpu.capacity_bytes, 0),
+                "memory_bytes_per_second": gpu.memory_bytes_per_second,
+                "bf16_flops_per_second": peaks.get("bf16") or peaks.get("fp16"),
+                "fp8_flops_per_second": peaks.get("fp8"),
+                "usd_per_hour": price.value if price else None,
+                "released": gpu.released,
+            }
+        )
+    return ListReport(command="gpus", inputs={}, rows=rows)

@@ -1,0 +1,1 @@
+"""Floor 1: accelerators, the constants of their kernels, calibrations."""

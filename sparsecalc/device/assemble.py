@@ -1,0 +1,174 @@
+"""Put a device model together: data sheet, constants of its kernels from data, an engine's profile, a calibration."""
+
+from functools import cache
+from typing import Any
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import brief
+from sparsecalc.data_files import read_data
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.device.calibration import load_calibration
+from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
+
+GENERIC = "generic"
+
+
+@cache
+def _kernels() -> dict[str, Any]:
+    found: dict[str, Any] = read_data("kernel_constants.json")
+    return found
+
+
+@cache
+def _engines() -> dict[str, dict[str, Any]]:
+    return {entry["id"]: entry for entry in read_data("engines.json")["engines"]}
+
+
+@cache
+def _links() -> dict[str, Any]:
+    found: dict[str, Any] = read_data("interconnects.json")
+    return {link["id"]: link for link in found["links"]}
+
+
+def engine_ids() -> list[str]:
+    """The ids of all engine profiles."""
+    return list(_engines())
+
+
+def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
+    """The profile of an engine, on an accelerator where its constants depend on it; None: the generic one.
+
+    Raises InputError with the closest name.
+    """
+    found = _engines().get((name or GENERIC).strip().lower())
+    if found is None:
+        hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
+        raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
+    fields = {key: value for key, value in found.items() if key != "devices"}
+    for entry in found.get("devices", ()):
+        if gpu and _matches(gpu, entry):
+            fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
+    return Engine(**fields)
+
+
+def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
+    """What the time model knows about an accelerator: data sheet and fitted constants.
+
+    Constants are looked up from the general to the special: default, architecture, the accelerator itself, and where
+    it was calibrated, that.
+    """
+    if gpu.calibration:
+        found = load_calibration(gpu.calibration)
+        if not found.constants:
+            raise InputError("the calibration has no constants", hint="Fit them: sparsecalc calibrate --resume")
+        model = calibrated(gpu.calibration, found.constants, engine)
+        return model.but(accelerator=found.accelerator or gpu.calibration)
+    table, profile = _kernels(), engine_profile(engine, gpu)
+    kernels: dict[str, KernelConstants] = {}
+    collectives: dict[str, Collective] = {}
+    for entry in [table["default"], *_entries_for(gpu, profile, table["devices"])]:
+        kernels.update({name: _constants(fields, entry) for name, fields in entry.get("kernels", {}).items()})
+        for name, fields in entry.get("collectives", {}).items():
+            collectives[name] = Collective(**{"origin": entry["origin"], **fields})
+    for form, other in table["same_as"].items():
+        for family in ("gemm", "experts"):
+            if f"{family}.{other}" in kernels:
+                kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
+    links = gpu.scale_up
+    return DeviceModel(
+        accelerator=gpu.id,
+        peak_flops_per_second={name: value for name, value in gpu.peak_flops_per_second.items() if value},
+        memory_bytes_per_second=gpu.memory_bytes_per_second,
+        link_bytes_per_second=links.bytes_per_second_bidirectional / 2
+        if links and links.bytes_per_second_bidirectional
+        else gpu.pcie_bytes_per_second or _links()[table["host_link"]]["bytes_per_second"],
+        node_bytes_per_second=_links()[table["node_link"]]["bytes_per_second"],
+        domain_size=links.domain_size if links else table["pcie_domain_size"],
+        host_bytes_per_second=_host_bytes_per_second(gpu, table),
+        tdp_watts=gpu.tdp_watts,
+        constants=kernels,
+        collectives=collectives,
+        engine=profile,
+    )
+
+
+def blank_device(name: str, engine: str | None = None, matrix_unit_rows: int = 8) -> DeviceModel:
+    """A device without a data sheet: the default constants, peaks and bandwidth still to be measured.
+
+    `matrix_unit_rows` is 1 on a CPU, whose vector units pad nothing.
+    """
+    table = _kernels()
+    default = table["default"]
+    return DeviceModel(
+        accelerator=name,
+        peak_flops_per_second={},
+        memory_bytes_per_second=1.0,
+        link_bytes_per_second=1.0,
+        node_bytes_per_second=1.0,
+        domain_size=1,
+        host_bytes_per_second=1.0,
+        matrix_unit_rows=matrix_unit_rows,
+        tdp_watts=None,
+        constants={key: _constants(fields, default) for key, fields in default["kernels"].items()},
+        collectives={
+            key: Collective(**{"origin": default["origin"], **fields}) for key, fields in default["collectives"].items()
+        },
+        engine=engine_profile(engine),
+    )
+
+
+def calibrated(name: str, constants: dict[str, Any], engine: str | None = None) -> DeviceModel:
+    """The device model that a calibration's `constants` stand for: data sheet if known, peaks, bandwidth, kernels.
+
+    constants: {"accelerator": id or null, "peak_flops_per_second": {...}, "memory_bytes_per_second": n,
+                "kernels": {class: fields of KernelConstants}, "collectives": {...}, "engine": fields of Engine or null,
+                "link_bytes_per_second": n, "domain_size": n, "matrix_unit_rows": n}
+
+    A device without a data sheet runs under the engine that the calibration measured, unless another is named.
+    Classes of kernels that were not measured take the constants of another format of their family.
+    """
+    from sparsecalc.device.find import load_accelerator
+
+    known, own = constants.get("accelerator"), constants.get("engine")
+    measured = own is not None and engine in (own["id"], *([] if known else [None]))
+    named = None if measured else engine
+    rows = constants.get("matrix_unit_rows", 8)
+    base = device_model(load_accelerator(known), named) if known else blank_device(name, named, rows)
+    kernels = {key: KernelConstants(**fields) for key, fields in constants["kernels"].items()}
+    families = {key.partition(".")[0]: fields for key, fields in reversed(kernels.items())} if not known else {}
+    collectives = {key: Collective(**fields) for key, fields in (constants.get("collectives") or {}).items()}
+    return base.but(
+        peak_flops_per_second={**base.peak_flops_per_second, **constants.get("peak_flops_per_second", {})},
+        memory_bytes_per_second=constants.get("memory_bytes_per_second") or base.memory_bytes_per_second,
+        link_bytes_per_second=constants.get("link_bytes_per_second") or base.link_bytes_per_second,
+        domain_size=constants.get("domain_size") or base.domain_size,
+        constants={**base.constants, **families, **kernels},
+        collectives={**base.collectives, **collectives},
+        engine=Engine(**own) if own and measured else base.engine,
+        calibrated=True,
+    )
+
+
+def _entries_for(gpu: Accelerator, engine: Engine, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of the device's architecture in the file's order, then its own; of each those for every engine first."""
+    entries = sorted((e for e in entries if e.get("engine", engine.id) == engine.id), key=lambda e: "engine" in e)
+    own = [entry for entry in entries if gpu.id in entry.get("accelerators", ())]
+    return [*(entry for entry in entries if entry not in own and _matches(gpu, entry)), *own]
+
+
+def _matches(gpu: Accelerator, entry: dict[str, Any]) -> bool:
+    """Whether an entry is for the accelerator, by its id or the beginning of its architecture's name."""
+    return gpu.id in entry.get("accelerators", ()) or gpu.arch.startswith(tuple(entry.get("arch", ())))
+
+
+def _constants(fields: dict[str, Any], entry: dict[str, Any]) -> KernelConstants:
+    return KernelConstants(**{"origin": entry["origin"], **fields})
+
+
+def _host_bytes_per_second(gpu: Accelerator, table: dict[str, Any]) -> float:
+    """One direction of the link to the host, after protocol losses as measured on PCIe."""
+    share = float(table["host_link_share"])
+    if gpu.cpu_link:
+        return gpu.cpu_link.bytes_per_second_bidirectional / 2 / gpu.cpu_link.shared_by * share
+    return share * float(gpu.pcie_bytes_per_second or _links()[table["host_link"]]["bytes_per_second"])

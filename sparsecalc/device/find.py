@@ -1,0 +1,126 @@
+"""Find an accelerator: a built-in id or alias, or the user's own JSON file."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.json_files import json_object
+from sparsecalc.core.suggest import did_you_mean
+from sparsecalc.core.text import printable
+from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.device.calibration import LOCAL, Calibration, load_calibration
+
+LARGEST_FILE_BYTES = 2**20
+_FILE_HINT = "Start from a copy of one of the package's files in data/accelerators"
+
+
+@cache
+def accelerator_ids() -> tuple[str, ...]:
+    """Ids of the built-in accelerators, sorted, from file names alone."""
+    return tuple(sorted(path.stem for path in (data_folder() / "accelerators").glob("*.json")))
+
+
+@cache
+def accelerator_aliases() -> dict[str, str]:
+    """Short names and the id that each stands for. Reads every file, so only a name that is no id comes here."""
+    return {alias: name for name in accelerator_ids() for alias in read_data(f"accelerators/{name}.json")["aliases"]}
+
+
+def load_accelerator(name: str, calibration: str | None = None) -> Accelerator:
+    """The accelerator of an id or alias (`H100`, `rtx 4090`), or of the user's own `.json` file.
+
+    `local` is the device that the user has calibrated; with `calibration`, a file, the device of that file. A data
+    sheet that the calibration belongs to takes its constants too. A calibration's file may also be the name.
+    Raises InputError in one line: an unknown name with the closest one, a file that is absent or malformed.
+    """
+    wanted = re.sub(r"[\s_]+", "-", name.strip().lower())
+    if wanted == LOCAL or wanted.startswith(f"{LOCAL}-"):
+        return _calibrated(load_calibration(calibration or wanted), calibration or wanted)
+    found = _from_sheet(name, wanted)
+    if calibration and load_calibration(calibration).accelerator == found.id:
+        return found.model_copy(update={"calibration": calibration})
+    return found
+
+
+def _from_sheet(name: str, wanted: str) -> Accelerator:
+    if wanted.endswith(".json"):
+        return _from_file(Path(name.strip()))
+    if wanted not in accelerator_ids():
+        wanted = accelerator_aliases().get(wanted) or _unknown(name, wanted)
+    return _built_in(wanted)
+
+
+def _calibrated(found: Calibration, name: str) -> Accelerator:
+    """The device of a calibration: its data sheet where it is known; memory as the system told, and no price."""
+    memory = found.environment.get("memory_bytes")
+    if not found.constants or not isinstance(memory, int):
+        text = f"the calibration of {printable(found.device_name, 60)} has no constants or no memory_bytes"
+        raise InputError(text, hint="Make it anew: sparsecalc calibrate")
+    changes = {"memory_usable_bytes": memory, "usd_per_hour": None, "calibration": name}
+    if found.accelerator:
+        return load_accelerator(found.accelerator).model_copy(update=changes)
+    sheet = {
+        "id": LOCAL,
+        "name": found.device_name,
+        "vendor": "",
+        "kind": "cpu" if found.device == "cpu" else "gpu",
+        "memory_bytes": memory,
+        "memory_bytes_per_second": found.constants["memory_bytes_per_second"],
+        "peak_flops_per_second": found.constants["peak_flops_per_second"],
+        "sources": (f"sparsecalc calibrate, {found.created}",),
+        "confidence": "measured",
+    }
+    try:
+        return Accelerator.model_validate(sheet | changes)
+    except ValidationError as error:
+        raise InputError(
+            _first_fault(error), where=printable(name), hint="Make it anew: sparsecalc calibrate"
+        ) from error
+
+
+@cache
+def _built_in(name: str) -> Accelerator:
+    return Accelerator.model_validate(read_data(f"accelerators/{name}.json"))
+
+
+def _unknown(name: str, wanted: str) -> str:
+    if not wanted:
+        raise InputError("the accelerator's name is empty", hint="List them: sparsecalc gpus")
+    hint = did_you_mean(wanted[:100], [*accelerator_ids(), *accelerator_aliases()]).removeprefix(". ")
+    text = f"unknown accelerator '{printable(name.strip(), 60)}'"
+    raise InputError(text, hint=f"{hint} List them: sparsecalc gpus".strip())
+
+
+def _from_file(path: Path) -> Accelerator:
+    where = printable(str(path))
+    try:
+        with path.expanduser().open("rb") as file:
+            content = file.read(LARGEST_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        hint = "Name an accelerator's JSON file, or an id: sparsecalc gpus"
+        raise InputError(f"no such file: {where}", hint=hint) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read ({reason})", where=where) from error
+    fields = json_object(content, where, LARGEST_FILE_BYTES, _FILE_HINT)
+    if "rows" in fields:
+        return _calibrated(load_calibration(str(path)), str(path))
+    try:
+        return Accelerator.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(_first_fault(error), where=where, hint=_FILE_HINT) from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    """`scale_up.domain_size: Input should be greater than 0 (1 of 3 faults)`."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    key = ".".join(str(part) for part in faults[0]["loc"] if part != "[key]")
+    text = faults[0]["msg"].removeprefix("Value error, ")
+    words = {"extra_forbidden": "no such field", "missing": "is missing"}
+    text = words.get(faults[0]["type"], text)
+    more = f" (1 of {len(faults)} faults)" if len(faults) > 1 else ""
+    return printable(f"{key}: {text}" if key else text, 160) + more

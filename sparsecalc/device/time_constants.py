@@ -1,0 +1,107 @@
+"""What the time model knows about one device under one engine: peaks, and a few constants per class of kernels."""
+
+from dataclasses import field
+
+from sparsecalc.core.frozen import Frozen
+
+
+class KernelConstants(Frozen):
+    """How one class of kernels uses a device: seconds = t0 + ||(flops / (ec P), bytes / (em BW))||_p.
+
+    Fitted to measured kernels (data/kernel_constants.json names which), or to this very device by `calibrate`.
+    """
+
+    compute: float
+    """ec: share of the peak that large kernels reach."""
+    bandwidth: float
+    """em: share of the memory bandwidth that large kernels reach."""
+    overhead_seconds: float
+    """t0: seconds of a kernel that does nothing, launch and prologue."""
+    alone_seconds: float = 0.0
+    """What the kernel takes longer when a benchmark times it alone: launch gap, planning, the cache write beside it."""
+    power: float = 2.0
+    """p: how sharply the slower of the two takes over; 1 adds them, large values take the larger."""
+    vector: float = 1.0
+    """Share of the bandwidth that the elementwise kernels inside the class reach (experts: activation and sum)."""
+    half_length: float = 0.0
+    """Extent (rows of a product, context of a prompt's attention) at which half of `compute` is reached."""
+    expert_seconds: float = 0.0
+    """Seconds of each expert that is read, where a layer of experts is a loop over them and not one kernel."""
+    spread: float = 0.25
+    """Standard deviation of ln(predicted / measured) on data that was not fitted."""
+    origin: str = ""
+
+
+class Collective(Frozen):
+    """Seconds of a collective among N devices: ||t0 + t1 (N - 1), traffic(N) bytes / (e link)||_p."""
+
+    overhead_seconds: float
+    per_device_seconds: float
+    bandwidth: float
+    """e: share of one direction of the link that large messages reach."""
+    power: float = 1.0
+    """p: 1 adds the two; below 1, messages of middle size are slower than their sum."""
+    alone_seconds: float = 0.0
+    """What it takes longer when a benchmark times it alone, as of `KernelConstants`."""
+    spread: float = 0.2
+    origin: str = ""
+
+
+class Engine(Frozen):
+    """What a serving engine adds to its kernels: seconds of a step outside of them, and how it launches."""
+
+    id: str
+    name: str
+    step_seconds: float
+    """Scheduling, sampling and detokenizing of one step."""
+    sequence_seconds: float
+    """The same, per sequence in the step."""
+    launch_factor: float = 1.0
+    """Factor on every kernel's fixed overhead: above 1 for eager launches, below for fused kernels in graphs."""
+    kernel_seconds: float = 0.0
+    """What each kernel takes longer: calls from Python, and small kernels that other engines fuse into it."""
+    vector_factor: float = 1.0
+    """Factor on the traffic of elementwise operations: above 1 where they run as several kernels."""
+    bandwidth_factor: float = 1.0
+    """Factor on the bandwidth that weights are read with."""
+    compute_factor: float = 1.0
+    """Factor on the share of the peak that products, experts and a prompt's attention reach."""
+    attention_factor: float = 1.0
+    """A further factor on that share for a prompt's attention."""
+    prefill_seconds: float = 0.0
+    """Seconds of a prompt outside of its kernels: tokenizing, queueing, the first token's way back."""
+    supports: tuple[str, ...] = ()
+    spread: float = 0.12
+    """Standard deviation that the engine adds to a step's error."""
+    source: str = ""
+
+
+class DeviceModel(Frozen):
+    """One device, with the constants of its kernels under one engine."""
+
+    accelerator: str
+    peak_flops_per_second: dict[str, float]
+    memory_bytes_per_second: float
+    link_bytes_per_second: float
+    """One direction of the links to the other devices of the node."""
+    node_bytes_per_second: float
+    """One direction of the network between nodes, per device."""
+    domain_size: int
+    """Devices that the fast links join."""
+    host_bytes_per_second: float
+    matrix_unit_rows: int = 8
+    """Rows that the matrix units multiply at once; 1: vector units."""
+    tdp_watts: float | None
+    constants: dict[str, KernelConstants]
+    collectives: dict[str, Collective]
+    engine: Engine
+    calibrated: bool = False
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def of(self, family: str, form: str = "bf16") -> KernelConstants:
+        """Constants of a family of kernels (`gemm`, `experts`, `attention_decode`...) for a form of its operands."""
+        return self.constants.get(f"{family}.{form}") or self.constants[family]
+
+    def peak(self, dtype: str) -> float:
+        """Dense peak for one format of the matrix units, FLOP/s."""
+        return self.peak_flops_per_second[dtype]

@@ -1,0 +1,1 @@
+"""Micro-benchmarks of this device, and the constants fitted to them."""

@@ -1,0 +1,1 @@
+"""The real architecture on the meta device, held against the ledger."""

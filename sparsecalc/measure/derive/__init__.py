@@ -1,0 +1,1 @@
+"""A spec from transformers' own class, for families without a reader."""

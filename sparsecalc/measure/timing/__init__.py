@@ -1,0 +1,1 @@
+"""Real layers and whole models on this machine, timed beside their predictions."""
