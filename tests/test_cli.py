@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import Run, bare
 
-from sparsecalc.core.ops import COMPONENTS
+from sparsecalc.core.components import COMPONENTS
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 FORMATS = ("table", "markdown", "json", "csv", "html")

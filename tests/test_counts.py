@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sparsecalc.core.ops import COMPONENTS
+from sparsecalc.core.components import COMPONENTS
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder
 from sparsecalc.estimate.costs import Load, layer_kinds, memory, params

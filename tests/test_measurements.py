@@ -225,7 +225,10 @@ def test_moe_kernels_are_layers_of_their_models() -> None:
     for row in KERNELS["rows"]:
         if row["op"] == "moe":
             (experts, *_) = [op for op in load(row["model"]).ops(Workload()) if op.kind == "experts"]
-            assert (experts.experts, experts.selected) == (row["num_experts"], row["num_experts_per_tok"]), row
+            assert (experts.num_experts, experts.num_experts_per_tok) == (
+                row["num_experts"],
+                row["num_experts_per_tok"],
+            ), row
             assert experts.cols == row["hidden_size"], row
 
 

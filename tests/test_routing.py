@@ -316,7 +316,9 @@ def test_a_rank_whose_experts_get_nothing() -> None:
 
 def test_the_workloads_routing_sets_what_is_read() -> None:
     moe = Moe(hidden_size=64, num_experts=64, num_experts_per_tok=8, moe_intermediate_size=32)
-    seen = Weights(name="experts", component="routed_experts", rows=8, cols=8, matrices=64, selected=8, experts=64)
+    seen = Weights(
+        name="experts", component="routed_experts", rows=8, cols=8, matrices=64, num_experts_per_tok=8, num_experts=64
+    )
     for part in (moe, seen):
         op = next(op for op in part.ops(Workload.decode(128, 32, routing=GITHUB_L7)) if op.kind == "experts")
         assert op.read_share * 64 == pytest.approx(49.6, abs=0.05)

@@ -1,6 +1,9 @@
 """What a formula needs so that it holds for plain numbers and for numpy arrays alike, without importing numpy."""
 
-from typing import Any
+from typing import Any, TypeAlias
+
+Number: TypeAlias = Any
+"""A plain number, or a numpy array of numbers; arrays broadcast, and a result is an array where an operand is one."""
 
 
 def is_array(value: object) -> bool:
@@ -8,7 +11,7 @@ def is_array(value: object) -> bool:
     return hasattr(value, "ndim")
 
 
-def least(first: Any, second: Any) -> Any:
+def least(first: Number, second: Number) -> Number:
     """The smaller of two numbers, elementwise where one is an array."""
     if is_array(first) or is_array(second):
         import numpy as np
@@ -17,7 +20,7 @@ def least(first: Any, second: Any) -> Any:
     return min(first, second)
 
 
-def most(first: Any, second: Any) -> Any:
+def most(first: Number, second: Number) -> Number:
     """The larger of two numbers, elementwise where one is an array."""
     if is_array(first) or is_array(second):
         import numpy as np
@@ -26,6 +29,6 @@ def most(first: Any, second: Any) -> Any:
     return max(first, second)
 
 
-def figure(value: Any) -> str:
+def figure(value: Number) -> str:
     """A count as text with thousands separated; arrays have no text."""
     return "n" if is_array(value) else f"{value:,}"

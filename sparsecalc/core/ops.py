@@ -9,26 +9,12 @@ E experts, k experts per token.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
+
+from sparsecalc.core.components import COMPONENTS, Component, Kind
 
 if TYPE_CHECKING:
     from sparsecalc.core.storage import Storage
-
-Component = Literal[
-    "embedding",
-    "attention",
-    "dense_ffn",
-    "routed_experts",
-    "shared_experts",
-    "router",
-    "norm",
-    "state_space",
-    "lm_head",
-    "other",
-]
-COMPONENTS: tuple[Component, ...] = get_args(Component)
-
-Kind = Literal["matmul", "experts", "attention", "scan", "conv", "vector", "lookup"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +36,9 @@ class Op:
     vectors: int = 0
     tied: bool = False
     """The weights are another op's: used here, stored there."""
-    selected: int = 1
-    experts: int = 1
-    """A token uses `selected` of `experts` equal shares of the weights (routed experts; 1 of 1 elsewhere)."""
+    num_experts_per_tok: int = 1
+    num_experts: int = 1
+    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (routed experts; 1 of 1 elsewhere)."""
     read_share: float = 1
     """Expected share of the stored weights that this step reads (distinct experts / experts; rows of a table)."""
     tokens: int = 0
@@ -112,8 +98,8 @@ class Op:
 
     @property
     def active_params(self) -> int:
-        """Stored elements that one token uses: all, or selected / experts of them."""
-        return self.params * self.selected // self.experts
+        """Stored elements that one token uses: all, or num_experts_per_tok / num_experts of them."""
+        return self.params * self.num_experts_per_tok // self.num_experts
 
     @property
     def read_params(self) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sparsecalc.core.frozen import Frozen
 
 if TYPE_CHECKING:
-    from sparsecalc.core.precision import NumberFormat
+    from sparsecalc.core.number_format import NumberFormat
 
 OFFSET_BYTES = 4
 """An offset or a column index is an int32, as in cuSPARSE, scipy and the kernels named below."""

@@ -117,14 +117,14 @@ def _as_sparse(rows: Ledger, loaded: LoadedModel, total: int, active: int, token
     inside = {name: [op for op in rows if op.group == name] for name in sorted(groups)}
     main = max(inside.values(), key=lambda ops: sum(elements(op) * op.layers for op in ops if op.kind == "experts"))
     routed = [op for op in main if op.kind == "experts"]
-    per_expert = sum(map(elements, routed)) / routed[0].experts
+    per_expert = sum(map(elements, routed)) / routed[0].num_experts
     shared = sum(elements(op) for op in main if op.component == "shared_experts") / per_expert
     hidden = loaded.spec.hidden_size
     return Sparse(
         total_params=total,
         active_params=active,
-        num_experts=routed[0].experts + shared,
-        num_experts_per_tok=routed[0].selected + shared,
+        num_experts=routed[0].num_experts + shared,
+        num_experts_per_tok=routed[0].num_experts_per_tok + shared,
         granularity=2 * hidden / (per_expert / (3 * hidden)),
         training_tokens=tokens,
         embedding_params=sum(op.params * op.layers for op in rows if op.component in ("embedding", "lm_head")),

@@ -119,7 +119,7 @@ def _params_formula(op: Op) -> str:
 
 
 def _active_formula(op: Op) -> str:
-    share = f" x {op.selected}/{op.experts}" if op.experts > 1 else ""
+    share = f" x {op.num_experts_per_tok}/{op.num_experts}" if op.num_experts > 1 else ""
     inner = _shape(op)
     return _layers(op, (f"({inner})" if share and " + " in inner else inner) + share)
 
@@ -129,7 +129,7 @@ def _flops_formula(op: Op) -> str:
     if op.kind in ("attention", "scan"):
         return _layers(op, f"2 x ({op.note}){share}")
     if op.kind == "experts":
-        per_expert = op.matrices // op.experts
+        per_expert = op.matrices // op.num_experts
         sides = " x ".join(f"{side:,}" for side in (per_expert, op.rows, op.cols) if side != 1)
         return _layers(op, f"2 x {op.tokens} experts used x {sides}{share}")
     return _layers(op, f"2 x {op.tokens:,} tokens x {_shape(op).split(' + ')[0]}{share}" if op.matrices else "")

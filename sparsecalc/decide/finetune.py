@@ -197,8 +197,8 @@ def _check_ep(spec: ModelSpec, recipe: Recipe) -> None:
     if recipe.num_gpus % recipe.ep:
         text = f"{recipe.num_gpus} GPUs do not split into groups of {recipe.ep}"
         raise InputError(text, hint="--ep must divide --num-gpus")
-    if any(op.experts % recipe.ep for op in routed):
-        text = f"{routed[0].experts} experts do not split over {recipe.ep} devices"
+    if any(op.num_experts % recipe.ep for op in routed):
+        text = f"{routed[0].num_experts} experts do not split over {recipe.ep} devices"
         raise InputError(text, hint="--ep must divide the number of experts")
 
 

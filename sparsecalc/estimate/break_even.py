@@ -74,10 +74,10 @@ def closed_forms(
     experts = [op for op in rows if op.kind == "experts"]
     if not experts:
         raise InputError(f"{name} has no experts")
-    count = float(max(op.experts for op in experts))
-    chosen = experts[0].read_share * experts[0].experts
+    count = float(max(op.num_experts for op in experts))
+    chosen = experts[0].read_share * experts[0].num_experts
     stored = rows.sum(precision.used_weight_bytes, _is_multiplied)
-    one_expert = sum(precision.used_weight_bytes(op) * op.layers / op.experts for op in experts)
+    one_expert = sum(precision.used_weight_bytes(op) * op.layers / op.num_experts for op in experts)
     others = stored - sum(precision.used_weight_bytes(op) * op.layers for op in experts)
     dense_bytes = dense_rows.sum(setting.precision.used_weight_bytes, _is_multiplied)
     needed = (dense_bytes - others) / one_expert

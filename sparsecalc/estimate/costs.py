@@ -5,8 +5,9 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.ops import Component, Ledger, Op
+from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload

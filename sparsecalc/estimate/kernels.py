@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from sparsecalc.core.arrays import is_array, most
-from sparsecalc.core.ops import Component, Ledger, Op
+from sparsecalc.core.components import Component
+from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.placement import Placement
@@ -157,7 +158,7 @@ def _fusion(ops: Sequence[Op], index: int) -> tuple[Any, ...]:
             start -= 1
         return ("matmul", start, op.group)
     if op.kind == "experts":
-        return ("experts", op.experts, op.group)
+        return ("experts", op.num_experts, op.group)
     if _is_attention(op):
         return ("attention", 0, op.group)
     return ("other", index, op.group)
@@ -231,29 +232,29 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
     pairs are dispatched to their rank (data-parallel attention)
     """
     first = ops[0]
-    if not first.selected:
+    if not first.num_experts_per_tok:
         return
     plan = setting.placement
     tokens = sum(work.tokens for work in works) * plan.dp
     pairs_all = first.tokens * plan.dp
-    distinct, pairs = first.experts * read_share, pairs_all
+    distinct, pairs = first.num_experts * read_share, pairs_all
     if plan.ep > 1:
         load = works[0].routing.busiest_rank(
-            first.experts,
-            first.selected,
+            first.num_experts,
+            first.num_experts_per_tok,
             tokens,
             plan.ep,
             replicas=plan.eplb_replicas or 0,
             balanced=plan.eplb_replicas is not None,
         )
-        distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.selected)
+        distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.num_experts_per_tok)
     dispatched = plan.dp > 1 and plan.ep > 1
     held = pairs if dispatched else pairs_all
     split = plan.moe_tp
-    elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.experts / split
-    stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.experts / split
+    elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.num_experts / split
+    stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.num_experts / split
     per_pair_in = sum(op.cols for op in ops[:1]) + sum(op.cols / split for op in ops[1:])
-    per_pair_out = sum(op.rows * (op.matrices // op.experts) / split for op in ops[:-1]) + ops[-1].rows
+    per_pair_out = sum(op.rows * (op.matrices // op.num_experts) / split for op in ops[:-1]) + ops[-1].rows
     form, dtype = setting.form(first)
     yield Kernel(
         name="experts",

@@ -17,7 +17,7 @@ from sparsecalc.estimate.timing import KernelTime
 def resident_share(plan: Placement, op: Op) -> float:
     """Share of an op's weights that stays on the devices."""
     if plan.offload == "experts" and op.kind == "experts":
-        return 1 - whole_experts(plan, op) / op.experts
+        return 1 - whole_experts(plan, op) / op.num_experts
     if plan.offload == "layers" and op.group:
         return 1 - plan.offload_share
     return 1.0
@@ -25,7 +25,7 @@ def resident_share(plan: Placement, op: Op) -> float:
 
 def whole_experts(plan: Placement, op: Op) -> int:
     """Experts of a layer that lie in host memory: the least used ones."""
-    return round(plan.offload_share * op.experts)
+    return round(plan.offload_share * op.num_experts)
 
 
 def hit_rate(routing: Routing, num_experts: int, num_experts_per_tok: int, offloaded: int) -> float:
@@ -64,9 +64,9 @@ def _bytes_needed(op: Op, tokens: Any, routing: Routing, precision: Precision, p
     """Bytes of host weights that a step needs in one layer; None where the op has none there."""
     if plan.offload == "layers":
         return precision.read_weight_bytes(op) * plan.offload_share if op.group and op.matrices else None
-    offloaded = whole_experts(plan, op) if op.kind == "experts" and op.selected else 0
+    offloaded = whole_experts(plan, op) if op.kind == "experts" and op.num_experts_per_tok else 0
     if not offloaded:
         return None
-    chances = sorted(routing.inclusion(op.experts, op.selected))[:offloaded]
+    chances = sorted(routing.inclusion(op.num_experts, op.num_experts_per_tok))[:offloaded]
     reached = sum(1 - (1 - chance) ** tokens for chance in chances)
-    return precision.used_weight_bytes(op) / op.experts * reached
+    return precision.used_weight_bytes(op) / op.num_experts * reached

@@ -1,7 +1,7 @@
 """The typed results of an estimate, as the JSON contract names them. Counts in units, sizes in bytes."""
 
+from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.ops import Component
 
 
 class Params(Frozen):

@@ -5,7 +5,7 @@ Shapes may be numpy arrays. The formulas are those of `kernels.py`; a test holds
 
 from typing import Any
 
-from sparsecalc.core.precision import NumberFormat
+from sparsecalc.core.number_format import NumberFormat
 from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Family, Kernel, tile_rows
 
 

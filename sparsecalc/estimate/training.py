@@ -12,9 +12,11 @@ from functools import cache
 from math import ceil
 from typing import Any, Literal
 
+from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.ops import Component, Ledger, Op
-from sparsecalc.core.precision import NumberFormat, Precision
+from sparsecalc.core.number_format import NumberFormat
+from sparsecalc.core.ops import Ledger, Op
+from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.estimate.training_activations import FP32, INDEX, Kernels, TrainingStep, kept, saved_by, saved_by_layer

@@ -27,7 +27,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sparsecalc.core.ops import Component, Op
+from sparsecalc.core.components import Component
+from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Norm

@@ -2,9 +2,10 @@
 
 from functools import cache
 
+from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.ops import COMPONENTS, Component
-from sparsecalc.core.precision import NumberFormat, Precision
+from sparsecalc.core.number_format import NumberFormat
+from sparsecalc.core.precision import Precision
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data

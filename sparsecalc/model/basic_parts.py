@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from sparsecalc.core.arrays import least
-from sparsecalc.core.ops import Component, Op, linear, vector
+from sparsecalc.core.components import Component
+from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
 

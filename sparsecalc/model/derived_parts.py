@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from sparsecalc.core.arrays import figure, least
-from sparsecalc.core.ops import Component, Op
+from sparsecalc.core.components import Component
+from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
 
@@ -16,7 +17,7 @@ class Weights(Part):
     """Equal stored matrices, or vectors, and the FLOPs that a real forward pass spent on them.
 
         params = matrices * rows * cols + vectors
-        active = params * selected / experts
+        active = params * num_experts_per_tok / num_experts
         flops  = B * (T * flops_per_token + S * flops_per_context_token)
 
     `flops_per_context_token`: maps that run again over all past tokens (a latent that is expanded in every step).
@@ -32,38 +33,40 @@ class Weights(Part):
     tied: bool = False
     flops_per_token: int = 0
     flops_per_context_token: int = 0
-    selected: int = 1
-    experts: int = 1
+    num_experts_per_tok: int = 1
+    num_experts: int = 1
     op: Literal["matmul", "conv", "scan"] = "matmul"
     """scan: multiplied inside a state update."""
 
     def check(self) -> None:
         """Refuse more selected experts than there are."""
-        if not 0 < self.selected <= self.experts:
-            raise ValueError(f"{self.name}: {self.selected} of {self.experts} experts")
+        if not 0 < self.num_experts_per_tok <= self.num_experts:
+            raise ValueError(f"{self.name}: {self.num_experts_per_tok} of {self.num_experts} experts")
 
     def ops(self, work: Workload) -> Iterator[Op]:
         flops = work.batch_size * (
             work.new_tokens * self.flops_per_token + work.context_len * self.flops_per_context_token
         )
-        used = max(1, self.matrices // self.experts)
+        used = max(1, self.matrices // self.num_experts)
         one_row = 2 * used * self.rows * self.cols
         rows = flops // one_row if one_row and flops % one_row == 0 else work.tokens
         reached: Any = 1
-        if self.experts > 1:
-            reached = work.routing.expected_distinct(self.experts, self.selected, work.tokens, work.batch_size)
+        if self.num_experts > 1:
+            reached = work.routing.expected_distinct(
+                self.num_experts, self.num_experts_per_tok, work.tokens, work.batch_size
+            )
         yield Op(
             name=self.name,
             component=self.component,
-            kind="experts" if self.experts > 1 else self.op if self.matrices or flops else "vector",
+            kind="experts" if self.num_experts > 1 else self.op if self.matrices or flops else "vector",
             rows=self.rows,
             cols=self.cols,
             matrices=self.matrices,
             vectors=self.vectors,
             tied=self.tied,
-            selected=self.selected,
-            experts=self.experts,
-            read_share=reached / self.experts,
+            num_experts_per_tok=self.num_experts_per_tok,
+            num_experts=self.num_experts,
+            read_share=reached / self.num_experts,
             tokens=rows,
             flops=flops,
             activation_elements=rows * (self.cols + self.rows * used),
@@ -222,12 +225,14 @@ class MeasuredExperts(Part):
     @property
     def num_experts(self) -> int:
         """E."""
-        return max((part.experts for part in self.weights), default=1)
+        return max((part.num_experts for part in self.weights), default=1)
 
     @property
     def num_experts_per_tok(self) -> int:
         """k."""
-        return max((part.selected for part in self.weights if part.experts == self.num_experts), default=1)
+        return max(
+            (part.num_experts_per_tok for part in self.weights if part.num_experts == self.num_experts), default=1
+        )
 
     @property
     def shared_intermediate_size(self) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from sparsecalc.core.ops import Component, Op, linear, vector
+from sparsecalc.core.components import Component
+from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import Moe
@@ -78,7 +79,7 @@ class IdleExperts(Part):
                 cols=cols,
                 matrices=matrices,
                 vectors=vectors,
-                selected=0,
-                experts=count,
+                num_experts_per_tok=0,
+                num_experts=count,
                 read_share=0,
             )

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from sparsecalc.core.ops import Component, Op, linear, vector
+from sparsecalc.core.components import Component
+from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import Part
 
@@ -114,8 +115,8 @@ class Moe(Part):
             cols=n_in,
             matrices=count * per_expert,
             vectors=count * per_expert * n_out if self.expert_bias else 0,
-            selected=k,
-            experts=count,
+            num_experts_per_tok=k,
+            num_experts=count,
             read_share=read_share,
             tokens=rows,
             flops=flops,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sparsecalc.core.ops import Component
+from sparsecalc.core.components import Component
 from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Constants, Head, Norm, Projection, Table

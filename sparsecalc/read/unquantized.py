@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sparsecalc.core.ops import Component
+from sparsecalc.core.components import Component
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer
 

@@ -216,8 +216,8 @@ class Capacity(Technique):
         return Ledger(self._padded(op) if _is_routed(op) else op for op in rows)
 
     def _padded(self, op: Op) -> Op:
-        each = -(-self.factor * op.tokens / op.experts // 1)
-        rows: Any = op.experts * (each if is_array(each) else int(each))
+        each = -(-self.factor * op.tokens / op.num_experts // 1)
+        rows: Any = op.num_experts * (each if is_array(each) else int(each))
         used = most(op.tokens, 1)
         return replace(
             op,
@@ -230,4 +230,4 @@ class Capacity(Technique):
 
 
 def _is_routed(op: Op) -> bool:
-    return op.kind == "experts" and op.selected > 0
+    return op.kind == "experts" and op.num_experts_per_tok > 0

@@ -11,8 +11,8 @@ import transformers
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.ops import COMPONENTS, Component
 from sparsecalc.measure.counts.text_part import TextPart, text_class
 from sparsecalc.read.config import ALIASES, TEXT_PARTS
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsecalc.core.ops import Component
+from sparsecalc.core.components import Component
 from sparsecalc.measure.counts.architecture import ATTENTION, RECURRENT, Rule
 from sparsecalc.measure.timing.layers import PassedOver, Slice
 

@@ -18,8 +18,8 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from sparsecalc.core.components import Component
 from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.core.ops import Component
 from sparsecalc.core.workload import Workload
 from sparsecalc.measure.counts.architecture import ATTENTION, RECURRENT, Rule
 from sparsecalc.measure.counts.repeats import Repeats, repeated_layers

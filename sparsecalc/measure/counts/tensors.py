@@ -75,9 +75,9 @@ class _Reader:
         if component != "state_space" and base["name"] in INSIDE_STATE_UPDATE:
             base["name"] = ".".join(name.split(".")[-3:-1])  # a map like any other, with a recurrent mixer's name
         if component == "routed_experts" and (found := routing(name, self.model)):
-            selected, experts = found
+            chosen, experts = found
             if tensor.numel() % experts == 0 and experts > 1:
-                base |= {"selected": min(selected, experts), "experts": experts}
+                base |= {"num_experts_per_tok": min(chosen, experts), "num_experts": experts}
         if isinstance(owner, nn.Conv1d | nn.Conv2d) and tensor.dim() > 2:
             base |= {"op": "conv", "rows": tensor.shape[0], "cols": prod(tensor.shape[1:]), "matrices": 1}
             return Weights(**base, flops_per_token=2 * tensor.numel())
@@ -125,7 +125,7 @@ def _stacked(found: list[Stored]) -> list[Stored]:
     stacks: dict[Any, Stored] = {}
     for number, stored in enumerate(found):
         name, part = _EXPERT_NUMBER.sub(r"\1N", stored.weights.name), stored.weights
-        if name == part.name or part.experts == 1:
+        if name == part.name or part.num_experts == 1:
             stacks[number] = stored
             continue
         key = (stored.place, name, part.rows, part.cols)
@@ -147,7 +147,7 @@ def _merged(found: list[Stored]) -> list[Stored]:
 
 
 def _alike(one: Weights, other: Weights) -> bool:
-    if one.op == "conv" or not one.matrices or other.matrices != 1 or one.matrices > 1 or one.experts > 1:
+    if one.op == "conv" or not one.matrices or other.matrices != 1 or one.matrices > 1 or one.num_experts > 1:
         return False
     return one.but(name="") == other.but(name="")
 
@@ -164,9 +164,9 @@ def _sum(one: Weights, other: Weights) -> Weights:
 def _with_expert_flops(stored: Stored, traces: Traces) -> Stored:
     """Experts whose products no pass has shown: k of E matrices per token."""
     part = stored.weights
-    if part.experts == 1 or not part.matrices or part.flops_per_token:
+    if part.num_experts == 1 or not part.matrices or part.flops_per_token:
         return stored
-    used = 2 * part.matrices * part.rows * part.cols * part.selected // part.experts
+    used = 2 * part.matrices * part.rows * part.cols * part.num_experts_per_tok // part.num_experts
     if traces.ran:
         traces.miss("FLOPs of experts: counted as k of E matrices per token")
     return Stored(stored.place, part.but(flops_per_token=used))

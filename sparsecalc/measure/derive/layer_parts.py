@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sparsecalc.core.ops import Component
+from sparsecalc.core.components import Component
 from sparsecalc.measure.counts.tensors import Stored, short_name
 from sparsecalc.measure.derive.observing import Place
 from sparsecalc.measure.derive.traces import Held, Traces
