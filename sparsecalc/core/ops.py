@@ -39,6 +39,8 @@ class Op:
     num_experts_per_tok: int = 1
     num_experts: int = 1
     """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (routed experts; 1 of 1 elsewhere)."""
+    zero_experts: int = 0
+    """Experts that take part in routing and compute nothing."""
     read_share: float = 1
     """Expected share of the stored weights that this step reads (distinct experts / experts; rows of a table)."""
     tokens: int = 0
@@ -99,7 +101,12 @@ class Op:
     @property
     def active_params(self) -> int:
         """Stored elements that one token uses: all, or num_experts_per_tok / num_experts of them."""
-        return self.params * self.num_experts_per_tok // self.num_experts
+        return self.params * min(self.num_experts_per_tok, self.num_experts) // self.num_experts
+
+    @property
+    def expected_experts_per_tok(self) -> float:
+        """Experts with weights that a token is expected to select: k E / (E + Z), Z zero-compute experts."""
+        return self.num_experts_per_tok * self.num_experts / (self.num_experts + self.zero_experts)
 
     @property
     def read_params(self) -> float:

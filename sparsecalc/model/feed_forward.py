@@ -100,7 +100,7 @@ class Moe(Part):
         return distinct / self.num_experts
 
     def _experts(self, name: str, width: int, up: bool, work: Workload, read_share: Any) -> Op:
-        count, k = self.num_experts, min(self.num_experts_per_tok, self.num_experts)
+        count = self.num_experts
         per_expert = 2 if up and self.gated else 1
         n_in, n_out = (width, self.moe_intermediate_size) if up else (self.moe_intermediate_size, width)
         rows = work.tokens * self.num_experts_per_tok * count // (count + self.zero_experts)
@@ -115,8 +115,9 @@ class Moe(Part):
             cols=n_in,
             matrices=count * per_expert,
             vectors=count * per_expert * n_out if self.expert_bias else 0,
-            num_experts_per_tok=k,
+            num_experts_per_tok=self.num_experts_per_tok,
             num_experts=count,
+            zero_experts=self.zero_experts,
             read_share=read_share,
             tokens=rows,
             flops=flops,
