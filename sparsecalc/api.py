@@ -7,9 +7,9 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.compare import compare as _compare
-from sparsecalc.decide.compare import show as _show
 from sparsecalc.decide.model_name import load_variant
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import ask
+from sparsecalc.decide.show import show as _show
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.estimate import costs
@@ -35,7 +35,7 @@ class Model:
         """
         return costs.params(self.spec)
 
-    def flops(self, context_len: int = 4096, **how: Any) -> Flops:
+    def flops(self, context_len: int | None = None, **how: Any) -> Flops:
         """FLOPs per token of a prompt of `context_len` tokens, and of a decoded token that sees as many.
 
         `how` goes to `Workload`: `causal=False` counts the full square of scores, `logits="last"` one LM head.
@@ -43,12 +43,12 @@ class Model:
         >>> load("llama-2-7b").flops(context_len=2048).decode_per_token
         14287896576
         """
-        return costs.flops(self.spec, Question(context_len=context_len).load().context_len, **how)
+        return costs.flops(self.spec, ask(context_len=context_len).load.context_len, **how)
 
     def memory(
         self,
         batch_size: int = 1,
-        context_len: int = 4096,
+        context_len: int | None = None,
         dtype: str | None = None,
         kv_cache_dtype: str | None = None,
     ) -> Memory:
@@ -57,17 +57,17 @@ class Model:
         >>> load("mixtral-8x7b").memory(dtype="experts=mxfp4").kv_cache_bytes_per_token
         131072
         """
-        asked = Question(batch_size=batch_size, context_len=context_len)
+        asked = ask(batch_size=batch_size, context_len=context_len)
         precision = precision_for(self.spec, dtype or self.dtype, kv_cache_dtype)
-        return costs.memory(self.spec, precision, asked.load())
+        return costs.memory(self.spec, precision, asked.load)
 
     def ops(self, workload: Workload) -> Ledger:
         """The ledger of one step: every op with what it stores, reads and computes."""
         return self.spec.ops(workload)
 
     def report(self, **asked: Any) -> ShowReport:
-        """Everything that `sparsecalc show` prints; `asked` are the fields of `Question`."""
-        return _show(self.name, Question(**asked))
+        """Everything that `sparsecalc show` prints; `asked` are the options of `decide.question.ask`."""
+        return _show(self.name, ask(**asked))
 
 
 def load(name: str) -> Model:
@@ -81,9 +81,9 @@ def load(name: str) -> Model:
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:
-    """Several models side by side, as `sparsecalc compare`; `asked` are the fields of `Question`.
+    """Several models side by side, as `sparsecalc compare`; `asked` are the options of `decide.question.ask`.
 
     >>> [round(ratio.total, 2) for ratio in compare(["mixtral-8x7b", "llama-70b"]).ratios]
     [1.0, 1.48]
     """
-    return _compare(models, Question(**asked))
+    return _compare(models, ask(**asked))

@@ -15,7 +15,8 @@ import transformers
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.costs import Load, experts, params
+from sparsecalc.estimate.costs import experts, params
+from sparsecalc.estimate.load import Load
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
 from sparsecalc.measure.counts.verify import verify_model

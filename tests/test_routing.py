@@ -20,7 +20,8 @@ from sparsecalc.core.expected_max import binomial, expected_excess, expected_max
 from sparsecalc.core.routing import Routing, balance, expected_distinct_experts
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.routing import Asked, route
-from sparsecalc.estimate.costs import Load, experts, memory
+from sparsecalc.estimate.costs import experts, memory
+from sparsecalc.estimate.load import Load
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.library.routing_files import load_routing

@@ -19,8 +19,9 @@ from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate import single
 from sparsecalc.estimate.kernels import Kernel, Setting, kernels
+from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.serving import Loop, tpot_seconds
+from sparsecalc.estimate.serving import chunks, tpot_seconds
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time
 from sparsecalc.library.formats import format_ids, number_format, precision_for
@@ -252,8 +253,9 @@ def test_a_closed_loop_of_arrays(name: str) -> None:
     precision, prompts, users = precision_for(spec, "fp8"), [1, 5000, 20_000], [1, 2, 64]
 
     def tpot(prompt: Any, concurrency: Any) -> Any:
-        loop = Loop(prompt, 128, concurrency, 8192)
-        return tpot_seconds(loop, lambda works: step_time(spec, works, precision, H100), Workload.decode).seconds
+        requests = Requests(prompt_len=prompt, output_len=128, concurrency=concurrency)
+        step = lambda works: step_time(spec, works, precision, H100)  # noqa: E731
+        return tpot_seconds(requests, chunks(prompt, 8192), step, Workload.decode).seconds
 
     many = tpot(np.array([prompts], float), np.array([users], float).T)
     assert np.allclose(many, [[tpot(prompt, user) for prompt in prompts] for user in users], rtol=1e-9)

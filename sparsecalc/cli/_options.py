@@ -165,46 +165,21 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def question(values: dict[str, Any]) -> Any:
-    """The options of a command as a `Question`."""
-    from sparsecalc.decide.question import Question
+    """The options of a command as the `Question` that they ask."""
+    from sparsecalc.decide.question import ask
 
-    given = {name: value for name, value in values.items() if name in _SAME and value is not None}
+    given = {
+        _NAMES.get(name, name): value for name, value in values.items() if name not in OUTPUT and value is not None
+    }
     if "calibration" in given:
         given.setdefault("gpu", "local")
-    batches = whole_numbers(str(values["batch_size"]), "--batch-size")
-    contexts = whole_numbers(values["context"], "--context") if values["context"] else ()
-    return Question(
-        batch_size=batches[0],
-        batch_sizes=batches if len(batches) > 1 else (),
-        context_len=contexts[0] if contexts else None,
-        context_lens=contexts if len(contexts) > 1 else (),
-        device_memory_share=values.get("gpu_memory_utilization"),
-        **given,
-    )
+    given["batch_size"] = whole_numbers(values["batch_size"], "--batch-size")
+    if values["context"]:
+        given["context_len"] = whole_numbers(values["context"], "--context")
+    else:
+        given.pop("context_len", None)
+    return ask(**given)
 
 
-_SAME = frozenset(
-    [
-        "dtype",
-        "kv_cache_dtype",
-        "gpu",
-        "num_gpus",
-        "tp",
-        "pp",
-        "ep",
-        "dp",
-        "engine",
-        "routing",
-        "eplb_replicas",
-        "offload",
-        "prompt_len",
-        "output_len",
-        "concurrency",
-        "draft_tokens",
-        "acceptance",
-        "draft_model",
-        "max_num_batched_tokens",
-        "calibration",
-    ]
-)
-"""Options whose names are those of the fields."""
+_NAMES = {"context": "context_len", "gpu_memory_utilization": "device_memory_share"}
+"""Options whose names are not those of `ask`."""

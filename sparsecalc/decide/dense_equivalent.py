@@ -13,9 +13,9 @@ from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.compare import report
 from sparsecalc.decide.model_name import load_variant, split_name
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import Question, ask
+from sparsecalc.decide.show import model_report
 from sparsecalc.documents.dense_equivalent import EquivalenceReport, Law, Neighbour, Target
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.estimate.costs import params
@@ -34,20 +34,15 @@ def dense_equivalent(
     memory   total * bytes of the weights / bytes without sparsity     compute  sum of active * share computed
     quality  every law of data/equivalence_laws.json; the band is of those marked so that stay in active..total
 
-    A dense model is its own equivalent: no law applies. Raises InputError for a model or a question of no sense.
+    A dense model is its own equivalent: no law applies. Raises InputError for a model or options that cannot be.
     """
-    asked = question or Question()
-    asked.load()
+    asked = question or ask()
     if training_tokens is not None and not 1e6 <= training_tokens <= 1e18:
         raise InputError(f"--training-tokens is {brief(training_tokens)}", hint="It must be from 1e6 to 1e18: 15e12")
-    variant = load_variant(name, asked.dtype, asked.kv_cache_dtype)
-    if variant.loaded.spec.encoder_decoder:
-        text = (
-            f"{variant.loaded.spec.id} is an encoder-decoder: no token passes all of it, and the laws are of decoders"
-        )
-        raise InputError(text, hint="Compare it by hand: sparsecalc show")
-    loaded, rows = variant.loaded, variant.loaded.spec.ops(Workload())
-    own, warnings = report(name, asked)
+    variant = load_variant(name, asked.formats.dtype, asked.formats.kv_cache_dtype)
+    _refuse_encoder_decoder(variant.loaded)
+    loaded, rows = variant.loaded, variant.model.ops(Workload())
+    own, warnings = model_report(name, asked)
     total, active = own.params.total, own.params.active
     sparse, tokens_source = None, ""
     if any(op.kind == "experts" for op in rows):
@@ -55,23 +50,22 @@ def dense_equivalent(
         sparse = _as_sparse(rows, loaded, total, active, tokens)
         warnings += _sparse_warnings(loaded, tokens_source)
     laws = [_law(key, sparse) for key in LAWS] if sparse else []
-    held = [law for law in laws if law.in_band]
-    middle = next((law.params_low for law in laws if law.id == law_data()["middle"]), None)
-    memory, compute = _memory_params(rows, variant.precision, total), _compute_params(rows)
-    low = min((law.params_low for law in held), default=None)
-    high = max((law.params_high for law in held), default=None)
-    sizes: dict[Target, float] = {"memory": memory, "compute": compute}
+    low, middle, high = _quality_band(laws)
+    sizes: dict[Target, float] = {
+        "memory": _memory_params(rows, variant.precision, total),
+        "compute": _compute_params(rows),
+    }
     if middle:
         sizes["quality"] = middle
-    found = EquivalenceReport(
+    report = EquivalenceReport(
         command="dense-equivalent",
         inputs=asked.inputs([name]) | {"training_tokens": training_tokens},
         warnings=warnings,
         model=own.model.id,
         total_params=total,
         active_params=active,
-        memory_params=memory,
-        compute_params=compute,
+        memory_params=sizes["memory"],
+        compute_params=sizes["compute"],
         training_tokens=sparse.training_tokens if sparse else None,
         training_tokens_source=tokens_source,
         laws=laws,
@@ -81,7 +75,21 @@ def dense_equivalent(
         neighbours=[_costs(own, "itself", total), *_neighbours(loaded, sizes, asked)],
         text=[],
     )
-    return found.but(text=_text(found))
+    return report.but(text=_text(report))
+
+
+def _refuse_encoder_decoder(loaded: LoadedModel) -> None:
+    if loaded.spec.encoder_decoder:
+        text = f"{loaded.spec.id} is an encoder-decoder: no token passes all of it, and the laws are of decoders"
+        raise InputError(text, hint="Compare it by hand: sparsecalc show")
+
+
+def _quality_band(laws: list[Law]) -> tuple[float | None, float | None, float | None]:
+    """Lowest, middle and highest dense size that the laws of the band give; None without laws."""
+    in_band = [law for law in laws if law.in_band]
+    middle = next((law.params_low for law in laws if law.id == law_data()["middle"]), None)
+    low = min((law.params_low for law in in_band), default=None)
+    return low, middle, max((law.params_high for law in in_band), default=None)
 
 
 def _training_tokens(model_id: str, given: float | None) -> tuple[float, str]:
@@ -186,7 +194,7 @@ def _neighbours(loaded: LoadedModel, sizes: dict[Target, float], question: Quest
         small = [name for name in ranked if dense[name] < limit]
         for name in dict.fromkeys([*ranked[:NEAREST], *small[:1]]):
             if name not in reports:
-                reports[name] = report(name, asked)[0]
+                reports[name] = model_report(name, asked)[0]
             rows.append(_costs(reports[name], target, size))
     return rows
 

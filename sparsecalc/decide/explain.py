@@ -11,7 +11,7 @@ from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.model_name import load_variant
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import Question, ask
 from sparsecalc.documents.explain import ExplainLine, ExplainReport, StepReport
 from sparsecalc.estimate.costs import params
 from sparsecalc.library.models import LoadedModel
@@ -24,15 +24,15 @@ STEPS = ("decode", "prefill")
 
 def explain(name: str, topic: str = "active", question: Question | None = None) -> ExplainReport | StepReport:
     """How one figure of one model comes about. Raises InputError for an unknown topic."""
-    asked = question or Question()
+    asked = question or ask()
     if topic in STEPS:
         from sparsecalc.decide.explain_step import explain_step
 
         return explain_step(name, topic, asked)
-    variant = load_variant(name, asked.dtype, asked.kv_cache_dtype)
+    variant = load_variant(name, asked.formats.dtype, asked.formats.kv_cache_dtype)
     loaded, precision = variant.loaded, variant.precision
     spec = loaded.spec
-    context = asked.load().context_len
+    context = asked.load.context_len
     if topic not in TOPICS:
         known = (*TOPICS, *STEPS)
         hint = f"Known: {', '.join(known)}" + did_you_mean(topic, known)

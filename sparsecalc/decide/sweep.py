@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Phase, Workload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
-from sparsecalc.decide.question import LARGEST, Question
+from sparsecalc.decide.question import Layout, positive
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.step import step_time
@@ -64,7 +63,7 @@ def sweep(
     for i, gpu in enumerate(gpus):
         device = device_model(load_accelerator(gpu), engine)
         for j, count in enumerate(num_gpus):
-            plan = placement_for(spec, Question(num_gpus=count), device.domain_size)
+            plan = placement_for(spec, Layout(num_gpus=count), device.domain_size)
             for k, dtype in enumerate(dtypes):
                 precision = precision_for(spec, dtype or variant.dtype)
                 for rows, columns in pieces:
@@ -76,9 +75,7 @@ def sweep(
 def _sizes(name: str, given: Sequence[int]) -> "ndarray[Any, Any]":
     import numpy as np
 
-    for size in given:
-        if not 0 < size <= LARGEST:
-            raise InputError(f"the {name} is {size}", hint="It must be between 1 and 2^30")
+    positive(name, *given)
     return np.asarray(given, float)
 
 

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
@@ -47,23 +47,23 @@ class Kernel:
     dtype: str = ""
     """Whose peak bounds it; empty: it computes no products."""
     group: str = ""
-    layers: Any = 1
-    launches: Any = 1
-    flops: Any = 0
-    padding_flops: Any = 0
+    layers: Number = 1
+    launches: Number = 1
+    flops: Number = 0
+    padding_flops: Number = 0
     """What matrix units compute for nothing, since they take whole tiles of rows."""
-    weight_bytes: Any = 0
-    cache_bytes: Any = 0
-    activation_bytes: Any = 0
-    vector_bytes: Any = 0
+    weight_bytes: Number = 0
+    cache_bytes: Number = 0
+    activation_bytes: Number = 0
+    vector_bytes: Number = 0
     """Traffic of elementwise kernels inside, which run after the products."""
-    distinct: Any = 0
+    distinct: Number = 0
     """Experts whose weights are read."""
-    extent: Any = 1
+    extent: Number = 1
     """What small kernels lack: rows of a product, rows per expert, context of a prompt's attention."""
-    rows_per_cache_head: Any = math.inf
+    rows_per_cache_head: Number = math.inf
     """Attention: query rows that share one head of the cache, which fill a tile of the matrix units."""
-    speedup: Any = 1
+    speedup: Number = 1
     """Of a sparse kernel over its dense twin, by measurement."""
     technique: str = ""
 
@@ -92,7 +92,7 @@ class Setting:
         """Bytes of the weights in one layer, were they stored dense."""
         return self.precision.used_weight_bytes(replace(op, storage=None) if op.storage else op)
 
-    def speedup(self, op: Op) -> Any:
+    def speedup(self, op: Op) -> Number:
         """Of a product with sparse weights over its dense twin; 1 for dense weights."""
         return self.sparse_speedup(op).value if op.storage else 1.0
 
@@ -118,7 +118,7 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
     and state updates run for each apart.
     """
     merged = [_merge(ops) for ops in zip(*rows, strict=True)]
-    found: list[Kernel] = []
+    launched: list[Kernel] = []
     for _, places in groupby(range(len(merged)), key=lambda index: _fusion(merged, index)):
         members = [index for index in places if not _is_idle(merged[index])]
         if not members:
@@ -126,18 +126,18 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
         first = merged[members[0]]
         own = [merged[index] for index in members]
         if first.kind == "matmul":
-            found += _products(own, setting)
+            launched += _products(own, setting)
         elif first.kind == "experts":
-            found += _experts(own, reach[members[0]].read_share, works, setting)
+            launched += _experts(own, reach[members[0]].read_share, works, setting)
         elif _is_attention(first):
             for ledger, work in zip(rows, works, strict=True):
-                found += _attention([ledger[index] for index in members], work, setting)
+                launched += _attention([ledger[index] for index in members], work, setting)
         elif first.kind in ("scan", "conv"):
             for ledger, work in zip(rows, works, strict=True):
-                found += _recurrent([ledger[index] for index in members], work, setting)
+                launched += _recurrent([ledger[index] for index in members], work, setting)
         else:
-            found += _elementwise(own, setting)
-    return found
+            launched += _elementwise(own, setting)
+    return launched
 
 
 def _is_idle(op: Op) -> bool:
@@ -149,7 +149,7 @@ def _is_attention(op: Op) -> bool:
     return op.kind == "attention" or bool(op.kv_elements_per_token or op.index_elements_per_token)
 
 
-def _fusion(ops: Sequence[Op], index: int) -> tuple[Any, ...]:
+def _fusion(ops: Sequence[Op], index: int) -> tuple[object, ...]:
     """Equal keys of neighbours mean one kernel."""
     op = ops[index]
     if op.kind == "matmul" and op.matrices:
@@ -222,7 +222,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         yield _vector("activation", first, ACTIVATION_BYTES * sides * first.tokens * first.rows / ways)
 
 
-def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
+def _experts(ops: list[Op], read_share: Number, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
     """A fused layer of experts on the busiest rank: sort, up, activation, down, weighted sum.
 
     flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert, unless
@@ -231,25 +231,12 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
     elementwise: the intermediate results of all T * k pairs, which fused kernels keep whole on every rank, but where
     pairs are dispatched to their rank (data-parallel attention)
     """
-    first = ops[0]
+    first, plan = ops[0], setting.placement
     if not first.num_experts_per_tok:
         return
-    plan = setting.placement
-    tokens = sum(work.tokens for work in works) * plan.dp
-    pairs_all = first.tokens * plan.dp
-    distinct, pairs = first.num_experts * read_share, pairs_all
-    if plan.ep > 1:
-        load = works[0].routing.busiest_rank(
-            first.num_experts,
-            first.num_experts_per_tok,
-            tokens,
-            plan.ep,
-            replicas=plan.eplb_replicas or 0,
-            balanced=plan.eplb_replicas is not None,
-        )
-        distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.num_experts_per_tok)
-    dispatched = plan.dp > 1 and plan.ep > 1
-    held = pairs if dispatched else pairs_all
+    tokens, all_pairs = sum(work.tokens for work in works) * plan.dp, first.tokens * plan.dp
+    pairs, distinct = _busiest_rank(first, all_pairs, read_share, works, plan)
+    held = pairs if plan.dp > 1 and plan.ep > 1 else all_pairs
     split = plan.moe_tp
     elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.num_experts / split
     stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.num_experts / split
@@ -277,7 +264,28 @@ def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting:
     )
 
 
-def tile_rows(tokens: Any) -> Any:
+def _busiest_rank(
+    op: Op, all_pairs: Number, read_share: Number, works: Sequence[Workload], plan: Placement
+) -> tuple[Number, Number]:
+    """Token-expert pairs and distinct experts of the busiest rank of expert parallelism."""
+    if plan.ep == 1:
+        return all_pairs, op.num_experts * read_share
+    tokens, sequences = (
+        plan.dp * sum(counts) for counts in zip(*((work.tokens, work.batch_size) for work in works), strict=True)
+    )
+    load = works[0].routing.busiest_rank(
+        op.num_experts,
+        op.expected_experts_per_tok,
+        tokens,
+        plan.ep,
+        replicas=plan.eplb_replicas or 0,
+        balanced=plan.eplb_replicas is not None,
+        sequences=sequences,
+    )
+    return load.pairs * all_pairs / (tokens * op.expected_experts_per_tok), load.distinct
+
+
+def tile_rows(tokens: Number) -> Number:
     """Rows of a tile that fused experts' kernels choose for so many tokens. Source: vLLM, fused_moe default config."""
     return 16 + 16 * (tokens > 32) + 32 * (tokens > 96) + 64 * (tokens > 512)
 
@@ -353,7 +361,7 @@ def _elementwise(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
             )
 
 
-def _vector(name: str, op: Op, moved: Any) -> Kernel:
+def _vector(name: str, op: Op, moved: Number) -> Kernel:
     return Kernel(
         name=name, component=op.component, family="vector", group=op.group, layers=op.layers, activation_bytes=moved
     )

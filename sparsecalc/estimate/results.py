@@ -141,3 +141,8 @@ class Prediction(Frozen):
     usd_per_million_output_tokens: float | None = None
     usd_per_million_input_tokens: float | None = None
     usd_per_hour: float | None = None
+
+    @property
+    def reserved_bytes_per_gpu(self) -> int:
+        """Bytes of a device that are left to the driver, the engine and fragmentation."""
+        return self.capacity_bytes - self.bytes_per_gpu - self.free_bytes_per_gpu
