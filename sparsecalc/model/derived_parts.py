@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.components import Component
@@ -221,6 +221,9 @@ class MeasuredExperts(Part):
     def ops(self, work: Workload) -> Iterator[Op]:
         for part in self.weights:
             yield from part.ops(work)
+
+    zero_experts: ClassVar[int] = 0
+    """None were seen that compute nothing."""
 
     @property
     def num_experts(self) -> int:
