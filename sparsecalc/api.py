@@ -15,6 +15,7 @@ from sparsecalc.documents.show import ShowReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Flops, Memory, Params
 from sparsecalc.library.formats import precision_for
+from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -23,9 +24,14 @@ class Model:
     """A loaded model. `spec` is what it is; every method is a sum over `ops`."""
 
     name: str
-    spec: ModelSpec
+    ledgers: Ledgers
     notes: tuple[Note, ...]
     dtype: str | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is: its parts."""
+        return self.ledgers.spec
 
     def params(self) -> Params:
         """Total and active parameters, and both by component.
@@ -33,7 +39,7 @@ class Model:
         >>> load("mixtral-8x7b").params().active
         12879925248
         """
-        return costs.params(self.spec)
+        return costs.params(self.ledgers)
 
     def flops(self, context_len: int | None = None, **how: Any) -> Flops:
         """FLOPs per token of a prompt of `context_len` tokens, and of a decoded token that sees as many.
@@ -43,7 +49,7 @@ class Model:
         >>> load("llama-2-7b").flops(context_len=2048).decode_per_token
         14287896576
         """
-        return costs.flops(self.spec, ask(context_len=context_len).load.context_len, **how)
+        return costs.flops(self.ledgers, ask(context_len=context_len).load.context_len, **how)
 
     def memory(
         self,
@@ -59,14 +65,19 @@ class Model:
         """
         asked = ask(batch_size=batch_size, context_len=context_len)
         precision = precision_for(self.spec, dtype or self.dtype, kv_cache_dtype)
-        return costs.memory(self.spec, precision, asked.load)
+        return costs.memory(self.ledgers, precision, asked.load)
 
     def ops(self, workload: Workload) -> Ledger:
-        """The ledger of one step: every op with what it stores, reads and computes."""
-        return self.spec.ops(workload)
+        """The ledger of one step: every op with what it stores, reads and computes.
+
+        >>> import sparsecalc
+        >>> load("mixtral-8x7b").ops(sparsecalc.Workload.decode(context_len=4096, batch_size=8)).total("flops")
+        221157261312
+        """
+        return self.ledgers.ops(workload)
 
     def report(self, **asked: Any) -> ShowReport:
-        """Everything that `sparsecalc show` prints; `asked` are the options of `decide.question.ask`."""
+        """Everything that `sparsecalc show` prints; `asked` are its options, named as in `sparsecalc.decide.question.ask`."""
         return _show(self.name, ask(**asked))
 
 
@@ -74,14 +85,14 @@ def load(name: str) -> Model:
     """A model by built-in id or alias, path of a config.json, folder, or Hub id, as the command line names it.
 
     `+int4` sets the weights' dtype, `+2:4` or `+heads=0.5` applies a technique of sparsity (docs/techniques.md).
-    Raises `sparsecalc.InputError` where there is none, or its config makes no sense.
+    Raises `sparsecalc.InputError` where there is none, or its config contradicts itself.
     """
-    found = load_variant(name)
-    return Model(name=name, spec=found.loaded.spec, notes=found.loaded.notes, dtype=found.dtype)
+    variant = load_variant(name)
+    return Model(name=name, ledgers=variant.model, notes=variant.loaded.notes, dtype=variant.dtype)
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:
-    """Several models side by side, as `sparsecalc compare`; `asked` are the options of `decide.question.ask`.
+    """Several models side by side, as `sparsecalc compare`; `asked` are its options, named as in `sparsecalc.decide.question.ask`.
 
     >>> [round(ratio.total, 2) for ratio in compare(["mixtral-8x7b", "llama-70b"]).ratios]
     [1.0, 1.48]
