@@ -24,7 +24,7 @@ from sparsecalc.estimate.training import (
     training_data,
     training_flops,
 )
-from sparsecalc.estimate.training_activations import Step, kept, saved_by_layer
+from sparsecalc.estimate.training_activations import TrainingStep, kept, saved_by_layer
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
@@ -204,7 +204,7 @@ def per_layer(name: str, **how: Any) -> float:
     """Bytes that one layer keeps, in units of s * b * h."""
     spec = load_model(name).spec
     asked = recipe(spec, batch_size=1, seq_len=4096, **how)
-    step = Step(work=asked.work, size=asked.size, kernels=asked.kernels)
+    step = TrainingStep(work=asked.work, size=asked.size, kernels=asked.kernels)
     return kept(saved_by_layer(spec.layer_groups[0].layer, step), EVERYTHING) / (4096 * spec.hidden_size)
 
 
