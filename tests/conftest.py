@@ -1,4 +1,7 @@
-"""Fixtures: the command line as a user calls it, the same in-process, a valid config, a Hub on this machine."""
+"""Fixtures: the command line as a user calls it, the same in-process, a valid config, a Hub on this machine.
+
+Timings decide no test: Hypothesis measures none (one profile for all tests, no deadlines).
+"""
 
 import json
 import os
@@ -11,8 +14,21 @@ from typing import Any
 
 import pytest
 from fake_hub import FakeHub, serve
+from hypothesis import HealthCheck, settings
 
 from sparsecalc.data_files import read_data
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker per core: more threads only wait for each other
+
+settings.register_profile(
+    "sparsecalc",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+)
+settings.load_profile("sparsecalc")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

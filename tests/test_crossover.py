@@ -67,7 +67,7 @@ def test_jumps_ties_and_touches() -> None:
 
 
 @given(st.lists(st.integers(0, 29), min_size=1, max_size=6, unique=True))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_roots_in_cells_of_their_own_are_all_found(cells: list[int]) -> None:
     roots = sorted(cell + 0.437 for cell in cells)
     found = sign_changes(lambda x: math.prod(x - root for root in roots), range(31), middle_within(1e-6))

@@ -57,7 +57,7 @@ kinds = st.one_of(
 
 
 @given(kinds, st.integers(1, 300), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_inclusion_and_limits(routing: Routing, num_experts: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, num_experts))
     p = routing.inclusion(num_experts, k)

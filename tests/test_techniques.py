@@ -530,7 +530,7 @@ def test_nonsense_is_refused_in_one_line(quick_run: Callable[..., Any], name: st
     assert words in line
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["unstructured", "neurons", "layers", "block=16x16@", "block=4x8@"]),
     st.lists(st.floats(0, 0.99), min_size=2, max_size=2).map(sorted),

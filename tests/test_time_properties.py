@@ -61,7 +61,7 @@ def launched(spec: ModelSpec, work: Workload, dtype: str, device: DeviceModel, p
 
 
 @given(specs, devices, formats, phases, batches, contexts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_kernel_beats_the_datasheet(
     spec: ModelSpec, device: DeviceModel, dtype: str, phase: Any, batch: int, context: int
 ) -> None:
@@ -74,7 +74,7 @@ def test_no_kernel_beats_the_datasheet(
 
 
 @given(specs, devices, formats, phases, plans, batches, contexts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_band_and_sums(
     spec: ModelSpec, device: DeviceModel, dtype: str, phase: Any, plan: Placement, batch: int, context: int
 ) -> None:
@@ -109,7 +109,7 @@ def test_an_encoder_rests_in_decode() -> None:
 
 
 @given(specs, devices, formats, phases, plans, st.lists(batches, min_size=2, max_size=6), contexts)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_larger_batch_never_takes_less(
     spec: ModelSpec, device: DeviceModel, dtype: str, phase: Any, plan: Placement, sizes: list[int], context: int
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_larger_batch_never_takes_less(
 
 
 @given(specs, devices, formats, phases, plans, batches, st.lists(contexts, min_size=2, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_longer_context_never_takes_less(
     spec: ModelSpec, device: DeviceModel, dtype: str, phase: Any, plan: Placement, batch: int, sizes: list[int]
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_longer_context_never_takes_less(
 
 
 @given(specs, devices, phases, batches, contexts)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_fewer_bytes_per_weight_never_take_more(
     spec: ModelSpec, device: DeviceModel, phase: Any, batch: int, context: int
 ) -> None:
@@ -163,7 +163,7 @@ def test_decode_of_a_small_batch_gains_from_every_format(name: str) -> None:
 
 
 @given(specs, formats, phases, batches, contexts, st.integers(2, 4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_stages_run_the_kernels_of_one_device(
     spec: ModelSpec, dtype: str, phase: Any, batch: int, context: int, stages: int
 ) -> None:
@@ -177,7 +177,7 @@ def test_stages_run_the_kernels_of_one_device(
 
 
 @given(mixtrals(), formats, phases, batches, contexts, st.sampled_from([2, 4, 8]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_devices_share_the_work_of_one(
     config: dict[str, Any], dtype: str, phase: Any, batch: int, context: int, tp: int
 ) -> None:
@@ -193,7 +193,7 @@ def test_devices_share_the_work_of_one(
 
 
 @given(mixtrals(), st.integers(2, 16), st.integers(1, 16))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_ranks_share_the_experts_of_one_device(config: dict[str, Any], ranks: int, each: int) -> None:
     """With so many tokens that every expert is reached, ranks of equal size hold each of them once."""
     spec = read({**config, "num_local_experts": ranks * each, "num_experts_per_tok": 1})
@@ -213,7 +213,7 @@ EXPERT_PLANS = [Placement(tp=2, ep=2), Placement(tp=2, dp=4, ep=8)]
 
 
 @given(specs, devices, formats, phases, plans, st.lists(batches, min_size=1, max_size=4), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_arrays_are_many_numbers(
     spec: ModelSpec, device: DeviceModel, dtype: str, phase: Any, plan: Placement, sizes: list[int], data: Any
 ) -> None:
