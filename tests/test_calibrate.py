@@ -28,7 +28,7 @@ from sparsecalc.measure.calibrate.calibrate import (
 )
 from sparsecalc.measure.calibrate.eager_bench import eager_case
 from sparsecalc.measure.calibrate.microbench import (
-    Case,
+    Benchmark,
     HeadShape,
     Work,
     attention_case,
@@ -52,7 +52,7 @@ ROW = {"op": "copy", "bytes": 8, "seconds": 1e-3, "samples": [1e-3]}
 def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few copies of every operand."""
     for module in ("microbench", "moe_bench", "eager_bench"):
-        monkeypatch.setattr(f"sparsecalc.measure.{module}.last_level_cache_bytes", lambda device: 2**14)
+        monkeypatch.setattr(f"sparsecalc.measure.calibrate.{module}.last_level_cache_bytes", lambda device: 2**14)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Plan:
     ],
     ids=lambda case: case.row["op"],
 )
-def test_a_benchmark_gives_its_row(case: Case) -> None:
+def test_a_benchmark_gives_its_row(case: Benchmark) -> None:
     row = run_case(case, CPU_DEVICE, 0.01)
     assert case.is_row(row)
     assert row["seconds"] > 0
@@ -163,7 +163,7 @@ def test_a_failing_benchmark_loses_nothing_else() -> None:
         raise RuntimeError("out of memory\nat length")
 
     found, warnings = calibrating.calibrate(
-        CPU_DEVICE, chosen=[Case({"op": "copy", "bytes": 1}, fail), copy_case(4096)]
+        CPU_DEVICE, chosen=[Benchmark({"op": "copy", "bytes": 1}, fail), copy_case(4096)]
     )
     assert [row["bytes"] for row in found.rows] == [4096]
     (warning,) = [warn for warn in warnings if warn.code == "benchmark-failed"]
@@ -226,7 +226,7 @@ def test_an_interrupted_command_resumes(tiny: Plan, quick_run: Run, tmp_path: Pa
     assert "no interrupted calibration" in nothing.stderr
     real, calls = calibrating.run_case, 0
 
-    def interrupted(case: Case, device: torch.device, seconds: float) -> Any:
+    def interrupted(case: Benchmark, device: torch.device, seconds: float) -> Any:
         nonlocal calls
         calls += 1
         if calls == 3:

@@ -29,7 +29,7 @@ transformers.logging.set_verbosity_error()
 SMALL = Path(__file__).parent / "small_configs"
 WITH_READER = [
     *("llama", "gpt2", "bloom", "gemma2", "gpt_oss", "llama4_text", "mixtral", "qwen2_moe", "deepseek_v3"),
-    *("deepseek_v32", "dots1", "mamba2", "jamba", "falcon_h1", "qwen3_next", "zamba2", "gemma3n_text"),
+    *("dbrx", "deepseek_v32", "dots1", "mamba2", "jamba", "falcon_h1", "qwen3_next", "zamba2", "gemma3n_text"),
 ]
 SIZES: dict[str, Any] = {
     "vocab_size": 320,
