@@ -91,6 +91,15 @@ def test_experts_are_told_as_a_reader_tells_them() -> None:
     assert mine.weight_bytes_read == pytest.approx(theirs.weight_bytes_read)
 
 
+def test_experts_side_by_side_in_one_matrix_are_split() -> None:
+    """DBRX stores E matrices of I x H as one of E I x H: four experts of 48 x 64, three such tensors."""
+    config = small("dbrx")
+    assert (config["ffn_config"]["moe_num_experts"], config["ffn_config"]["ffn_hidden_size"]) == (4, 48)
+    rows = [op for op in derived(config).ops(Workload.decode(8)) if op.component == "routed_experts"]
+    assert sum(op.matrices for op in rows) == 3 * 4
+    assert {tuple(sorted((op.rows, op.cols))) for op in rows} == {(48, 64)}
+
+
 @pytest.mark.parametrize("family", WITHOUT_READER)
 def test_a_family_without_a_reader_is_exact(family: str) -> None:
     assert family not in families()

@@ -42,7 +42,7 @@ WORKING_SLACK = 3
 """transformers' forward pass holds more results at once than a fused one; assumed before anything is run."""
 LEAST_POINT_SECONDS = 1.0
 FUSED_ELSEWHERE = (Mamba, Mamba2, GatedDeltaNet, LightningAttention, RgLru)
-"""Mixers whose state updates engines run as one kernel, and transformers operation by operation without extra packages."""
+"""Mixers whose state updates engines run as one kernel, and transformers operation by operation."""
 
 
 @dataclass
