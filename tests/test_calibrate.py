@@ -52,7 +52,7 @@ ROW = {"op": "copy", "bytes": 8, "seconds": 1e-3, "samples": [1e-3]}
 def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few copies of every operand."""
     for module in ("microbench", "moe_bench", "eager_bench"):
-        monkeypatch.setattr(f"sparsecalc.measure.{module}.last_level_cache_bytes", lambda device: 2**14)
+        monkeypatch.setattr(f"sparsecalc.measure.calibrate.{module}.last_level_cache_bytes", lambda device: 2**14)
 
 
 @pytest.fixture

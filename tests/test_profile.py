@@ -96,6 +96,21 @@ def test_layers_run_with_and_without_a_cache(family: str) -> None:
                 assert found.model(**given).logits.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("family", "codes"),
+    [
+        ("llama", set()),
+        ("recurrent_gemma", {"no-fused-scan"}),
+        ("mamba2", {"no-fused-scan"}),
+        ("qwen3_next", {"no-fused-scan"}),
+        ("deepseek_v32", {"expanded-latents"}),
+    ],
+)
+def test_mixers_that_engines_run_otherwise_are_told(family: str, codes: set[str]) -> None:
+    told = {warn.code for warn in prepare(small(family), asked()).warnings}
+    assert told & {"no-fused-scan", "expanded-latents"} == codes
+
+
 def test_extrapolation_is_the_formula() -> None:
     bed = prepare(small("gemma3_text"), asked())
     reading = Reading(bed.spec, bed.slice, profiling.work_of(bed, "prefill", 1, 4), bed.precision)

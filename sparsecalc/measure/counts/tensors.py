@@ -81,15 +81,15 @@ class _Reader:
         if isinstance(owner, nn.Conv1d | nn.Conv2d) and tensor.dim() > 2:
             base |= {"op": "conv", "rows": tensor.shape[0], "cols": prod(tensor.shape[1:]), "matrices": 1}
             return Weights(**base, flops_per_token=2 * tensor.numel())
-        maps = isinstance(owner, nn.Linear) or type(owner).__name__ == "Conv1D" or base.get("experts", 1) > 1
+        maps = isinstance(owner, nn.Linear) or type(owner).__name__ == "Conv1D" or base.get("num_experts", 1) > 1
         maps = maps or (component == "router" and not self.traces.ran)
         if tensor.dim() < 2 or name.endswith("bias") or not (per_token or per_context or maps):
             return Weights(**base, vectors=tensor.numel())
-        if not self.traces.ran and "experts" not in base:
+        if not self.traces.ran and "num_experts" not in base:
             per_token = 2 * tensor.numel()
         if component == "state_space" and not isinstance(owner, nn.Linear):
             base["op"] = "scan"
-        shape = self._shape(name, tensor, base.get("experts", 1))
+        shape = self._shape(name, tensor, base.get("num_experts", 1))
         return Weights(**base, **shape, flops_per_token=per_token, flops_per_context_token=per_context)
 
     def _shape(self, name: str, tensor: torch.Tensor, experts: int) -> dict[str, Any]:

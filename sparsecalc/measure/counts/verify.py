@@ -18,6 +18,8 @@ from sparsecalc.estimate.costs import params
 from sparsecalc.library.models import LoadedModel, is_hub_id, load_model
 from sparsecalc.measure.counts.architecture import Rule, build, by_component, unselected
 from sparsecalc.measure.counts.counting import Counted, CountingError, count
+from sparsecalc.model.attention import Gqa
+from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.spec import ModelSpec
 
 TOLERANCE = 1e-3
@@ -32,7 +34,8 @@ PAST_LIMIT = 8
 LONGEST = 2**20
 """The largest such limit that is passed."""
 _LIMITS = ("sliding_window", "attention_chunk_size", "index_topk")
-_ATTENTION = ("gqa", "mla", "sparse_mla", "compressed")
+_BOUNDED = (Gqa, Mla, CompressedAttention)
+"""Mixers that run over a whole prompt at once, so that a prompt as long as their limits takes no time."""
 INSIDE_STATE_UPDATE = ("dt_proj", "recurrence gates")
 """Maps that transformers multiplies inside the state update, where the counter cannot tell them apart."""
 
@@ -182,7 +185,7 @@ def _steps(spec: ModelSpec, model: nn.Module) -> tuple[list[list[Verdict]], dict
             caches = {} if cache is None else _caches(spec, model, cache, second)
         if counted.state_updates and "state updates" not in " ".join(left_out):
             left_out.append("state updates of recurrent mixers: counted by formula (no fast kernel on meta)")
-    if any(part.kind in ("mla", "sparse_mla") for group in spec.layer_groups for part in group.layer.mixers):
+    if any(isinstance(mixer, Mla) for group in spec.layer_groups for mixer in group.layer.mixers):
         left_out.append("latent attention is compared in its expanded form, which transformers runs; engines absorb it")
     return steps, caches, left_out
 
@@ -193,7 +196,7 @@ def _prompts(spec: ModelSpec) -> tuple[int, int]:
     Recurrent layers run token by token, which would take minutes.
     """
     mixers = [mixer for group in spec.layer_groups for mixer in group.layer.mixers]
-    if any(mixer.kind not in _ATTENTION for mixer in mixers):
+    if any(not isinstance(mixer, _BOUNDED) for mixer in mixers):
         return PROMPTS
     limits = [getattr(mixer, name, None) or 0 for mixer in mixers for name in _LIMITS]
     return PROMPTS[0], max(PROMPTS[1], *(limit + PAST_LIMIT for limit in limits if PROMPTS[1] <= limit <= LONGEST), 0)
@@ -241,7 +244,7 @@ def _worst(steps: list[list[Verdict]]) -> FlopsPair | None:
 
 def _caches(spec: ModelSpec, model: nn.Module, cache: Any, context: int) -> dict[str, Verdict]:
     """Elements of the real cache against the ledger's: keys and values, and recurrent state."""
-    shared = any(mixer.kind == "compressed" for group in spec.layer_groups for mixer in group.layer.mixers)
+    shared = any(isinstance(mixer, CompressedAttention) for group in spec.layer_groups for mixer in group.layer.mixers)
     kv, state = _cache_elements(cache, values_are_keys=shared)
     sliding = any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", []))
     ours = _kept_by_transformers(spec, context, sliding=sliding) * _repeated_heads(model)
