@@ -163,11 +163,11 @@ def _with_hardware(asked: Question, first: str, second: str, axis: Axis, low: fl
     if asked.hardware:
         return asked, []
     asked = asked.but(hardware=hardware_of(DEFAULT_GPU))
-    layout = asked.layout
-    if not (layout.num_gpus or layout.tp or layout.pp or layout.dp):
+    parallelism = asked.parallelism
+    if not (parallelism.num_gpus or parallelism.tp or parallelism.pp or parallelism.dp):
         needed = max(_devices_needed(name, asked, axis, low) for name in (first, second))
-        asked = asked.but(layout=layout.but(num_gpus=1 << (needed - 1).bit_length()))
-    text = f"no --gpu: times are of {asked.layout.num_devices} x {DEFAULT_GPU}"
+        asked = asked.but(parallelism=parallelism.but(num_gpus=1 << (needed - 1).bit_length()))
+    text = f"no --gpu: times are of {asked.parallelism.num_devices} x {DEFAULT_GPU}"
     return asked, [Note(code="default-accelerator", text=text)]
 
 
