@@ -240,7 +240,8 @@ def _text(report: EquivalenceReport) -> list[str]:
     lines.append(
         f"In quality, published laws place it between a dense {units.count(report.quality_low)} ({least.name}) and"
         f" {units.count(report.quality_high)} ({most.name}): they disagree by a factor of"
-        f" {report.quality_high / report.quality_low:.1f}, and {beyond} of these {len(held)} were fitted to other sizes."
+        f" {report.quality_high / report.quality_low:.1f}, and {beyond} of these {len(held)} were fitted"
+        " to other sizes."
     )
     near = next((row for row in report.neighbours if row.target == "quality"), None)
     if near:

@@ -45,9 +45,10 @@ def _held(spec: ModelSpec, recipe: Recipe, figures: FinetuneFigures) -> Iterator
 def _experts(spec: ModelSpec, recipe: Recipe, figures: FinetuneFigures) -> Iterator[str]:
     """Adapters on every expert, and what a device keeps that is sent more than its share."""
     if figures.trained_params_in_experts and recipe.method != "full":
-        rest = figures.trained_params - figures.trained_params_in_experts
+        own = figures.trained_params_in_experts
+        rest = figures.trained_params - own
         yield (
-            f"Every expert needs adapters of its own: {units.count(figures.trained_params_in_experts)} parameters against"
+            f"Every expert needs adapters of its own: {units.count(own)} parameters against"
             f" {units.count(rest)} on the rest (--target attention leaves the experts frozen)."
         )
     step = TrainingStep(work=recipe.work, size=recipe.size, kernels=recipe.kernels)

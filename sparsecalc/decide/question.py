@@ -107,7 +107,7 @@ class Question(Frozen):
         return self.hardware
 
     def at(self, *, batch_size: int | None = None, context_len: int | None = None) -> "Question":
-        """The same question at another batch size, with as many requests in flight; at another context, which they fill."""
+        """The same question at another batch size, with as many requests; at another context, which they fill."""
         load, requests = self.load, self.requests
         if batch_size is not None:
             load, requests = load.but(batch_size=batch_size), requests.but(concurrency=batch_size)
@@ -174,7 +174,7 @@ def ask(
     """The question that options ask, named as those of `sparsecalc show`.
 
     Several batch sizes, contexts or accelerators (joined by commas) make a grid; the first of each is shown in full.
-    Raises InputError in one line: a size out of range, an unknown accelerator, an offload or a speculation that cannot be.
+    Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
     """
     positive("number of GPUs", num_gpus)
     if device_memory_share is not None:

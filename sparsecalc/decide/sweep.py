@@ -54,7 +54,7 @@ def sweep(
     The devices are split into tp and pp as `show` does; memory is not checked. None: the model's own dtype.
     Raises InputError for what is unknown, and for sizes that are not between 1 and 2^30.
 
-    >>> times = sweep("mixtral-8x7b", batch_sizes=[1, 16, 64], context_lens=[1024, 8192], gpus=["h100-sxm"], num_gpus=[2])
+    >>> times = sweep("mixtral-8x7b", [1, 16, 64], [1024, 8192], gpus=["h100-sxm"], num_gpus=[2])
     >>> times.seconds.shape
     (1, 1, 1, 3, 2)
     """
