@@ -18,9 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from sparsecalc.data_files import read_data
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker per core: more threads only wait for each other
-
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest has a worker per core: more threads only wait for each other
 for name in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS"):
     os.environ.pop(name, None)  # they colour help that is piped
 
