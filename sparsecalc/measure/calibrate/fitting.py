@@ -1,22 +1,23 @@
-"""Fit the constants of a device's kernels to micro-benchmarks, drawn toward the built-in ones.
+"""Fit the constants of a device's kernels to its micro-benchmarks, drawn toward the built-in ones.
 
-Per class of kernels: minimise the mean of soft |ln(predicted / measured)| + 0.1 * (ln c - ln c_prior)^2 over the
-constants c in logarithms. Rows that are off by a factor of two after a first fit are left out of a second one.
+Per class of kernels (family and format) two fits: of all rows, and of those that the first one is not off by a factor
+of two. What is minimised stands in `constants_fit.py`.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
+import numpy.typing as npt
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.device.time_constants import Collective, DeviceModel, KernelConstants
-from sparsecalc.estimate import single
-from sparsecalc.estimate.kernels import Kernel
-from sparsecalc.estimate.timing import kernel_time, transfer_time
+from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernels
 from sparsecalc.library.formats import number_format
+from sparsecalc.measure.calibrate.constants_fit import Floats, KernelFit, bounds_of, collective_errors, least_error
+
+Row = dict[str, Any]
 
 FREE: dict[str, tuple[str, ...]] = {
     "gemm": ("compute", "bandwidth", "overhead_seconds", "power", "half_length"),
@@ -35,34 +36,30 @@ LIMITS = {
     "expert_seconds": (1e-9, 1e-2),
 }
 """Shares above 1: the peak of a device without a data sheet is the best that was measured."""
-BEGIN = {"half_length": 1.0, "expert_seconds": 1e-6}
+FIRST = {"half_length": 1.0, "expert_seconds": 1e-6}
 """Where a constant begins that the built-in ones leave at 0; nothing draws it back."""
+COLLECTIVE_LIMITS = {"overhead_seconds": (1e-7, 1e-1), "bandwidth": (1e-3, 2.0), "per_device_seconds": (1e-9, 1e-2)}
 COLLECTIVES = ("all_reduce", "all_to_all")
-PRIOR_WEIGHT = 0.1
+PULL = 0.03
+"""Weight of a constant's distance from the built-in one, per square root of rows."""
 FEWEST_ROWS = 6
-FP_NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+FAMILIES = {"gemm": "gemm", "moe": "experts", "elementwise": "vector"}
+"""Families of kernels by the benchmark's `op`, where they differ."""
+FORMATS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 class Residual(Frozen):
     """How far a fitted class is from its rows: errors of the seconds, and by which factor each constant moved."""
 
     rows: int
-    left_out: int
+    left_out: int = 0
     median_error: float
     p90_error: float
     prior_median_error: float
     moved: dict[str, float]
 
 
-@dataclass
-class _Class:
-    family: str
-    form: str
-    kernel: Kernel
-    seconds: Any
-
-
-def base_model(prior: DeviceModel, rows: list[dict[str, Any]]) -> DeviceModel:
+def base_model(prior: DeviceModel, rows: list[Row]) -> DeviceModel:
     """`prior` with peaks, bandwidth and link measured, for a device without a data sheet: the best of the rows."""
     peaks: dict[str, float] = dict(prior.peak_flops_per_second)
     for row in rows:
@@ -80,146 +77,117 @@ def base_model(prior: DeviceModel, rows: list[dict[str, Any]]) -> DeviceModel:
     )
 
 
-def fit(rows: list[dict[str, Any]], prior: DeviceModel) -> tuple[dict[str, KernelConstants], dict[str, Residual]]:
+def fit(rows: list[Row], prior: DeviceModel) -> tuple[dict[str, KernelConstants], dict[str, Residual]]:
     """Constants by class (`gemm.bf16`, `experts.bf16`, `attention_decode.bf16`...) and how well they fit the rows.
 
     `rows` are those of the micro-benchmarks: `op`, shapes, `dtype`, `seconds`. Classes with fewer than 6 rows keep the
     prior.
     """
-    found, residuals = {}, {}
-    for name, group in _classes(rows, prior).items():
-        if np.size(group.seconds) >= FEWEST_ROWS:
-            found[name], residuals[name] = _fit_class(group, prior)
-    return found, residuals
+    constants, residuals = {}, {}
+    for (family, dtype), own in _by_class(rows).items():
+        if len(own) >= FEWEST_ROWS:
+            name = f"{family}.{dtype}"
+            constants[name], residuals[name] = _fit_class(family, dtype, own, prior)
+    return constants, residuals
 
 
-def _classes(rows: list[dict[str, Any]], prior: DeviceModel) -> dict[str, _Class]:
-    by_class: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    families = {"gemm": "gemm", "moe": "experts", "elementwise": "vector"}
+def _by_class(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    classes: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        family = families.get(row["op"], row["op"])
+        family = FAMILIES.get(row["op"], row["op"])
         if family in FREE:
-            by_class[family, _dtype(row)].append(row)
-    return {
-        f"{family}.{dtype}": _Class(family, dtype, _kernel(family, dtype, group, prior), _column(group, "seconds"))
-        for (family, dtype), group in by_class.items()
-    }
+            classes[family, _dtype(row)].append(row)
+    return classes
 
 
-def _dtype(row: dict[str, Any]) -> str:
+def _dtype(row: Row) -> str:
     name: str = row.get("dtype", "bf16")
-    return FP_NAMES.get(name, name)
+    return FORMATS.get(name, name)
 
 
-def _column(rows: list[dict[str, Any]], name: str) -> Any:
+def _column(rows: list[Row], name: str) -> Floats:
     return np.array([float(row[name]) for row in rows])
 
 
-def _kernel(family: str, dtype: str, rows: list[dict[str, Any]], prior: DeviceModel) -> Kernel:
-    """All rows of one class as one kernel whose counts are arrays."""
+def _shape(row: Row) -> Row:
+    """The row with the names that `benchmarked_kernels` takes."""
+    match row["op"]:
+        case "moe":
+            return {**row, "pairs": row["tokens"] * row["num_experts_per_tok"]}
+        case "attention_prefill":
+            return {**row, "prompt_len": row["context_len"]}
+        case "elementwise":
+            return {"nbytes": row["bytes"], "launches": row["kernels"]}
+        case _:
+            return row
+
+
+def _fit_class(family: str, dtype: str, rows: list[Row], prior: DeviceModel) -> tuple[KernelConstants, Residual]:
     peak = dtype if dtype in prior.peak_flops_per_second else next(iter(prior.peak_flops_per_second))
-    stored = number_format(dtype)
-
-    def at(name: str) -> Any:
-        return _column(rows, name)
-
-    if family == "gemm":
-        return single.gemm(at("m"), at("n"), at("k"), dtype, peak, stored)
-    if family == "experts":
-        tokens, k = at("tokens"), at("num_experts_per_tok")
-        sizes = (at("hidden_size"), at("moe_intermediate_size"))
-        return single.experts(tokens, *sizes, k, tokens * k, at("distinct"), dtype, peak, stored)
-    if family == "vector":
-        moved, launches = at("bytes"), at("kernels")
-        return Kernel(
-            name=family, component="other", family="vector", dtype=peak, launches=launches, activation_bytes=moved
-        )
-    batch, context, heads, size = (
-        at(name) for name in ("batch_size", "context_len", "num_attention_heads", "head_dim")
+    operands = Operands(form=dtype, dtype=peak, stored=number_format(dtype))
+    kernel = benchmarked_kernels(family, map(_shape, rows), operands)
+    known = np.array([getattr(prior.of(family, dtype), name) for name in FREE[family]])
+    fit_of = KernelFit(
+        kernel,
+        _column(rows, "seconds"),
+        prior,
+        {name: LIMITS[name] for name in FREE[family]},
+        first={name: FIRST[name] for name, value in zip(FREE[family], known, strict=True) if not value},
     )
-    if family == "attention_prefill":
-        return single.prefill_attention(batch, context, heads, size, dtype, peak)
-    return single.decode_attention(batch, context, heads, at("num_key_value_heads"), size, dtype, peak, stored)
-
-
-def _fit_class(group: _Class, prior: DeviceModel) -> tuple[KernelConstants, Residual]:
-    start = prior.of(group.family, group.form)
-    names = FREE[group.family]
-    low, high = (np.log([LIMITS[name][side] for name in names]) for side in (0, 1))
-    known = np.array([getattr(start, name) for name in names])
-    pull = PRIOR_WEIGHT * (known > 0)
-    begin = np.log([value or BEGIN[name] for name, value in zip(names, known, strict=True)])
-    begin = np.clip(begin, low + 1e-3, high - 1e-3)
-    keep = np.ones(np.size(group.seconds), bool)
-
-    def constants(x: Any) -> KernelConstants:
-        return start.but(**{name: float(value) for name, value in zip(names, np.exp(x), strict=True)}, origin="fitted")
-
-    def errors(x: Any) -> Any:
-        changed = {**prior.constants, f"{group.family}.{group.form}": constants(x)}
-        model = prior.but(constants=changed, engine=prior.engine.but(launch_factor=1.0, bandwidth_factor=1.0))
-        return np.log(kernel_time(group.kernel, model, alone=True).seconds / group.seconds)
-
-    def objective(x: Any) -> Any:
-        return np.concatenate([errors(x)[keep], 0.3 * np.sqrt(keep.sum()) * pull * (x - begin)])
-
-    best = begin
+    best, keep = fit_of.begin, np.ones(len(rows), bool)
     for _ in range(2):
-        best = least_squares(objective, best, bounds=(low, high), loss="soft_l1", f_scale=0.05).x
-        keep = np.abs(errors(best)) < np.log(2)
-        if keep.sum() < FEWEST_ROWS:
-            keep[:] = True
-    off = errors(best)[keep]
-    residual = _residual(off, errors(begin), names, best - begin, left_out=int((~keep).sum()))
-    return constants(best).but(spread=_spread(off), alone_seconds=0.0), residual
+        best = fit_of.fitted(best, keep, np.where(known > 0, PULL, 0.0))
+        keep = _near(fit_of.errors(best))
+    errors = fit_of.errors(best)[keep]
+    residual = _residual(errors, fit_of.errors(fit_of.begin), fit_of.names, best - fit_of.begin)
+    residual = residual.but(left_out=int((~keep).sum()))
+    return fit_of.constants(best).but(origin="fitted", spread=_spread(errors), alone_seconds=0.0), residual
 
 
-def fit_collectives(
-    rows: list[dict[str, Any]], prior: DeviceModel
-) -> tuple[dict[str, Collective], dict[str, Residual]]:
+def _near(errors: Floats) -> npt.NDArray[np.bool_]:
+    """Rows that are off by less than a factor of two; all of them, where that leaves too few."""
+    near: npt.NDArray[np.bool_] = np.abs(errors) < np.log(2)
+    return near if near.sum() >= FEWEST_ROWS else np.ones(len(errors), bool)
+
+
+def fit_collectives(rows: list[Row], prior: DeviceModel) -> tuple[dict[str, Collective], dict[str, Residual]]:
     """Overhead, seconds per further device and share of the link for all_reduce and all_to_all, where rows exist."""
-    found, residuals = {}, {}
+    constants, residuals = {}, {}
     for kind in COLLECTIVES:
         own = [row for row in rows if row["op"] == kind and row["ranks"] > 1]
         if len(own) >= FEWEST_ROWS:
-            found[kind], residuals[kind] = _fit_collective(kind, own, prior)
-    return found, residuals
+            constants[kind], residuals[kind] = _fit_collective(kind, own, prior)
+    return constants, residuals
 
 
-def _fit_collective(kind: str, rows: list[dict[str, Any]], prior: DeviceModel) -> tuple[Collective, Residual]:
-    start = prior.collectives[kind].but(alone_seconds=0.0)
-    names = [
-        "overhead_seconds",
-        "bandwidth",
-        *(["per_device_seconds"] if len({row["ranks"] for row in rows}) > 1 else []),
-    ]
-    limits = {"overhead_seconds": (1e-7, 1e-1), "bandwidth": (1e-3, 2.0), "per_device_seconds": (1e-9, 1e-2)}
-    low, high = (np.log([limits[name][side] for name in names]) for side in (0, 1))
-    begin = np.clip(np.log([max(getattr(start, name), 1e-9) for name in names]), low + 1e-3, high - 1e-3)
+def _fit_collective(kind: str, rows: list[Row], prior: DeviceModel) -> tuple[Collective, Residual]:
+    known = prior.collectives[kind].but(alone_seconds=0.0)
+    columns = {name: _column(rows, name) for name in ("ranks", "bytes", "seconds")}
+    names = ["overhead_seconds", "bandwidth"]
+    names += ["per_device_seconds"] if len(np.unique(columns["ranks"])) > 1 else []
+    low, high = bounds_of({name: COLLECTIVE_LIMITS[name] for name in names})
+    begin = np.clip(np.log([max(getattr(known, name), 1e-9) for name in names]), low + 1e-3, high - 1e-3)
 
-    def constants(x: Any) -> Collective:
-        return start.but(**{name: float(value) for name, value in zip(names, np.exp(x), strict=True)}, origin="fitted")
+    def constants(x: Floats) -> Collective:
+        return known.but(**dict(zip(names, np.exp(x).tolist(), strict=True)), origin="fitted")
 
-    def errors(x: Any) -> Any:
-        model = prior.but(collectives={**prior.collectives, kind: constants(x)})
-        seconds = [transfer_time("", kind, 1, row["ranks"], row["bytes"], model).seconds for row in rows]
-        return np.log(np.array(seconds) / _column(rows, "seconds"))
+    def errors(x: Floats) -> Floats:
+        return collective_errors(kind, columns, prior, constants(x))
 
-    best = least_squares(errors, begin, bounds=(low, high), loss="soft_l1", f_scale=0.05).x
-    residual = _residual(errors(best), errors(begin), names, best - begin, left_out=0)
+    best = least_error(errors, begin, (low, high))
+    residual = _residual(errors(best), errors(begin), names, best - begin)
     return constants(best).but(spread=_spread(errors(best))), residual
 
 
-def _spread(errors: Any) -> float:
+def _spread(errors: Floats) -> float:
     """Standard deviation of ln(predicted / measured), by the median; never below what another day's run differs by."""
     return float(np.clip(1.4826 * np.median(np.abs(errors)), 0.03, 0.6))
 
 
-def _residual(errors: Any, before: Any, names: Any, moved: Any, left_out: int) -> Residual:
+def _residual(errors: Floats, before: Floats, names: Sequence[str], moved: Floats) -> Residual:
     final, first = np.abs(np.expm1(errors)), np.abs(np.expm1(before))
     return Residual(
         rows=len(final),
-        left_out=left_out,
         median_error=float(np.median(final)),
         p90_error=float(np.percentile(final, 90)),
         prior_median_error=float(np.median(first)),
