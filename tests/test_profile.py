@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,7 +32,7 @@ from sparsecalc.measure.timing.layers import Kind, MemoryNeededError, build_slic
 from sparsecalc.measure.timing.ledger_figures import predicted
 from sparsecalc.measure.timing.profile import is_out_of_memory, prepare, profile
 from sparsecalc.measure.timing.readings import Reading
-from sparsecalc.measure.timing.routing_force import ForcedRouting, draw
+from sparsecalc.measure.timing.routing_force import ForcedRouting, drawn_choice
 from sparsecalc.measure.timing.sampling import FEWEST, Samples, measure, quantile
 from sparsecalc.read.config import read_config
 
@@ -234,7 +235,7 @@ def test_only_the_drawn_experts_compute() -> None:
 def test_draws_follow_the_inclusion_probabilities() -> None:
     wanted = Routing(kind="zipf", exponent=1.0)
     probabilities = wanted.inclusion(16, 4)
-    found = draw(probabilities, 4, 8000, torch.Generator().manual_seed(1))
+    found = drawn_choice(probabilities, 4, 8000, np.random.default_rng(1))
     assert found.shape == (8000, 4)
     assert all(len(set(row)) == 4 for row in found[:500].tolist())
     share = found.flatten().bincount(minlength=16) / 8000
@@ -242,9 +243,9 @@ def test_draws_follow_the_inclusion_probabilities() -> None:
 
 
 def test_distinct_experts_are_near_the_expected() -> None:
-    seed = torch.Generator().manual_seed(2)
+    random = np.random.default_rng(2)
     for wanted in (Routing(), Routing(kind="zipf", exponent=1.0)):
-        draws = [draw(wanted.inclusion(64, 8), 8, 16, seed).unique().numel() for _ in range(200)]
+        draws = [drawn_choice(wanted.inclusion(64, 8), 8, 16, random).unique().numel() for _ in range(200)]
         assert sum(draws) / 200 == pytest.approx(wanted.expected_distinct(64, 8, 16), rel=0.02)
 
 
