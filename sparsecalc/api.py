@@ -77,7 +77,7 @@ class Model:
         return self.ledgers.ops(workload)
 
     def report(self, **asked: Any) -> ShowReport:
-        """Everything that `sparsecalc show` prints; `asked` are its options, named as in `sparsecalc.decide.question.ask`."""
+        """Everything that `sparsecalc show` prints; `asked` are its options, as `decide.question.ask` has them."""
         return _show(self.name, ask(**asked))
 
 
@@ -92,7 +92,7 @@ def load(name: str) -> Model:
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:
-    """Several models side by side, as `sparsecalc compare`; `asked` are its options, named as in `sparsecalc.decide.question.ask`.
+    """Several models side by side, as `sparsecalc compare`; `asked`: its options, as `decide.question.ask` has them.
 
     >>> [round(ratio.total, 2) for ratio in compare(["mixtral-8x7b", "llama-70b"]).ratios]
     [1.0, 1.48]

@@ -48,7 +48,7 @@ def emit(document: Document, name: str, output: str | None) -> None:
 
 
 def _print(text: str) -> None:
-    """To stdout; a reader that has seen enough (`| head`) is no failure."""
+    """To stdout; a reader that has seen enough (`| head`) is not a failure."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

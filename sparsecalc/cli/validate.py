@@ -36,10 +36,10 @@ def _write_page(target: str) -> None:
 
 def _devices(folder: Path) -> dict[str, str]:
     """The table of errors of every device in a checkout's bench/results, by the page's title."""
-    found = {}
+    tables = {}
     for page in sorted(folder.glob("*.md")):
         title, _, rest = page.read_text(encoding="utf-8").partition("\n")
         table = rest.partition("## |predicted / measured - 1|\n")[2].partition("\n## ")[0].strip()
         if table:
-            found[title.removeprefix("# ")] = table
-    return found
+            tables[title.removeprefix("# ")] = table
+    return tables

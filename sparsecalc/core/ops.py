@@ -38,7 +38,7 @@ class Op:
     """The weights are another op's: used here, stored there."""
     num_experts_per_tok: int = 1
     num_experts: int = 1
-    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (routed experts; 1 of 1 elsewhere)."""
+    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (1 of 1 but for experts)."""
     zero_experts: int = 0
     """Experts that take part in routing and compute nothing."""
     read_share: float = 1

@@ -1,5 +1,6 @@
 """Put several models side by side, with ratios to the first and a conclusion computed from the numbers."""
 
+from collections.abc import Callable
 from math import exp
 
 from sparsecalc.core.errors import InputError
@@ -32,22 +33,25 @@ def compare(names: list[str], question: Question | None = None) -> CompareReport
     )
 
 
-def _ratio(model: ModelReport, first: ModelReport) -> Ratio:
-    def over(value: float, base: float) -> float | None:
-        return value / base if base else None
+FIGURES: dict[str, Callable[[ModelReport], float]] = {
+    "total": lambda model: model.params.total,
+    "active": lambda model: model.params.active,
+    "prefill_flops_per_token": lambda model: model.flops.prefill_per_token,
+    "decode_flops_per_token": lambda model: model.flops.decode_per_token,
+    "weights_bytes": lambda model: model.memory.weights_bytes,
+    "kv_cache_bytes_per_token": lambda model: model.memory.kv_cache_bytes_per_token,
+    "total_bytes": lambda model: model.memory.total_bytes,
+}
+"""What a ratio is taken of, by its field in `Ratio`."""
 
-    return Ratio(
-        model=model.model.id,
-        to=first.model.id,
-        total=over(model.params.total, first.params.total),
-        active=over(model.params.active, first.params.active),
-        prefill_flops_per_token=over(model.flops.prefill_per_token, first.flops.prefill_per_token),
-        decode_flops_per_token=over(model.flops.decode_per_token, first.flops.decode_per_token),
-        weights_bytes=over(model.memory.weights_bytes, first.memory.weights_bytes),
-        kv_cache_bytes_per_token=over(model.memory.kv_cache_bytes_per_token, first.memory.kv_cache_bytes_per_token),
-        total_bytes=over(model.memory.total_bytes, first.memory.total_bytes),
-        **_time_ratios(model.prediction, first.prediction),
-    )
+
+def _ratio(model: ModelReport, first: ModelReport) -> Ratio:
+    ratios = {name: _over(figure(model), figure(first)) for name, figure in FIGURES.items()}
+    return Ratio(model=model.model.id, to=first.model.id, **ratios, **_time_ratios(model.prediction, first.prediction))
+
+
+def _over(value: float | None, base: float | None) -> float | None:
+    return value / base if base and value is not None else None
 
 
 def _time_ratios(mine: Prediction | None, first: Prediction | None) -> dict[str, float | None]:
@@ -63,12 +67,11 @@ def _time_ratios(mine: Prediction | None, first: Prediction | None) -> dict[str,
 
     decode = mine.decode.seconds / first.decode.seconds
     band = exp(BAND * engine_default("ratio_spread")) if mine is not first else 1.0
-    dollars = (mine.usd_per_million_output_tokens, first.usd_per_million_output_tokens)
     return {
         "prefill_seconds": mine.prefill.seconds / first.prefill.seconds,
         "decode_seconds": decode,
         "decode_seconds_low": decode / band,
         "decode_seconds_high": decode * band,
         "tpot_seconds": mine.serving.tpot_seconds / first.serving.tpot_seconds,
-        "usd_per_million_output_tokens": dollars[0] / dollars[1] if dollars[0] and dollars[1] else None,
+        "usd_per_million_output_tokens": _over(mine.usd_per_million_output_tokens, first.usd_per_million_output_tokens),
     }

@@ -21,7 +21,7 @@ def conclusion(models: list[ModelReport]) -> list[str]:
 
 
 def _against(other: ModelReport, first: ModelReport) -> str:
-    """Compute and memory of one model in terms of the first; the framework's allowance is the device's, so left out."""
+    """Compute and memory of one model in terms of the first, without the memory that each device reserves."""
     flops = _times(other.flops.decode_per_token, first.flops.decode_per_token)
     held, base = (model.memory.total_bytes - model.memory.framework_bytes for model in (other, first))
     return (
@@ -33,16 +33,16 @@ def _against(other: ModelReport, first: ModelReport) -> str:
 
 def _reach(models: list[ModelReport]) -> list[str]:
     """What a batch changes: the share of the experts that it reaches."""
-    found = []
+    sentences = []
     for model in models:
         used = model.experts
         if used:
-            found.append(
+            sentences.append(
                 f"At batch {used.batch_size} a step of {model.model.id} reads about {used.expected_distinct:.1f} of"
                 f" {used.num_experts} experts per layer (uniform routing): {units.nbytes(used.weight_bytes_read)} of"
                 f" {units.nbytes(model.memory.weights_bytes)} of weights."
             )
-    return found
+    return sentences
 
 
 def _faster(models: list[ModelReport]) -> list[str]:
@@ -62,15 +62,15 @@ def _faster(models: list[ModelReport]) -> list[str]:
 
 def _too_large(models: list[ModelReport]) -> list[str]:
     """The verdict of the hardware, where it is no."""
-    found = []
+    sentences = []
     for model in models:
         if model.prediction and not model.prediction.fits:
             needed = model.prediction.gpus_needed
-            found.append(
+            sentences.append(
                 f"{model.model.id} does not fit on {model.prediction.num_gpus} {model.prediction.accelerator}"
                 + (f": it needs {needed}." if needed else ".")
             )
-    return found
+    return sentences
 
 
 def _times(value: float, base: float) -> str:

@@ -71,7 +71,7 @@ def crossover(
         costs = [cost for cost in costs if cost not in COSTS["dollars"]]
     points, crossings = _look(a, b, costs, *_grid(axis, low, high))
     requested = bool(asked.formats.dtype)
-    found = CrossoverReport(
+    report = CrossoverReport(
         command="crossover",
         inputs=asked.inputs([first, second]) | {"over": axis, "of": of, "between": [low, high]},
         warnings=[*warnings, *_warnings(a, requested), *_warnings(b, requested), *_unfit(points, a, b)],
@@ -88,7 +88,7 @@ def crossover(
         closed_forms=_closed_forms(a, b) if axis in ("batch", "tokens") else None,
         text=[],
     )
-    return found.but(text=[_sentence(found, cost) for cost in costs])
+    return report.but(text=[_sentence(report, cost) for cost in costs])
 
 
 def _look(
@@ -104,8 +104,8 @@ def _look(
 
     def ratio(cost: Cost) -> Callable[[float], float]:
         def value(at: float) -> float:
-            found = log(getattr(point(at).a, cost) / getattr(point(at).b, cost))
-            return found if abs(found) > EQUAL else 0.0
+            ratio = log(getattr(point(at).a, cost) / getattr(point(at).b, cost))
+            return ratio if abs(ratio) > EQUAL else 0.0
 
         return value
 
@@ -126,10 +126,10 @@ def _costs_of(of: str | None, over: str) -> list[Cost]:
     if of is not None and of not in COSTS:
         raise InputError(f"unknown cost {brief(of)}", hint=f"Costs: {', '.join(COSTS)}" + did_you_mean(of, COSTS))
     wanted = [cost for name in COSTS if of in (None, name) for cost in COSTS[name]]
-    found = [cost for cost in wanted if over != "tokens" or cost in OF_A_LAYER]
-    if not found:
+    costs = [cost for cost in wanted if over != "tokens" or cost in OF_A_LAYER]
+    if not costs:
         raise InputError("one feed-forward layer has no price per output token", hint="--of time, --of memory")
-    return found
+    return costs
 
 
 def _range(axis: Axis, between: tuple[float, ...] | None) -> tuple[float, float]:
@@ -163,11 +163,11 @@ def _with_hardware(asked: Question, first: str, second: str, axis: Axis, low: fl
     if asked.hardware:
         return asked, []
     asked = asked.but(hardware=hardware_of(DEFAULT_GPU))
-    layout = asked.layout
-    if not (layout.num_gpus or layout.tp or layout.pp or layout.dp):
+    parallelism = asked.parallelism
+    if not (parallelism.num_gpus or parallelism.tp or parallelism.pp or parallelism.dp):
         needed = max(_devices_needed(name, asked, axis, low) for name in (first, second))
-        asked = asked.but(layout=layout.but(num_gpus=1 << (needed - 1).bit_length()))
-    text = f"no --gpu: times are of {asked.layout.num_devices} x {DEFAULT_GPU}"
+        asked = asked.but(parallelism=parallelism.but(num_gpus=1 << (needed - 1).bit_length()))
+    text = f"no --gpu: times are of {asked.parallelism.num_devices} x {DEFAULT_GPU}"
     return asked, [Note(code="default-accelerator", text=text)]
 
 
@@ -189,21 +189,21 @@ def _check_pair(a: CrossoverSide, b: CrossoverSide, axis: Axis) -> None:
 
 
 def _warnings(side: CrossoverSide, requested: bool) -> list[Note]:
-    """Those of the model and of its prediction; what does not fit is told apart."""
+    """Those of the model and of its prediction, but for the load that does not fit."""
     notes = side.variant.loaded.warnings
     asked = bool(side.variant.dtype) or requested
     return notes + format_warnings(side.deployed, asked) + speedup_warnings(side.deployed, side.question)
 
 
 def _unfit(points: list[Point], a: CrossoverSide, b: CrossoverSide) -> list[Note]:
-    found = []
+    notes = []
     for side, name in ((a, "a"), (b, "b")):
         over = [point.at for point in points if getattr(point, name).fits is False]
         if over:
             where = f"at {side.over} {over[0]:,g}" + (f" to {over[-1]:,g}" if len(over) > 1 else "")
-            text = f"does not fit {where}; figures there are as if it did"
-            found.append(Note(code="does-not-fit", text=text, model=side.label))
-    return found
+            text = f"does not fit {where}; its figures there are those of devices large enough"
+            notes.append(Note(code="does-not-fit", text=text, model=side.label))
+    return notes
 
 
 def _crossing(
@@ -252,18 +252,18 @@ def _closed_forms(a: CrossoverSide, b: CrossoverSide) -> ClosedForms | None:
     )
 
 
-def _sentence(found: CrossoverReport, cost: Cost) -> str:
+def _sentence(report: CrossoverReport, cost: Cost) -> str:
     """Who is cheaper where, in words."""
-    label = "feed-forward layer" if found.over == "tokens" and cost == "seconds" else LABELS[cost]
-    own = [crossing for crossing in found.crossings if crossing.cost == cost]
-    ratios = [getattr(point.a, cost) / getattr(point.b, cost) for point in found.points]
+    label = "feed-forward layer" if report.over == "tokens" and cost == "seconds" else LABELS[cost]
+    own = [crossing for crossing in report.crossings if crossing.cost == cost]
+    ratios = [getattr(point.a, cost) / getattr(point.b, cost) for point in report.points]
     if not own:
         span = f"{min(ratios):.2f}x to {max(ratios):.2f}x" if max(ratios) - min(ratios) > 0.005 else f"{ratios[0]:.2f}x"
         if all(abs(ratio - 1) <= EQUAL for ratio in ratios):
             return f"{label}: both cost the same everywhere."
-        cheaper = found.a if min(ratios) < 1 else found.b
-        return f"{label}: {cheaper} is cheaper everywhere; {found.a} costs {span} of {found.b}."
-    parts = [f"{own[0].cheaper_below} is cheaper up to {found.over} {_number(own[0].at)}"]
+        cheaper = report.a if min(ratios) < 1 else report.b
+        return f"{label}: {cheaper} is cheaper everywhere; {report.a} costs {span} of {report.b}."
+    parts = [f"{own[0].cheaper_below} is cheaper up to {report.over} {_number(own[0].at)}"]
     parts += [f"{one.cheaper_above} from there to {_number(following.at)}" for one, following in pairwise(own)]
     return f"{label}: {', '.join(parts)}, {own[-1].cheaper_above} beyond."
 

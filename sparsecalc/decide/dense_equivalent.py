@@ -101,15 +101,15 @@ def _training_tokens(model_id: str, given: float | None) -> tuple[float, str]:
 
 
 def _sparse_warnings(loaded: LoadedModel, tokens_source: str) -> list[Note]:
-    found = []
+    notes = []
     if tokens_source == law_data()["training_tokens"]["assumed"]["source"]:
         value = units.count(law_data()["training_tokens"]["assumed"]["value"])
         text = f"training tokens are not known here: {value} assumed; --training-tokens says better"
-        found.append(Note(code="training-tokens-assumed", text=text, model=loaded.spec.id))
+        notes.append(Note(code="training-tokens-assumed", text=text, model=loaded.spec.id))
     if any(note.code == "technique" for note in loaded.notes):
         text = "the laws are of models trained as they are; what a technique costs in quality they do not know"
-        found.append(Note(code="quality-of-technique", text=text, model=loaded.spec.id))
-    return found
+        notes.append(Note(code="quality-of-technique", text=text, model=loaded.spec.id))
+    return notes
 
 
 def _as_sparse(rows: Ledger, loaded: LoadedModel, total: int, active: int, tokens: float) -> Sparse:
@@ -199,18 +199,18 @@ def _neighbours(loaded: LoadedModel, sizes: dict[Target, float], question: Quest
     return rows
 
 
-def _costs(found: ModelReport, target: Target, size: float) -> Neighbour:
-    seen = found.prediction
-    total = found.params.total
+def _costs(report: ModelReport, target: Target, size: float) -> Neighbour:
+    seen = report.prediction
+    total = report.params.total
     return Neighbour(
         target=target,
         target_params=size,
-        model=found.model.id,
+        model=report.model.id,
         total_params=total,
         size_ratio=total / size if size else inf,
         small=total < law_data()["small_model_params"]["value"],
-        weights_bytes=found.memory.weights_bytes,
-        decode_flops_per_token=found.flops.decode_per_token,
+        weights_bytes=report.memory.weights_bytes,
+        decode_flops_per_token=report.flops.decode_per_token,
         fits=seen.fits if seen else None,
         gpus_needed=seen.gpus_needed if seen else None,
         prefill_seconds=seen.prefill.seconds if seen and seen.prefill else None,
@@ -220,29 +220,30 @@ def _costs(found: ModelReport, target: Target, size: float) -> Neighbour:
     )
 
 
-def _text(found: EquivalenceReport) -> list[str]:
+def _text(report: EquivalenceReport) -> list[str]:
     """The conclusion, computed from the figures."""
-    name = split_name(found.model)[0]
-    sizes = f"the memory of a {units.count(found.memory_params)} dense model, the compute of a"
-    lines = [f"{found.model} takes {sizes} {units.count(found.compute_params)} one."]
-    if not found.laws:
+    name = split_name(report.model)[0]
+    sizes = f"the memory of a {units.count(report.memory_params)} dense model, the compute of a"
+    lines = [f"{report.model} takes {sizes} {units.count(report.compute_params)} one."]
+    if not report.laws:
         alone = (
             "It is dense: its dense equivalent is itself."
-            if found.model == name
+            if report.model == name
             else (f"No law that is built in says what its sparsity costs in quality: at best it equals {name}.")
         )
         return [*lines, alone]
-    held = [law for law in found.laws if law.in_band]
-    if not held or found.quality_low is None or found.quality_high is None:
+    held = [law for law in report.laws if law.in_band]
+    if not held or report.quality_low is None or report.quality_high is None:
         return [*lines, "No published law gives a size between its active and its total parameters."]
     least, most = min(held, key=lambda law: law.params_low), max(held, key=lambda law: law.params_high)
     beyond = sum(bool(law.outside) for law in held)
     lines.append(
-        f"In quality, published laws place it between a dense {units.count(found.quality_low)} ({least.name}) and"
-        f" {units.count(found.quality_high)} ({most.name}): they disagree by a factor of"
-        f" {found.quality_high / found.quality_low:.1f}, and {beyond} of these {len(held)} were fitted to other sizes."
+        f"In quality, published laws place it between a dense {units.count(report.quality_low)} ({least.name}) and"
+        f" {units.count(report.quality_high)} ({most.name}): they disagree by a factor of"
+        f" {report.quality_high / report.quality_low:.1f}, and {beyond} of these {len(held)} were fitted"
+        " to other sizes."
     )
-    near = next((row for row in found.neighbours if row.target == "quality"), None)
+    near = next((row for row in report.neighbours if row.target == "quality"), None)
     if near:
         lines.append(
             f"The built-in dense model nearest the {law_data()['laws'][law_data()['middle']]['name']},"

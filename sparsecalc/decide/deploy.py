@@ -6,7 +6,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import Offload, Question
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -26,7 +26,7 @@ def routing_of(spec: ModelSpec, routing: str) -> Routing:
 def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accelerator) -> Deployment:
     """A model on one of the question's accelerators. Raises InputError where it cannot be split as is asked."""
     device = device_model(gpu, question.engine)
-    plan = placement_for(model.spec, question.layout, device.domain_size)
+    plan = placement_for(model.spec, question.parallelism, device.domain_size)
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question.routing))
 
 
@@ -38,8 +38,8 @@ def drafting(question: Question, gpu: Accelerator) -> Drafting | None:
     draft = None
     if asked.draft_model:
         variant = load_variant(asked.draft_model)
-        layout = question.layout.but(ep=None, offload=type(question.layout.offload)())
-        alone = question.but(layout=layout, routing="uniform")
+        parallelism = question.parallelism.but(ep=None, offload=Offload())
+        alone = question.but(parallelism=parallelism, routing="uniform")
         draft = deploy(variant.model, variant.precision, alone, gpu)
     return Drafting(asked.draft_tokens, asked.acceptance or 0.0, draft)
 

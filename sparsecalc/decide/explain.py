@@ -181,5 +181,5 @@ def _break_even(step: Ledger, precision: Precision) -> list[str]:
     if not any(isinstance(op.storage, ScatteredStorage) for op in step):
         return []
     fmt = precision.weights
-    found = ", ".join(f"{layout.id} {layout.break_even_density(fmt.bits):.3g}" for layout in LAYOUTS)
-    return [f"In {fmt.id} a matrix takes as much as dense at a density of: {found}."]
+    densities = ", ".join(f"{layout.id} {layout.break_even_density(fmt.bits):.3g}" for layout in LAYOUTS)
+    return [f"In {fmt.id} a matrix takes as much as dense at a density of: {densities}."]

@@ -41,7 +41,7 @@ LARGEST_CLUSTER = 2**16
 def finetune(name: str, question: FinetuneQuestion | None = None) -> FinetuneReport:
     """What fine-tuning the model `name` takes; `name` may end in `+format` for the frozen weights of LoRA.
 
-    Raises InputError, in one line, for an unknown method, optimizer, format or target, for sizes that make no sense,
+    Raises InputError, in one line, for an unknown method, optimizer, format or target, for sizes out of range,
     and for experts that do not split over the devices.
     """
     asked = question or FinetuneQuestion()

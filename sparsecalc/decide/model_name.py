@@ -45,7 +45,7 @@ def load_variant(name: str, dtype: str | None = None, kv_cache_dtype: str | None
     """The model that `name` means; `dtype` is for a name without formats of its own.
 
     Techniques are applied in the order in which they are written. Raises InputError in one line: an unknown model,
-    format or technique, a value that makes no sense, a technique that does not fit the model.
+    format or technique, a value out of range, a technique that does not fit the model.
     """
     model_name, parts = split_name(name)
     loaded = load_model(model_name)

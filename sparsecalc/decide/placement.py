@@ -1,20 +1,20 @@
-"""From the layout that is asked for to a placement: tp, pp, ep and dp, and what lies in host memory."""
+"""From the parallelism that is asked for to a placement: tp, pp, ep and dp, and what lies in host memory."""
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.question import Layout
+from sparsecalc.decide.question import Parallelism
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.placement import Placement, attention_heads
 from sparsecalc.model.spec import ModelSpec
 
 
-def placement_for(spec: ModelSpec, layout: Layout, domain_size: int) -> Placement:
+def placement_for(spec: ModelSpec, parallelism: Parallelism, domain_size: int) -> Placement:
     """The placement that is asked for; what is left open follows from the number of devices.
 
     tp: the largest part of the devices inside the fast links that divides all attention heads; the rest is pp.
     Raises InputError where the parts do not multiply to the number of devices, or the model cannot be split so.
     """
-    dp, given = layout.dp or 1, layout.num_gpus
-    tp, pp = layout.tp, layout.pp
+    dp, given = parallelism.dp or 1, parallelism.num_gpus
+    tp, pp = parallelism.tp, parallelism.pp
     if tp is None and pp is None:
         tp, pp = _split(spec, max(1, (given or dp) // dp), domain_size)
     tp = tp or max(1, (given or 1) // ((pp or 1) * dp))
@@ -23,13 +23,13 @@ def placement_for(spec: ModelSpec, layout: Layout, domain_size: int) -> Placemen
         raise InputError(
             f"tp {tp} x pp {pp} x dp {dp} is {tp * pp * dp}, not {given} GPUs", hint="Leave --num-gpus out"
         )
-    offload = layout.offload
+    offload = parallelism.offload
     plan = Placement(
         tp=tp,
         pp=pp,
         dp=dp,
-        ep=layout.ep or 1,
-        eplb_replicas=layout.eplb_replicas,
+        ep=parallelism.ep or 1,
+        eplb_replicas=parallelism.eplb_replicas,
         offload=offload.what,
         offload_share=offload.share,
         offload_to="cpu" if offload.cpu else "link",

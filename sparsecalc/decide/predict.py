@@ -29,7 +29,7 @@ def predict(
     draft = drafting(question, deployments[0].gpu)
     prediction = _prediction(deployments[0], question, draft)
     if not prediction.fits:
-        text = f"{why_not(prediction, precision)}; seconds are as if it did"
+        text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))
     batches, contexts = question.grid.batch_sizes, question.grid.context_lens
     points: list[GridPoint] = []

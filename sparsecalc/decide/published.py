@@ -88,8 +88,8 @@ def kernel_of(table: Row, row: Row) -> Kernel:
 
 def step_rows() -> list[Row]:
     """Published steps with a fixed batch."""
-    found: list[Row] = read_data("measurements/fixed_batch.json")["rows"]
-    return found
+    rows: list[Row] = read_data("measurements/fixed_batch.json")["rows"]
+    return rows
 
 
 LARGEST_FITTED = 9e9
@@ -151,8 +151,8 @@ def predict_step(row: Row, device: DeviceModel) -> Step:
 
 def serving_rows() -> list[Row]:
     """Serving runs in closed loop."""
-    found = read_data("measurements/serving.json")
-    return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    table = read_data("measurements/serving.json")
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
 
 def serving_checks(rows: list[Row], device_of: DeviceOf = shipped_device) -> Iterator[Check]:

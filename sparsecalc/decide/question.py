@@ -46,7 +46,7 @@ class Offload(Frozen):
     """As typed."""
 
 
-class Layout(Frozen):
+class Parallelism(Frozen):
     """How devices are to share a model; what is None follows from the rest."""
 
     num_gpus: int | None = None
@@ -62,10 +62,10 @@ class Layout(Frozen):
         """Devices in all, as far as they are told."""
         return self.num_gpus or (self.tp or 1) * (self.pp or 1) * (self.dp or 1)
 
-    def without_experts(self) -> "Layout":
+    def without_experts(self) -> "Parallelism":
         """As many devices for a dense model."""
         offload = Offload() if self.offload.what == "experts" else self.offload
-        return Layout(num_gpus=self.num_devices, offload=offload)
+        return Parallelism(num_gpus=self.num_devices, offload=offload)
 
 
 class Speculative(Frozen):
@@ -76,7 +76,7 @@ class Speculative(Frozen):
     draft_model: str | None = None
 
 
-class Grid(Frozen):
+class LoadGrid(Frozen):
     """The batch sizes and contexts that are asked for, each with each."""
 
     batch_sizes: tuple[int, ...]
@@ -91,10 +91,10 @@ class Question(Frozen):
 
     load: Load
     requests: Requests
-    grid: Grid
+    grid: LoadGrid
     formats: Formats = Formats()
     hardware: Hardware | None = None
-    layout: Layout = Layout()
+    parallelism: Parallelism = Parallelism()
     engine: str | None = None
     routing: str = "uniform"
     speculative: Speculative = Speculative()
@@ -107,7 +107,7 @@ class Question(Frozen):
         return self.hardware
 
     def at(self, *, batch_size: int | None = None, context_len: int | None = None) -> "Question":
-        """The same question at another batch size, with as many requests in flight; at another context, which they fill."""
+        """The same question at another batch size, with as many requests; at another context, which they fill."""
         load, requests = self.load, self.requests
         if batch_size is not None:
             load, requests = load.but(batch_size=batch_size), requests.but(concurrency=batch_size)
@@ -117,7 +117,7 @@ class Question(Frozen):
 
     def for_dense(self) -> "Question":
         """The same of a dense model beside a mixture of experts: as many devices, nothing that is about experts."""
-        return self.but(layout=self.layout.without_experts(), routing="uniform")
+        return self.but(parallelism=self.parallelism.without_experts(), routing="uniform")
 
     def inputs(self, models: list[str]) -> dict[str, object]:
         """Everything that was asked, defaults filled in, for the document."""
@@ -129,16 +129,16 @@ class Question(Frozen):
             "dtype": self.formats.dtype,
             "kv_cache_dtype": self.formats.kv_cache_dtype or "bf16",
             "gpu": hardware.gpu if hardware else None,
-            "num_gpus": self.layout.num_gpus if hardware else None,
+            "num_gpus": self.parallelism.num_gpus if hardware else None,
             "max_num_batched_tokens": load.max_num_batched_tokens,
         }
         if not hardware:
             return asked
-        layout, speculative = self.layout, self.speculative
+        parallelism, speculative = self.parallelism, self.speculative
         optional = {
             "calibration": hardware.calibration,
-            **{name: value for name, value in vars(layout).items() if name not in ("num_gpus", "offload")},
-            "offload": layout.offload.text,
+            **{name: value for name, value in vars(parallelism).items() if name not in ("num_gpus", "offload")},
+            "offload": parallelism.offload.text,
             **vars(speculative),
         }
         asked |= {**vars(self.requests), "engine": self.engine or "generic", "routing": printable(self.routing, 1000)}
@@ -174,7 +174,7 @@ def ask(
     """The question that options ask, named as those of `sparsecalc show`.
 
     Several batch sizes, contexts or accelerators (joined by commas) make a grid; the first of each is shown in full.
-    Raises InputError in one line: a size out of range, an unknown accelerator, an offload or a speculation that cannot be.
+    Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
     """
     positive("number of GPUs", num_gpus)
     if device_memory_share is not None:
@@ -188,7 +188,7 @@ def ask(
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_dtype),
         hardware=None if gpu is None else hardware_of(gpu, device_memory_share, calibration),
-        layout=Layout(
+        parallelism=Parallelism(
             num_gpus=num_gpus, tp=tp, pp=pp, dp=dp, ep=ep, eplb_replicas=eplb_replicas, offload=_offload(offload)
         ),
         engine=engine,
@@ -210,7 +210,7 @@ def _loads(
     prompt_len: int | None,
     output_len: int | None,
     max_num_batched_tokens: int | None,
-) -> tuple[Grid, Load]:
+) -> tuple[LoadGrid, Load]:
     """The grid of loads and its first point."""
     batches = _several(batch_size)
     contexts = _several(_default_context(prompt_len, output_len) if context_len is None else context_len)
@@ -223,7 +223,7 @@ def _loads(
     }.items():
         positive(name, *values)
     load = Load(batch_size=batches[0], context_len=contexts[0], max_num_batched_tokens=chunk)
-    return Grid(batch_sizes=batches, context_lens=contexts), load
+    return LoadGrid(batch_sizes=batches, context_lens=contexts), load
 
 
 def _several(value: int | Sequence[int]) -> tuple[int, ...]:

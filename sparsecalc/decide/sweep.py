@@ -9,7 +9,7 @@ from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Phase, Workload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
-from sparsecalc.decide.question import Layout, positive
+from sparsecalc.decide.question import Parallelism, positive
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.step import step_time
@@ -54,7 +54,7 @@ def sweep(
     The devices are split into tp and pp as `show` does; memory is not checked. None: the model's own dtype.
     Raises InputError for what is unknown, and for sizes that are not between 1 and 2^30.
 
-    >>> times = sweep("mixtral-8x7b", batch_sizes=[1, 16, 64], context_lens=[1024, 8192], gpus=["h100-sxm"], num_gpus=[2])
+    >>> times = sweep("mixtral-8x7b", [1, 16, 64], [1024, 8192], gpus=["h100-sxm"], num_gpus=[2])
     >>> times.seconds.shape
     (1, 1, 1, 3, 2)
     """
@@ -72,7 +72,7 @@ def sweep(
     for i, gpu in enumerate(gpus):
         device = device_model(load_accelerator(gpu), engine)
         for j, count in enumerate(num_gpus):
-            plan = placement_for(spec, Layout(num_gpus=count), device.domain_size)
+            plan = placement_for(spec, Parallelism(num_gpus=count), device.domain_size)
             for k, dtype in enumerate(dtypes):
                 precision = precision_for(spec, dtype or variant.dtype)
                 for rows, columns in pieces:

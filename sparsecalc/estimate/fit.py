@@ -38,7 +38,7 @@ class DeviceBytes(Frozen):
 class DeviceMemory:
     """What the fullest device of a placement holds, for any load of one model.
 
-        weights = sum of bytes / devices that split them (copies where they cannot be split) / pp, less what is offloaded
+        weights = sum of bytes / devices that split them (copies where they cannot be split) / pp, less offloaded ones
         caches  = the same over the cache and state of batch_size / dp sequences; working memory is held in full
 
     Each sequence has a cache and states of its own, so that the ledger of one batch at a context serves every batch.

@@ -34,7 +34,7 @@ def offload_times(
     """What a step spends on weights in host memory; it waits for each, nothing overlaps.
 
     link: bytes needed / link;   cpu: bytes needed / memory bandwidth of the host, where they are multiplied
-    experts: of the least used ones, those that the step reaches, sum over them of 1 - (1 - p) ** tokens (independent ones)
+    experts: of the least used ones, those that the step reaches, sum over them of 1 - (1 - p) ** independent tokens
     """
     if plan.offload == "none" or not plan.offload_share:
         return []

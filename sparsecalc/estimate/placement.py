@@ -1,4 +1,4 @@
-"""How a model is laid over devices: tensor, expert, pipeline parallelism, data-parallel attention, host memory."""
+"""How a model is split over devices: tensor, expert, pipeline parallelism, data-parallel attention, host memory."""
 
 from typing import Literal
 
@@ -54,7 +54,7 @@ class Placement(Frozen):
         return min(self.tp, op.shards) if op.shards else self.tp
 
     def check_against(self, spec: ModelSpec) -> None:
-        """Raise InputError where the model cannot be laid out so."""
+        """Raise InputError where the model cannot be split this way."""
         for name in ("tp", "pp", "dp", "ep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}", hint="It must be 1 or more")

@@ -114,7 +114,7 @@ class ServingPrediction(Frozen):
 
 
 class Prediction(Frozen):
-    """What a number of accelerators makes of it: whether it fits, and how long its steps take."""
+    """A model on a number of accelerators: whether it fits, and how long its steps take."""
 
     accelerator: str
     num_gpus: int
