@@ -12,7 +12,7 @@ import torch
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.measure.calibrate.collectives import measure_collectives
-from sparsecalc.measure.timing import distributed
+from sparsecalc.measure.timing import ranks as distributed
 
 CONFIGS = Path(__file__).parent / "small_configs"
 
@@ -22,7 +22,7 @@ def torchrun(folder: Path, *arguments: object) -> tuple[int, str, Any]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += [
         "-m",
-        "sparsecalc.measure.timing.distributed",
+        "sparsecalc.measure.timing.ranks",
         "--device",
         "cpu",
         "--output",
@@ -107,7 +107,7 @@ def test_names_and_numbers_are_checked(tmp_path: Path) -> None:
 
 def test_without_torchrun_it_says_how(tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE")}
-    command = [sys.executable, "-m", "sparsecalc.measure.timing.distributed"]
+    command = [sys.executable, "-m", "sparsecalc.measure.timing.ranks"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip().startswith("error: start it with torchrun")

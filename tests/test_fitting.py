@@ -15,9 +15,9 @@ from sparsecalc.estimate.kernels import Kernel
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for
-from sparsecalc.measure.calibrate.eager_bench import MODEL_TYPES, PAST, tiny_spec
-from sparsecalc.measure.calibrate.eager_fit import fit_engine
-from sparsecalc.measure.calibrate.fitting import FEWEST_ROWS, base_model, fit, fit_collectives
+from sparsecalc.measure.calibrate.device_fit import FEWEST_ROWS, base_model, fit, fit_collectives
+from sparsecalc.measure.calibrate.eager_benchmarks import MODEL_TYPES, PAST, tiny_spec
+from sparsecalc.measure.calibrate.engine_fit import fit_engine
 
 BF16 = Operands(form="bf16", dtype="bf16", stored=number_format("bf16"))
 PEAK, BANDWIDTH = 2e11, 3e10

@@ -24,16 +24,16 @@ from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.step import step_time
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.counts.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.architecture.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.architecture.layer_slice import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.machine.conditions import doubts, find_device
+from sparsecalc.measure.machine.stopwatch import FEWEST, Samples, measure, quantile
 from sparsecalc.measure.timing import profile as profiling
-from sparsecalc.measure.timing.environment import doubts, find_device
-from sparsecalc.measure.timing.generate import bench
-from sparsecalc.measure.timing.layers import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.timing.forced_routing import ForcedRouting, drawn_choice
+from sparsecalc.measure.timing.generation import bench
 from sparsecalc.measure.timing.ledger_figures import predicted
 from sparsecalc.measure.timing.profile import is_out_of_memory, prepare, profile
-from sparsecalc.measure.timing.readings import Reading
-from sparsecalc.measure.timing.routing_force import ForcedRouting, drawn_choice
-from sparsecalc.measure.timing.sampling import FEWEST, Samples, measure, quantile
+from sparsecalc.measure.timing.step_samples import Reading
 from sparsecalc.read.config import read_config
 
 CPU = torch.device("cpu")

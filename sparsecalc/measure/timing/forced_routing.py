@@ -13,7 +13,7 @@ from torch import nn
 
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.systematic_sampling import sampled_experts
-from sparsecalc.measure.counts.architecture import routing
+from sparsecalc.measure.architecture.meta_model import routing
 
 ROWS = 8192
 """Tokens that are drawn for; more tokens repeat them."""

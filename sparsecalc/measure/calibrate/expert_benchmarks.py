@@ -10,9 +10,9 @@ import transformers
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.data_files import read_data
-from sparsecalc.measure.calibrate.microbench import COLD, DTYPES, Benchmark, Work, each, random_tensor
-from sparsecalc.measure.counts.architecture import build, routing
-from sparsecalc.measure.timing.sampling import last_level_cache_bytes
+from sparsecalc.measure.architecture.meta_model import build, routing
+from sparsecalc.measure.calibrate.kernel_benchmarks import COLD, DTYPES, Benchmark, Work, each, random_tensor
+from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes
 
 MOST_DRAWS = 8
 """Draws of the routing that one sample goes through."""
