@@ -1,15 +1,15 @@
 """Softmax attention with a cache of keys and values: MHA, MQA, GQA, windowed, chunked, gated, shared."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
-class Gqa(Part):
+class Gqa(MixerPart):
     """Grouped-query attention (MHA: K = N heads; MQA: K = 1).
 
         params  = H*N*h * (2 if gated) + H*K*(h + v) + N*v*H + biases + q/k norms
@@ -19,6 +19,7 @@ class Gqa(Part):
     N query heads, K key-value heads, h head_dim, v v_head_dim. Source: GQA, arXiv:2305.13245.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["gqa"] = "gqa"
     name: str = "self_attn"
     hidden_size: int
@@ -45,6 +46,16 @@ class Gqa(Part):
     causal: bool = True
     relative_attention_num_buckets: int = 0
     """T5: a table of buckets x N biases, in the first layer of a stack."""
+
+    @property
+    def window(self) -> int | None:
+        """`sliding_window`, or `attention_chunk_size`."""
+        return self.sliding_window or self.attention_chunk_size
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         value_dim = self.v_head_dim or self.head_dim
@@ -81,7 +92,7 @@ class Gqa(Part):
         pairs = work.pairs(self.sliding_window, self.attention_chunk_size)
         if not self.causal or self.key_value == "cross":
             pairs = work.batch_size * work.new_tokens * work.context_len
-        limit = self.sliding_window or self.attention_chunk_size
+        limit = self.window
         width = self.num_key_value_heads * (self.head_dim + value_dim)
         cached = self.key_value != "shared" and self.causal  # an encoder keeps nothing for later steps
         per_token = width if cached else 0

@@ -10,7 +10,7 @@ from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import HasExperts, MixerPart, Part
 
 
 class Weights(Part):
@@ -112,7 +112,7 @@ class Scores(Part):
         )
 
 
-class MeasuredAttention(Part):
+class MeasuredAttention(MixerPart):
     """Attention as it was seen to run: its weights, its calls, and what it leaves in the cache.
 
     cache = cache_per_token elements per token, at most `cache_window` tokens
@@ -120,6 +120,7 @@ class MeasuredAttention(Part):
     maps that expand the latent run over the new tokens only (DeepSeek-V2, arXiv:2405.04434, appendix C)
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["attention"] = "attention"
     weights: tuple[Weights, ...] = ()
     scores: tuple[Scores, ...] = ()
@@ -130,7 +131,7 @@ class MeasuredAttention(Part):
     latent_rank: int = 0
 
     @property
-    def sliding_window(self) -> int | None:
+    def window(self) -> int | None:
         """The narrowest bound on what a query sees, for the layer's label."""
         bounds = [bound for call in self.scores for bound in (call.sliding_window, call.attention_chunk_size) if bound]
         return min(bounds, default=None)
@@ -163,7 +164,7 @@ class MeasuredAttention(Part):
         )
 
 
-class MeasuredRecurrent(Part):
+class MeasuredRecurrent(MixerPart):
     """A recurrent mixer as it was seen to run: its weights, and the states that the cache holds for it.
 
         flops = 2 * tokens * state * products + those of the weights
@@ -222,8 +223,15 @@ class MeasuredExperts(Part):
         for part in self.weights:
             yield from part.ops(work)
 
-    zero_experts: ClassVar[int] = 0
-    """None were seen that compute nothing."""
+    @property
+    def mixture(self) -> HasExperts:
+        """Itself."""
+        return self
+
+    @property
+    def zero_experts(self) -> int:
+        """0: none were seen that compute nothing."""
+        return 0
 
     @property
     def num_experts(self) -> int:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart, Part
 
 
-class ExpertAttention(Part):
+class ExpertAttention(MixerPart):
     """Mixture of attention heads (JetMoE): E pairs of query and output maps, k of them per token, one set of K and V.
 
         params = E*H + E * 2*H*K*h + H * 2*K*h + H;   scores: 2 * pairs * K*k * 2h;   cache 2*K*h per token
@@ -20,6 +20,7 @@ class ExpertAttention(Part):
     K num_key_value_heads, h head_dim. Source: arXiv:2404.07413, section 2.2.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["expert_attention"] = "expert_attention"
     hidden_size: int
     num_experts: int

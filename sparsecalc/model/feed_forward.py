@@ -6,7 +6,7 @@ from typing import Any, Literal
 from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import HasExperts, Part
 
 
 class DenseMlp(Part):
@@ -71,6 +71,11 @@ class Moe(Part):
         if self.num_experts_per_tok > self.num_experts + self.zero_experts:
             known = f"num_experts ({self.num_experts})"
             raise ValueError(f"num_experts_per_tok is {self.num_experts_per_tok}, more than {known}")
+
+    @property
+    def mixture(self) -> HasExperts:
+        """Itself."""
+        return self
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens

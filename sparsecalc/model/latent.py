@@ -1,15 +1,15 @@
 """Multi-head latent attention (MLA), with or without a sparse indexer (DSA), and DeepSeek-V4's compressed attention."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
-class Mla(Part):
+class Mla(MixerPart):
     """Multi-head latent attention: the cache holds one latent of kv_lora_rank + qk_rope_head_dim per token.
 
         expanded: kv_b_proj turns every cached latent into N keys and values;   2 * pairs * N * (nope + rope + v)
@@ -19,6 +19,7 @@ class Mla(Part):
     r kv_lora_rank. Source: DeepSeek-V2, arXiv:2405.04434, section 2.1; absorbed form: its appendix C.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["mla"] = "mla"
     hidden_size: int
     num_attention_heads: int
@@ -32,6 +33,11 @@ class Mla(Part):
     """DSA: heads of the indexer that picks `index_topk` past tokens for each query; 0: no indexer of its own."""
     index_head_dim: int = 0
     index_topk: int | None = None
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, tokens, bias = self.hidden_size, self.num_attention_heads, work.tokens, self.attention_bias
@@ -108,7 +114,7 @@ class Mla(Part):
         )
 
 
-class CompressedAttention(Part):
+class CompressedAttention(MixerPart):
     """DeepSeek-V4's attention: one shared key-value head, a sliding window, and a compressed far context.
 
         q = q_b(norm(q_a(x))), N heads of h;  kv = norm(kv_proj(x)), one head of h, keys and values alike
@@ -120,6 +126,7 @@ class CompressedAttention(Part):
     beside them the indexer's own compressed keys. Source: transformers' deepseek_v4; DeepSeek-V4 report.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["compressed"] = "compressed"
     hidden_size: int
     num_attention_heads: int
@@ -135,6 +142,16 @@ class CompressedAttention(Part):
     index_n_heads: int = 0
     index_head_dim: int = 0
     index_topk: int | None = None
+
+    @property
+    def window(self) -> int | None:
+        """`sliding_window`; the far context behind it is compressed."""
+        return self.sliding_window
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, dim, tokens = self.hidden_size, self.num_attention_heads, self.head_dim, work.tokens

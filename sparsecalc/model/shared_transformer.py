@@ -2,22 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
-class SharedTransformer(Part):
+class SharedTransformer(MixerPart):
     """Zamba2: attention over the hidden state and the embedding side by side (2H), then an MLP, shared by many layers.
 
     One of `num_mem_blocks` sets of weights is used in turn; a layer `owns` the set that it is the first to use. Each
     layer has low-rank adapters and a cache of its own, and a map H -> H behind the block. Source: arXiv:2411.15242.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["shared_transformer"] = "shared_transformer"
     hidden_size: int
     num_attention_heads: int
@@ -28,6 +29,11 @@ class SharedTransformer(Part):
     adapter_rank: int
     attention_adapters: bool = False
     owns: bool
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         yield from (replace(op, tied=not self.owns) if op.used_params else op for op in self._shared(work))

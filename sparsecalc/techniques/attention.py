@@ -96,8 +96,11 @@ class SparseGqa(Gqa):
 
 def windowed(mixer: Gqa, window: int) -> Gqa:
     """`mixer` with a window of at most `window` tokens; the same where it sees no more already."""
-    limit = mixer.sliding_window or mixer.attention_chunk_size
-    return mixer if limit and limit <= window else mixer.but(sliding_window=window, attention_chunk_size=None)
+    return (
+        mixer
+        if mixer.window and mixer.window <= window
+        else mixer.but(sliding_window=window, attention_chunk_size=None)
+    )
 
 
 def sparse(mixer: Gqa, **fields: Any) -> SparseGqa:
