@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sparsecalc.core.components import COMPONENTS, Component, Kind
+from sparsecalc.core.components import COMPONENTS, Component, Kind, Role
 
 if TYPE_CHECKING:
     from sparsecalc.core.storage import Storage
@@ -28,6 +28,7 @@ class Op:
     name: str
     component: Component
     kind: Kind
+    role: Role = ""
     layers: int = 1
     group: str = ""
     rows: int = 0
@@ -151,12 +152,14 @@ def linear(
     matrices: int = 1,
     tied: bool = False,
     shards: int = 0,
+    role: Role = "",
 ) -> Op:
     """A dense projection, y = x W^T + b: stores in*out (+ out), computes 2 * tokens * in * out per matrix."""
     return Op(
         name=name,
         component=component,
         kind="matmul",
+        role=role,
         rows=out_features,
         cols=in_features,
         matrices=matrices,

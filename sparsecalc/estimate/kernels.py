@@ -217,7 +217,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         technique=first.technique,
     )
     ways = setting.placement.ways(first)
-    if first.component in ("dense_ffn", "shared_experts") and first.name.startswith(("gate_up", "up_proj")):
+    if first.component in ("dense_ffn", "shared_experts") and first.role in ("gate_up", "gate_up_adapter"):
         sides = first.matrices + 1
         yield _vector("activation", first, ACTIVATION_BYTES * sides * first.tokens * first.rows / ways)
 

@@ -68,14 +68,18 @@ class Gqa(MixerPart):
         if self.key_value == "cross" and work.phase == "decode":
             source_tokens = 0  # keys and values of the source are computed once, with the prompt
         gate = 2 if self.output_gate == "per_element" else 1
-        yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias)
+        yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias, role="query_head")
         if self.key_value != "shared":
             k_bias = bias if self.k_bias is None else self.k_bias
-            yield linear("k_proj", "attention", hidden, keys, source_tokens, bias=k_bias, shards=kv_heads)
+            yield linear(
+                "k_proj", "attention", hidden, keys, source_tokens, bias=k_bias, shards=kv_heads, role="key_value"
+            )
             if self.v_proj:
-                yield linear("v_proj", "attention", hidden, values, source_tokens, bias=bias, shards=kv_heads)
+                yield linear(
+                    "v_proj", "attention", hidden, values, source_tokens, bias=bias, shards=kv_heads, role="key_value"
+                )
         if self.output_gate == "per_head":
-            yield linear("gate_proj", "attention", hidden, self.num_attention_heads, tokens)
+            yield linear("gate_proj", "attention", hidden, self.num_attention_heads, tokens, role="query_head")
         if self.qk_norm:
             yield vector("qk_norm", "norm", self.qk_norm, tokens)
         if self.sinks:
@@ -84,7 +88,7 @@ class Gqa(MixerPart):
             buckets = self.relative_attention_num_buckets * self.num_attention_heads
             yield vector("relative_attention_bias", "attention", buckets, tokens)
         yield self.scores(work)
-        yield linear("o_proj", "attention", mixed, hidden, tokens, bias=self.o_bias)
+        yield linear("o_proj", "attention", mixed, hidden, tokens, bias=self.o_bias, role="query_head")
 
     def scores(self, work: Workload) -> Op:
         """Scores and weighted values: 2 * pairs * N * (h + v), and the cache that they read."""
@@ -102,6 +106,7 @@ class Gqa(MixerPart):
             name="scores_and_values",
             component="attention",
             kind="attention",
+            role="query_head",
             tokens=work.tokens,
             flops=2 * pairs * heads * (self.head_dim + value_dim),
             kv_elements_per_token=per_token,

@@ -40,7 +40,7 @@ class ExpertAttention(MixerPart):
         router, query, output = maps.ops(work)
         yield router
         yield replace(query, name="experts.input_linear")
-        yield linear("kv_proj", "attention", hidden, 2 * keys, work.tokens)
+        yield linear("kv_proj", "attention", hidden, 2 * keys, work.tokens, role="key_value")
         heads = Gqa(
             hidden_size=hidden,
             num_attention_heads=self.num_key_value_heads * k,
@@ -55,19 +55,19 @@ class ExpertAttention(MixerPart):
 class IdleExperts(Part):
     """Experts of another modality (ERNIE 4.5 VL's for images): stored, but no text token is routed to them.
 
-    stored = E * 3 * H * I + the router's E * H (+ `router_bias`); read, used and computed by text tokens: nothing.
+    stored = E * 3 * H * I + the router's E * H (+ E with `router_bias`); text tokens read, use and compute none of it.
     """
 
     kind: Literal["idle_experts"] = "idle_experts"
     hidden_size: int
     num_experts: int
     moe_intermediate_size: int
-    router_bias: int = 0
+    router_bias: bool = False
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, width, count = self.hidden_size, self.moe_intermediate_size, self.num_experts
         shapes: tuple[tuple[str, Component, int, int, int, int], ...] = (
-            ("vision_router", "router", 1, count, hidden, self.router_bias),
+            ("vision_router", "router", 1, count, hidden, count if self.router_bias else 0),
             ("vision_experts.gate_up_proj", "routed_experts", 2 * count, width, hidden, 0),
             ("vision_experts.down_proj", "routed_experts", count, hidden, width, 0),
         )

@@ -49,7 +49,7 @@ class Mla(MixerPart):
             norms += self.q_lora_rank
             yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias, shards=1)
             yield linear("q_b_proj", "attention", self.q_lora_rank, heads * (nope + rope), tokens)
-        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias, shards=1)
+        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias, shards=1, role="key_value")
         yield vector("latent_norms", "norm", norms, tokens)
         absorbed = work.latent_attention == "absorbed" or (work.latent_attention == "auto" and work.phase == "decode")
         expanded_tokens = tokens if absorbed else work.batch_size * work.context_len
@@ -102,6 +102,7 @@ class Mla(MixerPart):
             name="indexer.scores",
             component="attention",
             kind="attention",
+            role="indexer",
             tokens=work.tokens,
             flops=2 * pairs * self.index_n_heads * (self.index_head_dim + 1),
             index_elements_per_token=self.index_head_dim,
@@ -157,7 +158,7 @@ class CompressedAttention(MixerPart):
         hidden, heads, dim, tokens = self.hidden_size, self.num_attention_heads, self.head_dim, work.tokens
         yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, shards=1)
         yield linear("q_b_proj", "attention", self.q_lora_rank, heads * dim, tokens)
-        yield linear("kv_proj", "attention", hidden, dim, tokens, shards=1)
+        yield linear("kv_proj", "attention", hidden, dim, tokens, shards=1, role="key_value")
         yield vector("q_a_norm, kv_norm", "norm", self.q_lora_rank + dim, tokens)
         yield vector("sinks", "attention", heads, tokens)
         if self.compress_rate:
@@ -173,6 +174,7 @@ class CompressedAttention(MixerPart):
                 name="indexer.scores",
                 component="attention",
                 kind="attention",
+                role="indexer",
                 tokens=tokens,
                 flops=2 * pairs * wide,
                 index_elements_per_token=self.index_head_dim // self.compress_rate,

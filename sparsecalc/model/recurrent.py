@@ -78,7 +78,7 @@ class Mamba(MixerPart):
         yield linear("in_proj", "state_space", hidden, 2 * inner, tokens, bias=self.use_bias)
         yield _conv(inner, self.conv_kernel, self.use_conv_bias, work)
         yield linear("x_proj", "state_space", inner, r + 2 * n, tokens)
-        yield linear("dt_proj", "state_space", r, inner, tokens, bias=True)
+        yield linear("dt_proj", "state_space", r, inner, tokens, bias=True, role="state_update")
         yield vector("A_log, D", "state_space", inner * n + inner, tokens)
         if self.dt_bc_norm:
             yield vector("dt, b and c layernorm", "norm", r + 2 * n, tokens)
@@ -253,7 +253,7 @@ class RgLru(MixerPart):
         yield linear("linear_y, linear_x", "state_space", hidden, inner, tokens, bias=True, matrices=2)
         yield _conv(inner, self.conv_kernel, True, work, self.conv_kernel - 1)
         gates = linear("recurrence gates", "state_space", block, block, tokens, bias=True, matrices=2 * self.num_heads)
-        yield replace(gates, activation_elements=3 * tokens * inner)
+        yield replace(gates, role="state_update", activation_elements=3 * tokens * inner)
         yield vector("recurrent_param", "state_space", inner, tokens)
         state = work.batch_size * inner
         yield Op(name="state", component="state_space", kind="vector", state_elements=state, state_is_fp32=True)

@@ -41,8 +41,10 @@ class SharedTransformer(MixerPart):
         if self.attention_adapters:
             yield linear("adapters down", "attention", 2 * hidden, rank, tokens, matrices=3)
             yield linear("adapters up", "attention", rank, 2 * hidden, tokens, matrices=3)
-        yield linear("gate_up_proj_adapter down", "dense_ffn", hidden, rank, tokens)
-        yield linear("gate_up_proj_adapter up", "dense_ffn", rank, 2 * self.intermediate_size, tokens)
+        yield linear("gate_up_proj_adapter down", "dense_ffn", hidden, rank, tokens, role="gate_up_adapter")
+        yield linear(
+            "gate_up_proj_adapter up", "dense_ffn", rank, 2 * self.intermediate_size, tokens, role="gate_up_adapter"
+        )
         yield linear("linear", "other", hidden, hidden, tokens)
 
     def _shared(self, work: Workload) -> Iterator[Op]:
@@ -56,8 +58,8 @@ class SharedTransformer(MixerPart):
         )
         yield vector("input_layernorm, pre_ff_layernorm", "norm", 3 * hidden, tokens)
         yield linear("q_proj", "attention", 2 * hidden, queries, tokens)
-        yield linear("k_proj", "attention", 2 * hidden, keys, tokens)
-        yield linear("v_proj", "attention", 2 * hidden, keys, tokens)
+        yield linear("k_proj", "attention", 2 * hidden, keys, tokens, role="key_value")
+        yield linear("v_proj", "attention", 2 * hidden, keys, tokens, role="key_value")
         yield heads.scores(work)
         yield linear("o_proj", "attention", queries, hidden, tokens)
         dense = DenseMlp(

@@ -20,13 +20,11 @@ def read(config: Fields) -> Body:
         num_experts=experts,
         num_experts_per_tok=config.size("moe_k", required=True),
         moe_intermediate_size=width,
-        router_bias=experts,
+        router_bias=True,
         shared_intermediate_size=config.size("moe_num_shared_experts", zero=True) * width,
         shared_bias=bias,
     )
-    vision = IdleExperts(
-        hidden_size=hidden, num_experts=experts, moe_intermediate_size=vision_width, router_bias=experts
-    )
+    vision = IdleExperts(hidden_size=hidden, num_experts=experts, moe_intermediate_size=vision_width, router_bias=True)
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=bias)
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     is_dense = dense_by_type(config, count, [index < 1 for index in range(count)])
