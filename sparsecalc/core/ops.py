@@ -58,6 +58,7 @@ class Op:
     state_elements: int = 0
     """Elements of recurrent state of all sequences, of constant size in the context."""
     state_is_fp32: bool = False
+    """Whether the reference implementation keeps the state in fp32, whatever the activations are."""
     activation_elements: int = 0
     """Elements of inputs and outputs that the op moves."""
     scratch_elements: int = 0

@@ -327,7 +327,7 @@ def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
     """State updates read and write the whole state once per step; a prompt's run in chunks as matrix products."""
     for op in ops:
         ways = setting.placement.ways(op)
-        size = 4 if op.state_is_fp32 else ACTIVATION_BYTES
+        size = setting.precision.state_element_bytes(op)
         moved = (2 * size * op.state_elements + ACTIVATION_BYTES * op.activation_elements) / ways
         yield Kernel(
             name=op.name,

@@ -137,7 +137,7 @@ class Scores(Part):
         )
 
 
-class MeasuredAttention(MixerPart):
+class DerivedAttention(MixerPart):
     """Attention as it was seen to run: its weights, its calls, and what it leaves in the cache.
 
     cache = cache_per_token elements per token, at most `cache_window` tokens
@@ -189,7 +189,7 @@ class MeasuredAttention(MixerPart):
         )
 
 
-class MeasuredRecurrent(MixerPart):
+class DerivedRecurrent(MixerPart):
     """A recurrent mixer as it was seen to run: its weights, and the states that the cache holds for it.
 
         flops = 2 * tokens * state * products + those of the weights
@@ -224,7 +224,7 @@ class MeasuredRecurrent(MixerPart):
         yield from rows[-1:]
 
 
-class MeasuredMlp(Part):
+class DerivedMlp(Part):
     """A dense feed-forward as it was seen to run: the sum of its weights."""
 
     kind: Literal["mlp"] = "mlp"
@@ -235,7 +235,7 @@ class MeasuredMlp(Part):
             yield from part.ops(work)
 
 
-class MeasuredExperts(Part):
+class DerivedExperts(Part):
     """Experts as they were seen to run: router, stacked matrices of which a token uses k of E, shared experts.
 
     read = expected distinct experts, E * (1 - (1 - k / E) ** tokens) under uniform routing

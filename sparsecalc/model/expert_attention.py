@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.part import MixerPart, Part
+from sparsecalc.model.part import MixerPart
 
 
 class ExpertAttention(MixerPart):
@@ -50,37 +49,3 @@ class ExpertAttention(MixerPart):
         yield heads.scores(work)
         yield replace(output, name="experts.output_linear")
         yield vector("bias", "attention", hidden, work.tokens)
-
-
-class IdleExperts(Part):
-    """Experts of another modality (ERNIE 4.5 VL's for images): stored, but no text token is routed to them.
-
-    stored = E * 3 * H * I + the router's E * H (+ E with `router_bias`); text tokens read, use and compute none of it.
-    """
-
-    kind: Literal["idle_experts"] = "idle_experts"
-    hidden_size: int
-    num_experts: int
-    moe_intermediate_size: int
-    router_bias: bool = False
-
-    def ops(self, work: Workload) -> Iterator[Op]:
-        hidden, width, count = self.hidden_size, self.moe_intermediate_size, self.num_experts
-        shapes: tuple[tuple[str, Component, int, int, int, int], ...] = (
-            ("vision_router", "router", 1, count, hidden, count if self.router_bias else 0),
-            ("vision_experts.gate_up_proj", "routed_experts", 2 * count, width, hidden, 0),
-            ("vision_experts.down_proj", "routed_experts", count, hidden, width, 0),
-        )
-        for name, component, matrices, rows, cols, vectors in shapes:
-            yield Op(
-                name=name,
-                component=component,
-                kind="experts",
-                rows=rows,
-                cols=cols,
-                matrices=matrices,
-                vectors=vectors,
-                num_experts_per_tok=0,
-                num_experts=count,
-                read_share=0,
-            )

@@ -1,8 +1,7 @@
 """ERNIE 4.5 VL: ERNIE 4.5's experts for text, others of their own for images beside them, shared ones for both."""
 
 from sparsecalc.core.text import brief
-from sparsecalc.model.expert_attention import IdleExperts
-from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.feed_forward import IdleExperts, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.families.deepseek_v3 import dense_by_type, note_mtp
