@@ -16,11 +16,11 @@ from sparsecalc.device.assemble import device_model
 from sparsecalc.device.calibration import Calibration, local_path
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.measure.calibrate.local_device import local_device
-from sparsecalc.measure.timing.environment import environment
-from sparsecalc.measure.timing.generate import bench
-from sparsecalc.measure.timing.memory import PeakMemory
+from sparsecalc.measure.machine.conditions import environment
+from sparsecalc.measure.machine.peak_memory import PeakMemory
+from sparsecalc.measure.timing.generation import bench
 from sparsecalc.measure.timing.profile import prepare, profile
-from sparsecalc.measure.timing.technique import profile_technique
+from sparsecalc.measure.timing.technique_profile import profile_technique
 
 ENGINE = {"id": "transformers", "name": "transformers", "step_seconds": 1e-3, "sequence_seconds": 0.0}
 FITTED = {"compute": 0.9, "bandwidth": 0.4, "overhead_seconds": 1e-6, "origin": "fitted"}

@@ -10,8 +10,8 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.step import step_time, total
 from sparsecalc.estimate.timing import KernelTime
-from sparsecalc.measure.counts.components import Key
-from sparsecalc.measure.timing.layers import Kind
+from sparsecalc.measure.architecture.component_marks import Key
+from sparsecalc.measure.architecture.layer_slice import Kind
 from sparsecalc.model.spec import ModelSpec
 
 OUTSIDE = ""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from torch import nn
 
 from sparsecalc.core.components import Component
-from sparsecalc.measure.counts.tensors import Stored, short_name
-from sparsecalc.measure.derive.observing import Place
+from sparsecalc.measure.derive.stored_weights import Stored, short_name
 from sparsecalc.measure.derive.traces import Held, Traces
+from sparsecalc.measure.derive.watched_pass import Place
 from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.derived_parts import (
     DerivedAttention,

@@ -16,8 +16,8 @@ from sparsecalc.decide.checkpoint import fetch_checkpoint
 from sparsecalc.documents.verify import FlopsPair, Pair, Verdict, VerifyReport, VerifyResult
 from sparsecalc.estimate.costs import params
 from sparsecalc.library.models import LoadedModel, is_hub_id, load_model
-from sparsecalc.measure.counts.architecture import Rule, build, by_component, unselected
-from sparsecalc.measure.counts.counting import Counted, CountingError, count
+from sparsecalc.measure.architecture.meta_model import Rule, build, by_component, unselected
+from sparsecalc.measure.architecture.meta_pass import Counted, CountingError, count
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.spec import ModelSpec
