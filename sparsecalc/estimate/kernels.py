@@ -217,7 +217,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         technique=first.technique,
     )
     ways = setting.placement.ways(first)
-    if first.component in ("dense_ffn", "shared_experts") and first.name.startswith(("gate_up", "up_proj")):
+    if first.component in ("dense_ffn", "shared_experts") and first.role in ("gate_up", "gate_up_adapter"):
         sides = first.matrices + 1
         yield _vector("activation", first, ACTIVATION_BYTES * sides * first.tokens * first.rows / ways)
 
@@ -350,7 +350,7 @@ def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
     """State updates read and write the whole state once per step; a prompt's run in chunks as matrix products."""
     for op in ops:
         ways = setting.placement.ways(op)
-        size = 4 if op.state_is_fp32 else ACTIVATION_BYTES
+        size = setting.precision.state_element_bytes(op)
         moved = (2 * size * op.state_elements + ACTIVATION_BYTES * op.activation_elements) / ways
         yield Kernel(
             name=op.name,
