@@ -19,8 +19,8 @@ from sparsecalc.estimate.costs import experts, params
 from sparsecalc.estimate.load import Load
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.counts.verify import verify_model
-from sparsecalc.measure.derive.derive import derive_spec
+from sparsecalc.measure.counts.verification import verify_model
+from sparsecalc.measure.derive.derived_spec import derive_spec
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.model.spec_json import spec_from_data, to_data
 from sparsecalc.read.config import families, read_config

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,17 +24,19 @@ from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.step import step_time
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.counts.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.architecture.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.architecture.layer_slice import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.machine.conditions import doubts, find_device
+from sparsecalc.measure.machine.stopwatch import FEWEST, Samples, measure, quantile
 from sparsecalc.measure.timing import profile as profiling
-from sparsecalc.measure.timing.environment import doubts, find_device
-from sparsecalc.measure.timing.generate import bench
-from sparsecalc.measure.timing.layers import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.timing.forced_routing import ForcedRouting, drawn_choice
+from sparsecalc.measure.timing.generation import bench
 from sparsecalc.measure.timing.ledger_figures import predicted
 from sparsecalc.measure.timing.profile import is_out_of_memory, prepare, profile
-from sparsecalc.measure.timing.readings import Reading
-from sparsecalc.measure.timing.routing_force import ForcedRouting, draw
-from sparsecalc.measure.timing.sampling import FEWEST, Samples, measure, quantile
+from sparsecalc.measure.timing.step_samples import Reading
 from sparsecalc.read.config import read_config
+
+pytestmark = pytest.mark.usefixtures("quick_probe")
 
 CPU = torch.device("cpu")
 SMALL = Path(__file__).parent / "small_configs"
@@ -234,7 +237,7 @@ def test_only_the_drawn_experts_compute() -> None:
 def test_draws_follow_the_inclusion_probabilities() -> None:
     wanted = Routing(kind="zipf", exponent=1.0)
     probabilities = wanted.inclusion(16, 4)
-    found = draw(probabilities, 4, 8000, torch.Generator().manual_seed(1))
+    found = drawn_choice(probabilities, 4, 8000, np.random.default_rng(1))
     assert found.shape == (8000, 4)
     assert all(len(set(row)) == 4 for row in found[:500].tolist())
     share = found.flatten().bincount(minlength=16) / 8000
@@ -242,9 +245,9 @@ def test_draws_follow_the_inclusion_probabilities() -> None:
 
 
 def test_distinct_experts_are_near_the_expected() -> None:
-    seed = torch.Generator().manual_seed(2)
+    random = np.random.default_rng(2)
     for wanted in (Routing(), Routing(kind="zipf", exponent=1.0)):
-        draws = [draw(wanted.inclusion(64, 8), 8, 16, seed).unique().numel() for _ in range(200)]
+        draws = [drawn_choice(wanted.inclusion(64, 8), 8, 16, random).unique().numel() for _ in range(200)]
         assert sum(draws) / 200 == pytest.approx(wanted.expected_distinct(64, 8, 16), rel=0.02)
 
 
@@ -353,7 +356,9 @@ def test_devices_by_name() -> None:
         find_device("cpu:x")
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, reports = profiling.profile, []
+    monkeypatch.setattr(profiling, "profile", lambda *args: reports.append(run(*args)) or reports[-1])
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("qwen3_moe").config))
     options = ["--device", "cpu", "--layers", "1", "--batch-size", "1,2", "--context", "8", "--memory-limit", "1"]
@@ -366,6 +371,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     layer = next(row for row in found["measurements"] if row["component"] == "layer")
     assert layer["distinct_experts"] == experts.num_experts_per_tok
     assert layer["expected_distinct_experts"] == pytest.approx(experts.num_experts_per_tok)
+    monkeypatch.setattr(profiling, "profile", lambda *args: reports[0])
     for name in ("table", "markdown", "csv"):
         build([])(["profile", str(config), *options, "--phase", "decode", "--format", name], standalone_mode=False)
         assert "routed_experts" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from sparsecalc.decide.sweep import sweep
 from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate import single
+from sparsecalc.estimate.benchmarked_kernels import Operands, experts, gemm
 from sparsecalc.estimate.kernels import Kernel, Setting, kernels
 from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
@@ -306,16 +306,19 @@ WINDOWS = {"mixtral": ((1, 4), (512, 1024)), "qwen3-235b": ((4, 8), (1000, 1250)
 """Tokens between which the layer begins to lose, and ends to."""
 
 
+BF16 = Operands(form="bf16", dtype="bf16", stored=number_format("bf16"))
+
+
 def ratio(name: str, tokens: Any) -> Any:
     """Seconds of a layer of experts over those of the dense layer: two products and the activation between them."""
     hidden, inner, count, k = LAYERS[name]
-    device, bf16 = device_model(load_accelerator("h100-sxm"), "trtllm"), number_format("bf16")
+    device = device_model(load_accelerator("h100-sxm"), "trtllm")
     pairs, wide = tokens * k, DENSE_INTERMEDIATE_SIZE
-    sparse = single.experts(tokens, hidden, inner, k, pairs, np.minimum(pairs, count), "bf16", "bf16", bf16)
+    sparse = experts(tokens, hidden, inner, k, pairs, np.minimum(pairs, count), BF16)
     dense = [
-        single.gemm(tokens, 2 * wide, hidden, "bf16", "bf16", bf16),
+        gemm(tokens, 2 * wide, hidden, BF16),
         Kernel(name="activation", component="other", family="vector", activation_bytes=2 * 3 * tokens * wide),
-        single.gemm(tokens, hidden, wide, "bf16", "bf16", bf16),
+        gemm(tokens, hidden, wide, BF16),
     ]
     return kernel_time(sparse, device).seconds / sum(kernel_time(kernel, device).seconds for kernel in dense)
 

@@ -18,8 +18,7 @@ from sparsecalc.model.spec import ModelSpec
 
 def routing_of(spec: ModelSpec, routing: str) -> Routing:
     """The routing that is asked for; uniform for a model without experts. Raises InputError for a malformed file."""
-    parts = [part for group in spec.layer_groups for part in group.layer.feed_forwards]
-    counts = {part.num_experts for part in parts if hasattr(part, "num_experts")}
+    counts = {mixture.num_experts for _, mixture in spec.mixtures}
     return load_routing(routing, max(counts)) if counts and routing != "uniform" else Routing()
 
 

@@ -13,7 +13,7 @@ from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Check, Source
-from sparsecalc.estimate import single
+from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernel
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.kernels import Kernel
 from sparsecalc.estimate.load import Requests
@@ -82,22 +82,8 @@ def kernel_checks() -> Iterator[Check]:
 
 def kernel_of(table: Row, row: Row) -> Kernel:
     """The kernel that a row of data/measurements/kernels.json times."""
-    form, dtype, stored = table["form"], table["dtype"], number_format(table["weights"])
-    if table["op"] == "gemm":
-        return single.gemm(row["m"], row["n"], row["k"], form, dtype, stored)
-    if table["op"] == "experts":
-        names = ("tokens", "hidden_size", "moe_intermediate_size", "num_experts_per_tok", "pairs", "distinct")
-        tokens, hidden, inner, k, pairs, distinct = (row[name] for name in names)
-        return single.experts(tokens, hidden, inner, k, pairs, distinct, form, dtype, stored)
-    batch, heads = row["batch_size"], row["num_attention_heads"]
-    if table["op"] == "attention_prefill":
-        return single.prefill_attention(batch, row["prompt_len"], heads, row["head_dim"], form, dtype)
-    context = row["context_len"]
-    if table["op"] == "latent_decode":
-        latent, rope = row["kv_lora_rank"], row["qk_rope_head_dim"]
-        return single.latent_attention(batch, context, heads, latent, rope, form, dtype, stored)
-    kv_heads, head_dim = row["num_key_value_heads"], row["head_dim"]
-    return single.decode_attention(batch, context, heads, kv_heads, head_dim, form, dtype, stored)
+    operands = Operands(form=table["form"], dtype=table["dtype"], stored=number_format(table["weights"]))
+    return benchmarked_kernel(table["op"], row, operands)
 
 
 def step_rows() -> list[Row]:

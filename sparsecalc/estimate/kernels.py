@@ -217,19 +217,32 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         technique=first.technique,
     )
     ways = setting.placement.ways(first)
-    if first.component in ("dense_ffn", "shared_experts") and first.name.startswith(("gate_up", "up_proj")):
+    if first.component in ("dense_ffn", "shared_experts") and first.role in ("gate_up", "gate_up_adapter"):
         sides = first.matrices + 1
         yield _vector("activation", first, ACTIVATION_BYTES * sides * first.tokens * first.rows / ways)
 
 
-def _experts(ops: list[Op], read_share: Number, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
-    """A fused layer of experts on the busiest rank: sort, up, activation, down, weighted sum.
+@dataclass(frozen=True, slots=True)
+class ExpertsLoad:
+    """What a step leaves to one rank's layer of experts."""
 
-    flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert, unless
-                                                                        the device has no matrix units
-    bytes = distinct * bytes per expert + inputs and outputs of the rank's pairs
-    elementwise: the intermediate results of all T * k pairs, which fused kernels keep whole on every rank, but where
-    pairs are dispatched to their rank (data-parallel attention)
+    tokens: Number
+    """Of the whole step: they choose the tile."""
+    own_tokens: Number
+    """Tokens whose weighted sums the rank keeps."""
+    held_pairs: Number
+    """Token-expert pairs whose intermediate results it keeps."""
+    pairs: Number
+    """Token-expert pairs that it computes."""
+    distinct: Number
+    """Experts whose weights it reads."""
+
+
+def _experts(ops: list[Op], read_share: Number, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
+    """The fused layer of experts of the busiest rank.
+
+    Fused kernels keep the intermediate results of all T * k pairs whole on every rank, but where pairs are dispatched
+    to their rank (data-parallel attention).
     """
     first, plan = ops[0], setting.placement
     if not first.num_experts_per_tok:
@@ -237,13 +250,24 @@ def _experts(ops: list[Op], read_share: Number, works: Sequence[Workload], setti
     tokens, all_pairs = sum(work.tokens for work in works) * plan.dp, first.tokens * plan.dp
     pairs, distinct = _busiest_rank(first, all_pairs, read_share, works, plan)
     held = pairs if plan.dp > 1 and plan.ep > 1 else all_pairs
-    split = plan.moe_tp
+    yield experts_kernel(ops, ExpertsLoad(tokens, tokens / plan.dp, held, pairs, distinct), setting)
+
+
+def experts_kernel(ops: Sequence[Op], load: ExpertsLoad, setting: Setting) -> Kernel:
+    """A fused layer of experts on one rank: sort, up, activation, down, weighted sum.
+
+    flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert, unless
+                                                                        the device has no matrix units
+    bytes = distinct * bytes per expert + inputs and outputs of the rank's pairs
+    elementwise: the intermediate results of the pairs that it keeps, and a row of each token
+    """
+    first, split = ops[0], setting.placement.moe_tp
     elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.num_experts / split
     stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.num_experts / split
-    per_pair_in = sum(op.cols for op in ops[:1]) + sum(op.cols / split for op in ops[1:])
+    inner_in = sum(op.cols / split for op in ops[1:])
     per_pair_out = sum(op.rows * (op.matrices // op.num_experts) / split for op in ops[:-1]) + ops[-1].rows
     form, dtype = setting.form(first)
-    yield Kernel(
+    return Kernel(
         name="experts",
         component=first.component,
         family="experts",
@@ -251,14 +275,13 @@ def _experts(ops: list[Op], read_share: Number, works: Sequence[Workload], setti
         dtype=dtype,
         group=first.group,
         layers=first.layers,
-        flops=2 * elements * pairs,
-        padding_flops=elements * distinct * tile_rows(tokens),
-        weight_bytes=distinct * stored,
-        distinct=distinct,
-        extent=pairs / most(distinct, 1e-9),
-        activation_bytes=ACTIVATION_BYTES * pairs * (per_pair_in + per_pair_out),
-        vector_bytes=ACTIVATION_BYTES
-        * (held * (per_pair_out + sum(op.cols / split for op in ops[1:])) + tokens / plan.dp * first.cols),
+        flops=2 * elements * load.pairs,
+        padding_flops=elements * load.distinct * tile_rows(load.tokens),
+        weight_bytes=load.distinct * stored,
+        distinct=load.distinct,
+        extent=load.pairs / most(load.distinct, 1e-9),
+        activation_bytes=ACTIVATION_BYTES * load.pairs * (first.cols + inner_in + per_pair_out),
+        vector_bytes=ACTIVATION_BYTES * (load.held_pairs * (per_pair_out + inner_in) + load.own_tokens * first.cols),
         speedup=setting.speedup(first),
         technique=first.technique,
     )
@@ -327,7 +350,7 @@ def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
     """State updates read and write the whole state once per step; a prompt's run in chunks as matrix products."""
     for op in ops:
         ways = setting.placement.ways(op)
-        size = 4 if op.state_is_fp32 else ACTIVATION_BYTES
+        size = setting.precision.state_element_bytes(op)
         moved = (2 * size * op.state_elements + ACTIVATION_BYTES * op.activation_elements) / ways
         yield Kernel(
             name=op.name,

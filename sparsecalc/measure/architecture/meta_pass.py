@@ -21,8 +21,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from sparsecalc.core.components import Component
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.workload import Workload
-from sparsecalc.measure.counts.architecture import ATTENTION, RECURRENT, Rule
-from sparsecalc.measure.counts.repeats import Repeats, repeated_layers
+from sparsecalc.measure.architecture.alike_layers import Repeats, repeated_layers
+from sparsecalc.measure.architecture.meta_model import ATTENTION, RECURRENT, Rule
 
 NAME = "sparsecalc_count"
 

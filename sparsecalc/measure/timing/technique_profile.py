@@ -11,7 +11,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.decide.profile_question import ProfileQuestion
 from sparsecalc.documents.sparse_kernels import BreakEven, SparseKernelReport
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.timing.environment import doubts, environment, find_device, noise
+from sparsecalc.measure.machine.conditions import doubts, environment, find_device, noise
 from sparsecalc.measure.timing.sparse_kernels import BLOCK, DENSITIES, Sizes, break_even, compare_kernels
 from sparsecalc.model.spec import ModelSpec
 

@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from sparsecalc.measure.counts.counting import ForwardTally, cache_of, run, text_config
+from sparsecalc.measure.architecture.meta_pass import ForwardTally, cache_of, run, text_config
 
 aten = torch.ops.aten
 _SAME_ELEMENTS = {

@@ -7,11 +7,13 @@ that holds experts gets another choice than its router's: the router computes as
 import inspect
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from sparsecalc.core.routing import Routing
-from sparsecalc.measure.counts.architecture import routing
+from sparsecalc.core.systematic_sampling import sampled_experts
+from sparsecalc.measure.architecture.meta_model import routing
 
 ROWS = 8192
 """Tokens that are drawn for; more tokens repeat them."""
@@ -22,21 +24,16 @@ STRATA = 16
 """Draws that each of them is the median of, by distinct experts, so that few samples stand for the distribution."""
 
 
-def draw(inclusion: tuple[float, ...], num_experts_per_tok: int, tokens: int, seed: torch.Generator) -> torch.Tensor:
-    """A choice of k distinct experts for each of `tokens` tokens; expert e is in it with probability inclusion[e].
+def drawn_choice(
+    inclusion: tuple[float, ...], num_experts_per_tok: int, tokens: int, random: np.random.Generator
+) -> torch.Tensor:
+    """The k distinct experts of each of `tokens` tokens, drawn at random with probabilities `inclusion`: tokens x k.
 
-    Systematic sampling, over the experts in a random order for each token: those that u, u + 1, ..., u + k - 1 fall on
-    in the sums of the probabilities. Source: Madow, On the theory of systematic sampling II, 1949.
+    At most ROWS tokens are drawn for; further ones repeat them.
     """
-    k, rows = num_experts_per_tok, min(tokens, ROWS)
-    order = torch.rand(rows, len(inclusion), generator=seed).argsort(dim=1)
-    ends = torch.tensor(inclusion, dtype=torch.float64)[order].cumsum(dim=1)
-    ends *= k / ends[:, -1:]
-    ends[:, -1] = k
-    marks = (ends + torch.rand(rows, 1, generator=seed, dtype=torch.float64)).floor()
-    chosen = marks.diff(dim=1, prepend=torch.zeros(rows, 1, dtype=torch.float64)) > 0
-    found = order[chosen].view(rows, k)
-    return found.repeat(-(-tokens // rows), 1)[:tokens]
+    rows = min(tokens, ROWS)
+    choice = torch.from_numpy(sampled_experts(inclusion, rows, random)).view(rows, num_experts_per_tok)
+    return choice.repeat(-(-tokens // rows), 1)[:tokens]
 
 
 class ForcedRouting:
@@ -44,7 +41,7 @@ class ForcedRouting:
 
     def __init__(self, model: nn.Module, wanted: Routing, device: torch.device, seed: int = 0) -> None:
         self.wanted, self.device = wanted, device
-        self.seed = torch.Generator().manual_seed(seed)
+        self.random = np.random.default_rng(seed)
         self.experts = [
             _Experts(name, module, model) for name, module in model.named_modules() if _takes_choice(module)
         ]
@@ -63,9 +60,9 @@ class ForcedRouting:
             probabilities = self.wanted.inclusion(place.num_experts, place.top_k)
             draws = max(1, min(MOST_DRAWS, POOL_ELEMENTS // (min(tokens, ROWS) * place.num_experts)))
             strata = STRATA if tokens * place.num_experts * draws * STRATA <= POOL_ELEMENTS else 1
-            found = [draw(probabilities, place.top_k, tokens, self.seed) for _ in range(draws * strata)]
+            found = [drawn_choice(probabilities, place.top_k, tokens, self.random) for _ in range(draws * strata)]
             pool = sorted(found, key=lambda choice: choice.unique().numel())[strata // 2 :: strata]
-            order = torch.randperm(draws, generator=self.seed).tolist()
+            order = self.random.permutation(draws).tolist()
             place.pools[tokens] = torch.stack([pool[index] for index in order]).to(self.device)
             place.choices[tokens] = place.pools[tokens][0].clone()
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from sparsecalc.core.components import Component
-from sparsecalc.measure.counts.architecture import ATTENTION, RECURRENT, Rule
-from sparsecalc.measure.timing.layers import PassedOver, Slice
+from sparsecalc.measure.architecture.layer_slice import PassedOver, Slice
+from sparsecalc.measure.architecture.meta_model import ATTENTION, RECURRENT, Rule
 
 Key = tuple[str, str]
 """A kind of layer ("" outside the layers) and a component, or `layer` for the whole layer."""

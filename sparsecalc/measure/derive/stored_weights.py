@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsecalc.measure.counts.architecture import Rule, routing
-from sparsecalc.measure.derive.observing import Place, layer_finder
+from sparsecalc.measure.architecture.meta_model import Rule, routing
 from sparsecalc.measure.derive.traces import Traces
+from sparsecalc.measure.derive.watched_pass import Place, layer_finder
 from sparsecalc.model.derived_parts import Weights
 
 INSIDE_STATE_UPDATE = ("dt_proj",)

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from sparsecalc.measure.timing.sampling import last_level_cache_bytes, measure, quantile
+from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes, measure, quantile
 
 COLD = 3
 """The copies of an operand together are more than this many times the last-level cache."""

@@ -8,7 +8,7 @@ from sparsecalc.device.time_constants import DeviceModel, Engine
 from sparsecalc.estimate.kernels import ACTIVATION_BYTES
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.library.formats import precision_for
-from sparsecalc.measure.calibrate.eager_bench import PAST, tiny_spec
+from sparsecalc.measure.calibrate.eager_benchmarks import PAST, tiny_spec
 
 NAME = "transformers"
 LARGE = 2**20

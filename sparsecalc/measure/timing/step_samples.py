@@ -11,10 +11,10 @@ from sparsecalc.data_files import read_data
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.profile import Measurement
-from sparsecalc.measure.counts.components import Key
-from sparsecalc.measure.timing.layers import Slice
+from sparsecalc.measure.architecture.component_marks import Key
+from sparsecalc.measure.architecture.layer_slice import Slice
+from sparsecalc.measure.machine.stopwatch import Samples
 from sparsecalc.measure.timing.ledger_figures import OUTSIDE, Rows, held_bytes, moved_bytes, predicted, rows_of
-from sparsecalc.measure.timing.sampling import Samples
 from sparsecalc.model.spec import ModelSpec
 
 

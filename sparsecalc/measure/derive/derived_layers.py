@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from torch import nn
 
 from sparsecalc.core.components import Component
-from sparsecalc.measure.counts.tensors import Stored, short_name
-from sparsecalc.measure.derive.observing import Place
+from sparsecalc.measure.derive.stored_weights import Stored, short_name
 from sparsecalc.measure.derive.traces import Held, Traces
+from sparsecalc.measure.derive.watched_pass import Place
 from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.derived_parts import (
-    MeasuredAttention,
-    MeasuredExperts,
-    MeasuredMlp,
-    MeasuredRecurrent,
+    DerivedAttention,
+    DerivedExperts,
+    DerivedMlp,
+    DerivedRecurrent,
     Scores,
     Weights,
 )
@@ -40,13 +40,13 @@ def _layer(place: Place, weights: list[Weights], traces: Traces, delta: bool) ->
         return tuple(part for part in weights if part.component in components)
 
     held = traces.held.get(place, Held())
-    mixers: list[MeasuredAttention | MeasuredRecurrent] = []
+    mixers: list[DerivedAttention | DerivedRecurrent] = []
     attention = _attention(place, of("attention"), held, traces)
-    if attention != MeasuredAttention():
+    if attention != DerivedAttention():
         mixers.append(attention)
     if of("state_space") or held.state or held.conv_state:
         products = (3 if delta else 2) if held.contracted else 0
-        recurrent = MeasuredRecurrent(
+        recurrent = DerivedRecurrent(
             weights=of("state_space"),
             state=held.state,
             products=products,
@@ -56,7 +56,7 @@ def _layer(place: Place, weights: list[Weights], traces: Traces, delta: bool) ->
         mixers.append(recurrent)
     feed_forward = of(*_FEED_FORWARD)
     sparse = any(part.component == "routed_experts" for part in feed_forward)
-    mlp = MeasuredExperts(weights=feed_forward) if sparse else MeasuredMlp(weights=feed_forward)
+    mlp = DerivedExperts(weights=feed_forward) if sparse else DerivedMlp(weights=feed_forward)
     return Layer(
         mixers=tuple(mixers),
         feed_forwards=(mlp,) if feed_forward else (),
@@ -71,7 +71,7 @@ def _norm(part: Weights) -> Norm | None:
     return None if part.matrices else Norm(name=part.name, size=part.vectors)
 
 
-def _attention(place: Place, weights: tuple[Weights, ...], held: Held, traces: Traces) -> MeasuredAttention:
+def _attention(place: Place, weights: tuple[Weights, ...], held: Held, traces: Traces) -> DerivedAttention:
     calls = traces.calls.get(place, [])
     scores = [
         Scores(
@@ -92,7 +92,7 @@ def _attention(place: Place, weights: tuple[Weights, ...], held: Held, traces: T
     window = bounds[0] if bounds and None not in bounds else None
     expanded = [part for part in weights if part.flops_per_context_token]
     latent = expanded[0].cols if len(expanded) == 1 and calls and held.per_token >= expanded[0].cols else 0
-    return MeasuredAttention(
+    return DerivedAttention(
         weights=weights,
         scores=tuple(scores),
         cache_per_token=held.per_token,

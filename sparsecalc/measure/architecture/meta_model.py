@@ -13,7 +13,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2S
 
 from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.core.errors import InputError
-from sparsecalc.measure.counts.text_part import TextPart, text_class
+from sparsecalc.measure.architecture.text_part import TextPart, text_class
 from sparsecalc.read.config import ALIASES, TEXT_PARTS
 
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")

@@ -8,7 +8,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from sparsecalc.measure.counts.counting import cache_of, text_config
+from sparsecalc.measure.architecture.meta_pass import cache_of, text_config
 
 SEED_TOKENS = 4
 """Length of the prompt from which a cache's shapes and states are taken."""

@@ -20,10 +20,10 @@ from sparsecalc.decide.profile_question import BenchQuestion, ProfileQuestion
 from sparsecalc.documents.bench import BenchReport
 from sparsecalc.documents.profile import Measurement
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.counts.filled_cache import SEED_TOKENS
+from sparsecalc.measure.architecture.filled_cache import SEED_TOKENS
+from sparsecalc.measure.machine.stopwatch import FEWEST, Samples, synchronize
 from sparsecalc.measure.timing.profile import TORCH_DTYPES, Bed, is_out_of_memory, prepare, work_of
-from sparsecalc.measure.timing.readings import Reading, whole_step
-from sparsecalc.measure.timing.sampling import FEWEST, Samples, synchronize
+from sparsecalc.measure.timing.step_samples import Reading, whole_step
 
 
 class Clock(StoppingCriteria):  # type: ignore[misc]

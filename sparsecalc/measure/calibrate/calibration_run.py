@@ -19,8 +19,9 @@ from sparsecalc.core.notes import Note
 from sparsecalc.device.calibration import Calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.measure.calibrate.collectives import measure_collectives
-from sparsecalc.measure.calibrate.eager_bench import MODEL_TYPES, eager_case
-from sparsecalc.measure.calibrate.microbench import (
+from sparsecalc.measure.calibrate.eager_benchmarks import MODEL_TYPES, eager_case
+from sparsecalc.measure.calibrate.expert_benchmarks import experts_module, moe_case, spec_config
+from sparsecalc.measure.calibrate.kernel_benchmarks import (
     Benchmark,
     HeadShape,
     attention_case,
@@ -31,8 +32,7 @@ from sparsecalc.measure.calibrate.microbench import (
     launch_case,
     run_case,
 )
-from sparsecalc.measure.calibrate.moe_bench import experts_module, moe_case, spec_config
-from sparsecalc.measure.timing.environment import device_name, doubts, environment, find_device, memory_bytes, noise
+from sparsecalc.measure.machine.conditions import device_name, doubts, environment, find_device, memory_bytes, noise
 
 __all__ = ["calibrate", "device_name", "find_device"]
 
@@ -270,8 +270,8 @@ def fitted(found: Calibration) -> tuple[Calibration, list[Note]]:
     try:
         from sparsecalc.device.assemble import blank_device, device_model
         from sparsecalc.device.find import load_accelerator
-        from sparsecalc.measure.calibrate.eager_fit import fit_engine
-        from sparsecalc.measure.calibrate.fitting import base_model, fit, fit_collectives
+        from sparsecalc.measure.calibrate.device_fit import base_model, fit, fit_collectives
+        from sparsecalc.measure.calibrate.engine_fit import fit_engine
     except ModuleNotFoundError as error:
         text = f"no constants were fitted: {error.name} is missing"
         return found.but(complete=True), [Note(code="not-fitted", text=text)]

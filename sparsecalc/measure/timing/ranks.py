@@ -1,6 +1,6 @@
 """Several devices: collectives, a tensor-parallel layer, and experts over the ranks under uniform and skewed routing.
 
-    torchrun --nproc-per-node 8 -m sparsecalc.measure.timing.distributed --output ranks.json
+    torchrun --nproc-per-node 8 -m sparsecalc.measure.timing.ranks --output ranks.json
 
 NCCL on CUDA devices, gloo on CPUs. Every split layer is held against the whole one; rank 0 prints or saves the JSON.
 """
@@ -19,9 +19,10 @@ from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import Routing
 from sparsecalc.library.models import model_ids
 from sparsecalc.measure.calibrate.collectives import collective_rows, seconds_of, slowest
-from sparsecalc.measure.calibrate.microbench import DTYPES, random_tensor
-from sparsecalc.measure.calibrate.moe_bench import draw_routing, popularity, spec_config
-from sparsecalc.measure.timing.environment import environment, memory_bytes
+from sparsecalc.measure.calibrate.expert_benchmarks import draw_routing, popularity, spec_config
+from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, random_tensor
+from sparsecalc.measure.machine.conditions import environment, memory_bytes
+from sparsecalc.measure.machine.stopwatch import quantile
 from sparsecalc.measure.timing.parallel_layers import (
     ExpertParallel,
     TensorParallelLayer,
@@ -29,7 +30,6 @@ from sparsecalc.measure.timing.parallel_layers import (
     whole_experts,
     whole_layer,
 )
-from sparsecalc.measure.timing.sampling import quantile
 
 PARTS = ("collectives", "tensor", "experts")
 SAMPLES = 10
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sparsecalc.measure.timing.distributed", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="sparsecalc.measure.timing.ranks", description=__doc__.split("\n")[0])
     parser.add_argument("--parts", default=",".join(PARTS), help="collectives, tensor, experts")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: CUDA where there is one")
     parser.add_argument("--dense-model", default="llama-3.1-8b", help="built-in id or config.json: the layer to split")
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def _join(kind: str | None) -> torch.device:
     """This rank's device, and the process group that torchrun described in the environment."""
     if "RANK" not in os.environ:
-        sys.exit("error: start it with torchrun --nproc-per-node N -m sparsecalc.measure.timing.distributed")
+        sys.exit("error: start it with torchrun --nproc-per-node N -m sparsecalc.measure.timing.ranks")
     kind = kind or ("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(kind, int(os.environ.get("LOCAL_RANK", 0)) if kind == "cuda" else None)
     if kind == "cuda":

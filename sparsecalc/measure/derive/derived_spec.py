@@ -13,12 +13,12 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
 from sparsecalc.library.models import LoadedModel, find_config
-from sparsecalc.measure.counts.architecture import Rule, build
-from sparsecalc.measure.counts.counting import text_config
-from sparsecalc.measure.counts.tensors import is_table, stored_weights
-from sparsecalc.measure.derive.layer_parts import final_parts, measured_layers
-from sparsecalc.measure.derive.observing import layer_finder
+from sparsecalc.measure.architecture.meta_model import Rule, build
+from sparsecalc.measure.architecture.meta_pass import text_config
+from sparsecalc.measure.derive.derived_layers import final_parts, measured_layers
+from sparsecalc.measure.derive.stored_weights import is_table, stored_weights
 from sparsecalc.measure.derive.traces import Traces, trace
+from sparsecalc.measure.derive.watched_pass import layer_finder
 from sparsecalc.model.basic_parts import Head, Table
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.fields import Fields

@@ -8,10 +8,11 @@ import torch
 import transformers
 
 from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.data_files import read_data
-from sparsecalc.measure.calibrate.microbench import COLD, DTYPES, Benchmark, Work, each, random_tensor
-from sparsecalc.measure.counts.architecture import build, routing
-from sparsecalc.measure.timing.sampling import last_level_cache_bytes
+from sparsecalc.measure.architecture.meta_model import build, routing
+from sparsecalc.measure.calibrate.kernel_benchmarks import COLD, DTYPES, Benchmark, Work, each, random_tensor
+from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes
 
 MOST_DRAWS = 8
 """Draws of the routing that one sample goes through."""
@@ -77,7 +78,7 @@ def moe_case(name: str, tokens: int, implementation: str, most_bytes: int, dtype
         module.config._experts_implementation = implementation
         count, hidden = module.num_experts, module.gate_up_proj.shape[-1]
         top_k = min(top_k, count)
-        share = 1 - (1 - top_k / count) ** tokens
+        share = expected_distinct_experts(count, top_k, tokens) / count
         touched = share * sum(weight.numel() * weight.element_size() for weight in module.parameters())
         draws = min(MOST_DRAWS, ceil(COLD * last_level_cache_bytes(device) / touched) + 1)
         chosen = [draw_routing(tokens, count, top_k, 0.0, seed) for seed in range(draws)]

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 
 from sparsecalc.core import units
 from sparsecalc.core.errors import InputError, SparsecalcError
-from sparsecalc.measure.counts.architecture import build
-from sparsecalc.measure.timing.sampling import FLUSH_IN_CACHES, last_level_cache_bytes
+from sparsecalc.measure.architecture.meta_model import build
+from sparsecalc.measure.machine.stopwatch import FLUSH_IN_CACHES, last_level_cache_bytes
 from sparsecalc.model.spec import Layer, ModelSpec
 
 STANDARD_DEVIATION = 0.02

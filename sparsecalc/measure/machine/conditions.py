@@ -13,7 +13,7 @@ import transformers
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.measure.timing.sampling import last_level_cache_bytes, measure
+from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes, measure
 
 DEVICES = ("cpu", "cuda", "mps")
 NOISY = 0.15

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsecalc.measure.calibrate.microbench import DTYPES, Benchmark, Work
-from sparsecalc.measure.counts.architecture import build
-from sparsecalc.measure.counts.components import Marks, Unit
-from sparsecalc.measure.counts.filled_cache import filled_cache, inputs
-from sparsecalc.measure.timing.layers import give_storage
-from sparsecalc.measure.timing.sampling import last_level_cache_bytes
+from sparsecalc.measure.architecture.component_marks import Marks, Unit
+from sparsecalc.measure.architecture.filled_cache import filled_cache, inputs
+from sparsecalc.measure.architecture.layer_slice import give_storage
+from sparsecalc.measure.architecture.meta_model import build
+from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, Benchmark, Work
+from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 
