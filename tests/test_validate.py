@@ -27,8 +27,8 @@ from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import load_model, model_ids
+from sparsecalc.reports.accuracy_page import accuracy_page
 from sparsecalc.reports.formats import render
-from sparsecalc.reports.validation import accuracy_page
 
 KERNELS = read_data("measurements/kernels.json")
 SERVING = read_data("measurements/serving.json")
