@@ -188,7 +188,7 @@ def test_techniques_of_profile_that_are_not_there() -> None:
 
 def test_the_technique_as_a_command(quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[Any] = []
-    place = "sparsecalc.measure.timing.technique.profile_technique"
+    place = "sparsecalc.measure.timing.technique_profile.profile_technique"
     monkeypatch.setattr(place, lambda *asked: reports.append(profile_technique(*asked)) or reports[-1])
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("llama").config))

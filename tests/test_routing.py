@@ -398,7 +398,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "blank": (" \n", "empty"),
     "binary": (b"\x00\xff\xfe", "not a text file"),
     "half": ("[1, 2", "not JSON"),
-    "deep": ("[" * 200_000, "not JSON"),
+    "deep": ("[" * 200_000, "nested too deeply"),
     "four levels": ("[[[[1]]]]", "not a list of counts"),
     "an object": ('{"experts": [1]}', "has none of counts"),
     "a word": ('{"counts": "many"}', "not a list of counts"),

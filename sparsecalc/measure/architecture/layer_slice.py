@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from sparsecalc.core import units
-from sparsecalc.core.errors import InputError, SparsecalcError
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.measure.architecture.meta_model import build
 from sparsecalc.measure.machine.stopwatch import FLUSH_IN_CACHES, last_level_cache_bytes
 from sparsecalc.model.spec import Layer, ModelSpec
@@ -172,7 +172,7 @@ def _choose_experts(model: Any, name: str) -> None:
     try:
         model.set_experts_implementation(name)
     except (AttributeError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        first = reason_of(error)
         raise InputError(f"experts implementation {name!r} cannot be had here: {first}") from error
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from sparsecalc.core.components import COMPONENTS, Component
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.measure.architecture.text_part import TextPart, text_class
 from sparsecalc.read.config import ALIASES, TEXT_PARTS
 
@@ -57,7 +57,7 @@ def build(config: dict[str, Any]) -> nn.Module:
                 text.tie_word_embeddings = _tied(parsed, text, fields)
                 model = TextPart(found._from_config(text, dtype=torch.bfloat16), text)
     except Exception as error:
-        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        first = reason_of(error)
         raise InputError(f"transformers {transformers.__version__} cannot build this {model_type}: {first}") from error
     _drop_storage(model, str(model_type))
     _drop_zero_experts(model)

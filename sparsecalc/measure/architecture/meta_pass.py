@@ -19,7 +19,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sparsecalc.core.components import Component
-from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.errors import SparsecalcError, reason_of
 from sparsecalc.core.workload import Workload
 from sparsecalc.measure.architecture.alike_layers import Repeats, repeated_layers
 from sparsecalc.measure.architecture.meta_model import ATTENTION, RECURRENT, Rule
@@ -148,7 +148,7 @@ def run(
         with torch.device("meta"), torch.no_grad(), _one_expert(model, top_k), watcher:
             return any_model(**_inputs(config, new_tokens, cache))
     except Exception as error:
-        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
+        first = reason_of(error)
         raise CountingError(f"its forward pass does not run on meta: {type(error).__name__}: {first}") from error
     finally:
         ALL_MASK_ATTENTION_FUNCTIONS._global_mapping.pop(NAME, None)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.errors import SparsecalcError, reason_of
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
@@ -203,7 +203,7 @@ def _with_less(bed: Bed, phase: Phase, batch: int, context: int, budget: float) 
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
-                    text = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+                    text = reason_of(error)
                     bed.warn("not-run", f"{phase}, batch {batch}, context {context} does not run: {text}")
                     return None
             except (TypeError, ValueError, AttributeError, IndexError, KeyError, NotImplementedError) as error:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sparsecalc.core.errors import InputError, SparsecalcError
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, MOST_COPIES, Work, copies_for, each, random_tensor
 from sparsecalc.measure.machine.stopwatch import Samples, measure
@@ -42,7 +42,7 @@ def compare_kernels(technique: str, device: torch.device | str, sizes: Sizes) ->
 
     `technique`: 2:4, csr, bsr, block (whole strips of outputs), heads (the projections of chosen heads), or neurons
     (rows of the weight gathered for every call, as a predictor picks them). Densities are shares of the weight that
-    is used; 2:4 has only one half. The weights are cold (see microbench); the matrices are alike in all rows.
+    is used; 2:4 has only one half. The weights are cold (see kernel_benchmarks); the matrices are alike in all rows.
 
     Raises InputError for an unknown technique, and SparsecalcError where this device or torch has no such kernel.
     """
@@ -105,7 +105,7 @@ def _sparse(technique: str, inputs: Any, sizes: Sizes, density: float) -> Work:
     try:
         return KERNELS[technique](inputs, sizes, density, copies)
     except (RuntimeError, NotImplementedError) as error:
-        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        first = reason_of(error)
         text = f"{technique} in {sizes.dtype} on {inputs.device.type} with torch {torch.__version__}: {first}"
         raise SparsecalcError(text) from error
 
