@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sparsecalc.core.components import COMPONENTS, Component, Kind, Role
+from sparsecalc.core.expert_shares import expected_experts_per_tok
 
 if TYPE_CHECKING:
     from sparsecalc.core.storage import Storage
@@ -108,7 +109,7 @@ class Op:
     @property
     def expected_experts_per_tok(self) -> float:
         """Experts with weights that a token is expected to select: k E / (E + Z), Z zero-compute experts."""
-        return self.num_experts_per_tok * self.num_experts / (self.num_experts + self.zero_experts)
+        return expected_experts_per_tok(self.num_experts_per_tok, self.num_experts, self.zero_experts)
 
     @property
     def read_params(self) -> float:

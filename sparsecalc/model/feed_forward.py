@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from sparsecalc.core.components import Component
+from sparsecalc.core.expert_shares import expected_experts_per_tok
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import HasExperts, Part
@@ -114,8 +115,8 @@ class Moe(Part):
             yield linear("shared_expert_gate", "shared_experts", hidden, 1, tokens, shards=1)
 
     def _read_share(self, work: Workload) -> Any:
-        chosen = self.num_experts_per_tok * self.num_experts / (self.num_experts + self.zero_experts)
-        distinct = work.routing.expected_distinct(self.num_experts, chosen, work.tokens, work.batch_size)
+        selected = expected_experts_per_tok(self.num_experts_per_tok, self.num_experts, self.zero_experts)
+        distinct = work.routing.expected_distinct(self.num_experts, selected, work.tokens, work.batch_size)
         return distinct / self.num_experts
 
     def _experts(self, name: str, width: int, up: bool, work: Workload, read_share: Any) -> Op:
