@@ -3,6 +3,7 @@
 from dataclasses import field
 from math import ceil
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.number_format import NumberFormat
@@ -44,7 +45,7 @@ class Precision(Frozen):
         fmt = self.by_component.get(op.component, self.weights)
         return op.storage.layout(op.rows, op.cols, fmt) if op.storage else ""
 
-    def read_weight_bytes(self, op: Op) -> float:
+    def read_weight_bytes(self, op: Op) -> Number:
         """Expected bytes of weights that the step reads in one layer."""
         return self.used_weight_bytes(op) * op.read_share
 

@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from sparsecalc.core.arrays import figure, least
+from sparsecalc.core.arrays import Number, figure, least
 from sparsecalc.core.components import Component, Role
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
@@ -68,7 +68,7 @@ class Weights(Part):
         used = max(1, self.matrices // self.num_experts)
         one_row = 2 * used * self.rows * self.cols
         rows = flops // one_row if one_row and flops % one_row == 0 else work.tokens
-        reached: Any = 1
+        reached: Number = 1
         if self.num_experts > 1:
             reached = work.routing.expected_distinct(
                 self.num_experts, self.num_experts_per_tok, work.tokens, work.batch_size

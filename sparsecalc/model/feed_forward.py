@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
 from sparsecalc.core.expert_shares import expected_experts_per_tok
 from sparsecalc.core.ops import Op, linear, vector
@@ -114,12 +115,12 @@ class Moe(Part):
         if self.shared_gate:
             yield linear("shared_expert_gate", "shared_experts", hidden, 1, tokens, shards=1)
 
-    def _read_share(self, work: Workload) -> Any:
+    def _read_share(self, work: Workload) -> Number:
         selected = expected_experts_per_tok(self.num_experts_per_tok, self.num_experts, self.zero_experts)
         distinct = work.routing.expected_distinct(self.num_experts, selected, work.tokens, work.batch_size)
         return distinct / self.num_experts
 
-    def _experts(self, name: str, width: int, up: bool, work: Workload, read_share: Any) -> Op:
+    def _experts(self, name: str, width: int, up: bool, work: Workload, read_share: Number) -> Op:
         count = self.num_experts
         per_expert = 2 if up and self.gated else 1
         n_in, n_out = (width, self.moe_intermediate_size) if up else (self.moe_intermediate_size, width)

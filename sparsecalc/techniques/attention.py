@@ -103,7 +103,7 @@ def windowed(mixer: Gqa, window: int) -> Gqa:
     )
 
 
-def sparse(mixer: Gqa, **fields: Any) -> SparseGqa:
+def sparse(mixer: Gqa, **fields: int) -> SparseGqa:
     """`mixer` with some of the fields of `SparseGqa`."""
     return SparseGqa(**{**vars(mixer), **fields})
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op
@@ -15,6 +15,7 @@ from sparsecalc.model.part import Part
 from sparsecalc.model.spec import LayerGroup, ModelSpec
 
 LARGEST_COUNT = 2**30
+P = TypeVar("P", bound=Part)
 
 
 class Technique(Frozen):
@@ -93,13 +94,13 @@ def count(name: str, value: str, example: str) -> int:
     return int(value)
 
 
-def scaled(value: Any, share: Any) -> Any:
+def scaled(value: Number, share: Number) -> Number:
     """`value * share`, rounded where both are plain numbers."""
     product = value * share
     return product if is_array(product) else round(product)
 
 
-def reached(read_share: Any, share: float, tokens: Any) -> Any:
+def reached(read_share: Number, share: float, tokens: Number) -> Number:
     """Expected share of weights that at least one token reads, where each token asks for them with chance `share`.
 
         1 - (1 - p * share) ** tokens,   p = 1 - (1 - read_share) ** (1 / tokens)
@@ -111,7 +112,7 @@ def reached(read_share: Any, share: float, tokens: Any) -> Any:
     return 1 - (1 - each * share) ** tokens
 
 
-def thinned(op: Op, share: float, tokens: Any, cache_share: float | None = None) -> Op:
+def thinned(op: Op, share: float, tokens: Number, cache_share: float | None = None) -> Op:
     """`op` as run by `share` of the tokens: their FLOPs and activations, the weights that any of them needs.
 
     `cache_share`: of the cache's reads; as `share` where None.
@@ -137,7 +138,7 @@ def change_parts(spec: ModelSpec, change: Callable[[Part], Part]) -> ModelSpec:
     return spec.but(layer_groups=tuple(map(changed, spec.layer_groups)))
 
 
-def parts_of(spec: ModelSpec, kind: type[Part]) -> list[Any]:
+def parts_of(spec: ModelSpec, kind: type[P]) -> list[P]:
     """The mixers and feed-forwards of one class, in order of the layer groups."""
     layers = [group.layer for group in spec.layer_groups]
     parts = [part for layer in layers for part in (*layer.mixers, *layer.feed_forwards)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Self
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op, linear
 from sparsecalc.core.workload import Workload
@@ -46,7 +46,7 @@ def _is_mlp(op: Op) -> bool:
     return op.component == "dense_ffn" and op.kind == "matmul" and op.role in ("gate_up", "neurons")
 
 
-def _of_union(op: Op, union: Any) -> Op:
+def _of_union(op: Op, union: Number) -> Op:
     return replace(
         op,
         flops=scaled(op.flops, union),
@@ -111,7 +111,7 @@ class RoutedLayer(Layer):
         return f"{super().label} (run by {self.capacity:.3g} of tokens)"
 
 
-def _ceiling(value: Any) -> Any:
+def _ceiling(value: Number) -> Number:
     whole = -(-value // 1)
     return whole if is_array(whole) else int(whole)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, Self
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.text import brief
@@ -210,7 +210,7 @@ class Capacity(Technique):
 
     def _padded(self, op: Op) -> Op:
         each = -(-self.factor * op.tokens / op.num_experts // 1)
-        rows: Any = op.num_experts * (each if is_array(each) else int(each))
+        rows: Number = op.num_experts * (each if is_array(each) else int(each))
         used = most(op.tokens, 1)
         return replace(
             op,
