@@ -38,19 +38,19 @@ def binomial(mean: float, p: float) -> tuple[int, list[float]]:
     down = [1.0]
     for count in range(mode, max(mode - reach, 0), -1):
         down.append(down[-1] * count / ((trials - count + 1) * odds))
-    found = down[:0:-1] + up
-    total = sum(found)
-    return mode - len(down) + 1, [value / total for value in found]
+    weights = down[:0:-1] + up
+    total = sum(weights)
+    return mode - len(down) + 1, [value / total for value in weights]
 
 
 def hits(probabilities: Iterable[float]) -> list[float]:
     """The exact distribution of the number of hits among independent events: probabilities of 0, 1, 2, ..."""
-    found = [1.0]
+    chances = [1.0]
     for p in probabilities:
-        found = [a * (1 - p) + b * p for a, b in zip([*found, 0.0], [0.0, *found], strict=True)]
-        while found[-1] < _NOTHING:
-            found.pop()
-    return found
+        chances = [a * (1 - p) + b * p for a, b in zip([*chances, 0.0], [0.0, *chances], strict=True)]
+        while chances[-1] < _NOTHING:
+            chances.pop()
+    return chances
 
 
 def expected_max_hits(groups: Iterable[tuple[float, ...]]) -> float:

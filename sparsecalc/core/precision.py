@@ -22,10 +22,10 @@ class Precision(Frozen):
 
     def format_of(self, op: Op) -> NumberFormat | None:
         """The format of the op's matrices; None where they are left unquantized."""
-        chosen = self.by_component.get(op.component)
-        if chosen is None and (op.component in self.weights.keeps or op.kind in ("conv", "vector")):
+        own = self.by_component.get(op.component)
+        if own is None and (op.component in self.weights.keeps or op.kind in ("conv", "vector")):
             return None
-        return chosen or self.weights
+        return own or self.weights
 
     def weight_bytes(self, op: Op) -> int:
         """Bytes that the op's own weights take in one layer: matrices in their format, vectors unquantized."""

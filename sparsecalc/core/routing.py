@@ -74,7 +74,7 @@ class Routing(Frozen):
     """Where measured shares come from."""
 
     def check(self) -> None:
-        """Refuse parameters that describe no distribution."""
+        """Raise ValueError for parameters that do not describe a distribution."""
         if not 0 < self.correlation <= 1:
             raise ValueError(f"correlation is {self.correlation}, not in (0, 1]")
         if self.exponent < 0 or self.concentration <= 0:

@@ -45,20 +45,20 @@ def speedup(technique: str | Op, gpu: str, dtype: str, tokens: Number, elements:
     Raises InputError for an unknown accelerator or format. Source: data/sparse_kernels, each table with its own.
     """
     text = technique.technique if isinstance(technique, Op) else technique
-    found, device = parse_technique(text), load_accelerator(gpu)
-    if isinstance(found, SemiStructured):
-        return _semi_structured(found, device, dtype, tokens, elements)
-    if isinstance(found, Unstructured):
-        return _unstructured(found, device, dtype, tokens)
-    if isinstance(found, Blocks):
-        return _blocks(found, device, dtype, tokens)
+    pattern, device = parse_technique(text), load_accelerator(gpu)
+    if isinstance(pattern, SemiStructured):
+        return _semi_structured(pattern, device, dtype, tokens, elements)
+    if isinstance(pattern, Unstructured):
+        return _unstructured(pattern, device, dtype, tokens)
+    if isinstance(pattern, Blocks):
+        return _blocks(pattern, device, dtype, tokens)
     return SparseSpeedup(value=_like(tokens, 1.0), source="no sparse weights", measured=False)
 
 
 @cache
 def _data(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = read_data(f"sparse_kernels/{name}.json")
-    return found
+    tables: dict[str, Any] = read_data(f"sparse_kernels/{name}.json")
+    return tables
 
 
 def _like(tokens: Number, value: float) -> Number:
@@ -104,13 +104,13 @@ def _closeness(table: dict[str, Any], device: Accelerator) -> int | None:
 
 def _nearest(tables: list[dict[str, Any]], device: Accelerator, dtype: str) -> tuple[int, dict[str, Any]] | None:
     """The table that is nearest by device, then by format: (0, table) where both are the very same."""
-    found = []
+    candidates = []
     for table in tables:
         close = _closeness(table, device)
         format_gap = {dtype: 0, _TWINS.get(dtype, ""): 1}.get(table["dtype"])
         if close is not None and format_gap is not None:
-            found.append((2 * close + format_gap, table))
-    return min(found, key=lambda pair: pair[0], default=None)
+            candidates.append((2 * close + format_gap, table))
+    return min(candidates, key=lambda pair: pair[0], default=None)
 
 
 def _semi_structured(

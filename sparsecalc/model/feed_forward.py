@@ -1,7 +1,7 @@
 """Feed-forward parts: dense MLPs and mixtures of experts."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
@@ -78,7 +78,7 @@ class Moe(Part):
     """One more row that gates the shared expert (Qwen2-MoE)."""
 
     def check(self) -> None:
-        """Refuse more experts per token than there are."""
+        """Raise ValueError where more experts are selected than there are."""
         if self.num_experts_per_tok > self.num_experts + self.zero_experts:
             known = f"num_experts ({self.num_experts})"
             raise ValueError(f"num_experts_per_tok is {self.num_experts_per_tok}, more than {known}")

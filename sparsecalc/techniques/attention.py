@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
-from typing import Any, Self
+from typing import Self
 
 from sparsecalc.core.arrays import figure
 from sparsecalc.core.errors import InputError

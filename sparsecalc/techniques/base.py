@@ -31,7 +31,7 @@ class Technique(Frozen):
 
     @classmethod
     def parse(cls, value: str) -> Self:
-        """The technique with the value behind `=`. Raises InputError where it makes no sense."""
+        """The technique with the value behind `=`. Raises InputError where the value is malformed or out of range."""
         raise NotImplementedError
 
     @property
@@ -50,8 +50,8 @@ class Technique(Frozen):
 
     def facts(self) -> dict[str, Any]:
         """Its entry of data/techniques.json: source, not_saved."""
-        found: dict[str, Any] = read_data("techniques.json")["techniques"][self.name]
-        return found
+        entry: dict[str, Any] = read_data("techniques.json")["techniques"][self.name]
+        return entry
 
     @property
     def not_saved(self) -> list[str]:
@@ -70,20 +70,20 @@ def number(name: str, value: str, example: str) -> float:
 
 def sparsity(name: str, value: str) -> float:
     """A share that is left out: at least 0, below 1."""
-    found = number(name, value, "0.5")
-    if not 0 <= found < 1:
+    share = number(name, value, "0.5")
+    if not 0 <= share < 1:
         raise InputError(
             f"{name}: the sparsity is {brief(value)}", hint=f"It must be at least 0 and below 1: {name}=0.5"
         )
-    return found
+    return share
 
 
 def kept_share(name: str, value: str) -> float:
     """A share that is kept: above 0, at most 1."""
-    found = number(name, value, "0.5")
-    if not 0 < found <= 1:
+    share = number(name, value, "0.5")
+    if not 0 < share <= 1:
         raise InputError(f"{name}: the kept share is {brief(value)}", hint=f"It must be in (0, 1]: {name}=0.5")
-    return found
+    return share
 
 
 def count(name: str, value: str, example: str) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
@@ -98,9 +98,9 @@ class RoutedLayer(Layer):
         decode = work.phase == "decode"
         new = work.new_tokens if decode else _ceiling(self.capacity * work.new_tokens)
         for op in super().ops(work.but(new_tokens=new, context_len=most(seen, new))):
-            found = thinned(op, self.capacity, work.tokens, cache_share=self.capacity) if decode else op
+            expected = thinned(op, self.capacity, work.tokens, cache_share=self.capacity) if decode else op
             yield replace(
-                found,
+                expected,
                 kv_elements_per_token=scaled(op.kv_elements_per_token, self.capacity),
                 index_elements_per_token=scaled(op.index_elements_per_token, self.capacity),
             )
