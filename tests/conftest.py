@@ -3,6 +3,7 @@
 Timings decide no test: Hypothesis measures none (one profile for all tests, no deadlines).
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -34,6 +35,12 @@ settings.load_profile("sparsecalc")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="rewrite tests/snapshots from today's output")
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays: the garbage collector need not look through torch again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -145,3 +152,14 @@ def hub_run(hub: FakeHub, quick_run: Run, tmp_path: Path, monkeypatch: pytest.Mo
     close_session()
     yield quick_run
     close_session()
+
+
+@pytest.fixture
+def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe of this device's peaks takes no time: no test looks at its figures."""
+    from sparsecalc.measure.calibrate import local_device, microbench
+
+    small = {"PROBE_SECONDS": 0.01, "PROBE_BYTES": 2**14, "PROBE_SIDE": 128}
+    for name, value in small.items():
+        monkeypatch.setattr(local_device, name, value)
+    monkeypatch.setattr(microbench, "last_level_cache_bytes", lambda device: 2**14)

@@ -36,6 +36,8 @@ from sparsecalc.measure.timing.profile import is_out_of_memory, prepare, profile
 from sparsecalc.measure.timing.step_samples import Reading
 from sparsecalc.read.config import read_config
 
+pytestmark = pytest.mark.usefixtures("quick_probe")
+
 CPU = torch.device("cpu")
 SMALL = Path(__file__).parent / "small_configs"
 FAMILIES = ["llama", "mixtral", "deepseek_v3", "gpt_oss", "gemma3_text", "gemma3n_text", "qwen3_next", "mamba2"]
@@ -354,7 +356,9 @@ def test_devices_by_name() -> None:
         find_device("cpu:x")
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, reports = profiling.profile, []
+    monkeypatch.setattr(profiling, "profile", lambda *args: reports.append(run(*args)) or reports[-1])
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("qwen3_moe").config))
     options = ["--device", "cpu", "--layers", "1", "--batch-size", "1,2", "--context", "8", "--memory-limit", "1"]
@@ -367,6 +371,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     layer = next(row for row in found["measurements"] if row["component"] == "layer")
     assert layer["distinct_experts"] == experts.num_experts_per_tok
     assert layer["expected_distinct_experts"] == pytest.approx(experts.num_experts_per_tok)
+    monkeypatch.setattr(profiling, "profile", lambda *args: reports[0])
     for name in ("table", "markdown", "csv"):
         build([])(["profile", str(config), *options, "--phase", "decode", "--format", name], standalone_mode=False)
         assert "routed_experts" in capsys.readouterr().out

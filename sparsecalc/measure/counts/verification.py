@@ -67,6 +67,8 @@ def verify(
         warnings=warnings,
         results=results,
         summary=summary(results),
+        prompt_lens=list(PROMPTS),
+        flops_tolerance=TOLERANCE,
         environment={
             "python": platform.python_version(),
             "torch": torch.__version__,

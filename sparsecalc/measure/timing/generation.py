@@ -17,7 +17,8 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Phase
 from sparsecalc.decide.profile_question import BenchQuestion, ProfileQuestion
-from sparsecalc.documents.profile import BenchReport, Measurement
+from sparsecalc.documents.bench import BenchReport
+from sparsecalc.documents.profile import Measurement
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.measure.architecture.filled_cache import SEED_TOKENS
 from sparsecalc.measure.machine.stopwatch import FEWEST, Samples, synchronize
