@@ -41,7 +41,7 @@ class Op:
     """The weights are another op's: used here, stored there."""
     num_experts_per_tok: int = 1
     num_experts: int = 1
-    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (1 of 1 but for experts)."""
+    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (1 of 1 except experts)."""
     zero_experts: int = 0
     """Experts that take part in routing and compute nothing."""
     read_share: Number = 1
@@ -55,7 +55,7 @@ class Op:
     kv_elements: Number = 0
     """Cache elements held by all sequences at the end of the step, windows applied."""
     index_elements_per_token: int = 0
-    """Elements of a sparse indexer's own key cache per token: held beside the KV cache, not part of it."""
+    """Elements of a sparse indexer's own key cache per token: beside the KV cache, not part of it."""
     index_elements: Number = 0
     state_elements: Number = 0
     """Elements of recurrent state of all sequences, of constant size in the context."""
@@ -70,7 +70,7 @@ class Op:
     kv_heads: int = 0
     """Key-value heads whose cache an attention op reads; 0: a latent that all heads share."""
     cache_read_elements: Number = 0
-    """Cache elements that the step reads: all that are held and visible, the selected ones of a sparse attention."""
+    """Cache elements that the step reads: all visible ones, or those that a sparse attention selects."""
     shards: int = 0
     """Most devices that can each hold a part of the op's weights or cache; more hold copies. 0: any number."""
     note: str = ""

@@ -1,7 +1,7 @@
 """How tokens are routed to experts: how many experts a step reaches, how uneven ranks are, how many tokens are dropped.
 
 Everything follows from the inclusion probabilities p_e: the chance that a token selects expert e, with sum k. Tokens
-are independent of each other, but for `correlation`. Nothing is sampled.
+are independent of each other, except for `correlation`. Nothing is sampled.
 
 Group-limited routing (DeepSeek-V3: the best 4 of 8 groups of experts) bounds the nodes that a token is sent to. It
 leaves every p_e as it is, and with it the expected distinct experts, the drops and the mean load of every rank; only

@@ -181,7 +181,7 @@ def _unstructured(pattern: Unstructured, device: Accelerator, dtype: str, tokens
 
 
 def _linear(points: dict[float, float], x: float) -> float:
-    """Linear between the points (ascending), constant behind the last."""
+    """Linear between the points (ascending), constant beyond the last."""
     pairs = list(points.items())
     for (low, first), (high, second) in pairwise(pairs):
         if x <= high:

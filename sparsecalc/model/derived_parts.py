@@ -1,6 +1,6 @@
 """Parts that are derived from a real model's tensors and a forward pass, for families whose config has no reader.
 
-`measure/derive` fills them; they hold what was stored, computed and cached. Only roles are told from names.
+`measure/derive` fills them; they hold what was stored, computed and cached. Only roles are inferred from names.
 """
 
 from collections.abc import Iterator

@@ -85,7 +85,7 @@ class Moe(Part):
 
     @property
     def router_outputs(self) -> int:
-        """Experts that the router tells apart, E + Z."""
+        """Outputs of the router, E + Z: one per expert, zero-compute ones included."""
         return self.num_experts + self.zero_experts
 
     @property

@@ -1,4 +1,4 @@
-"""What every technique has in common, and the arithmetic of work that only a share of the tokens asks for."""
+"""What every technique has in common, and the arithmetic of work that only a share of the tokens needs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ P = TypeVar("P", bound=Part)
 
 
 class Technique(Frozen):
-    """A change of a model that is typed behind its name: `+heads=0.5`.
+    """A change of a model, appended to its name: `+heads=0.5`.
 
     `apply` gives the changed spec, or the same spec where the technique changes nothing. What it costs, what it does
     not save and where that is known from stands in data/techniques.json.
@@ -31,7 +31,7 @@ class Technique(Frozen):
 
     @classmethod
     def parse(cls, value: str) -> Self:
-        """The technique with the value behind `=`. Raises InputError where the value is malformed or out of range."""
+        """The technique with the value after `=`. Raises InputError where the value is malformed or out of range."""
         raise NotImplementedError
 
     @property
@@ -101,7 +101,7 @@ def scaled(value: Number, share: Number) -> Number:
 
 
 def reached(read_share: Number, share: float, tokens: Number) -> Number:
-    """Expected share of weights that at least one token reads, where each token asks for them with chance `share`.
+    """Expected share of weights that at least one token reads, where each token needs them with probability `share`.
 
         1 - (1 - p * share) ** tokens,   p = 1 - (1 - read_share) ** (1 / tokens)
 

@@ -149,9 +149,9 @@ class Layers(DynamicDepth):
 
 
 class EarlyExit(DynamicDepth):
-    """`early-exit=24`: decoded tokens leave behind layer 24; the prompt runs all layers.
+    """`early-exit=24`: decoded tokens leave after layer 24; the prompt runs all layers.
 
-    The layers behind keep their weights, cache, and key and value maps (CALM, arXiv:2207.07061; LayerSkip,
+    The layers after it keep their weights, cache, and key and value maps (CALM, arXiv:2207.07061; LayerSkip,
     arXiv:2404.16710); nothing else of them is read or computed in decode.
     """
 
@@ -164,7 +164,7 @@ class EarlyExit(DynamicDepth):
         return cls(layers=count(cls.name, value, "24"))
 
     def apply(self, spec: ModelSpec) -> ModelSpec:
-        """The spec with the layers behind the exit idle in decode."""
+        """The spec with the layers after the exit idle in decode."""
         if self.layers > spec.num_hidden_layers or spec.encoder_decoder:
             held = "an encoder" if spec.encoder_decoder else f"{spec.num_hidden_layers} layers"
             raise InputError(f"{self.text}: {spec.id} has {held}", hint="Name a layer of a decoder: +early-exit=24")

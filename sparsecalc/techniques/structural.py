@@ -69,7 +69,9 @@ class Depth(Technique):
             [group.positions[index * group.count // left] for index in range(left)]
             for group, left in zip(spec.layer_groups, shares, strict=True)
         ]
-        order = {place: index for index, place in enumerate(sorted(place for places in kept_places for place in places))}
+        order = {
+            place: index for index, place in enumerate(sorted(place for places in kept_places for place in places))
+        }
         groups = [
             LayerGroup(layer=group.layer, positions=tuple(order[place] for place in places))
             for group, places in zip(spec.layer_groups, kept_places, strict=True)
@@ -144,7 +146,7 @@ class KeptExperts(ExpertTechnique):
 
 
 class MergedMoe(Moe):
-    """Experts merged into fewer; the router still tells the original ones apart (M-SMoE, arXiv:2310.01334)."""
+    """Experts merged into fewer; the router still has an output for each original one (M-SMoE, arXiv:2310.01334)."""
 
     original_experts: int
     """Zero-compute ones among them."""
