@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.expected_max import binomial, expected_excess, expected_max, expected_max_hits
-from sparsecalc.core.routing import Routing, balance, expected_distinct_experts
+from sparsecalc.core.expert_placement import balance
+from sparsecalc.core.routing import Routing, expected_distinct_experts
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.routing import RoutingQuestion, route
 from sparsecalc.estimate.costs import experts, memory
