@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.measure.calibrate.expert_benchmarks import spec_config
-from sparsecalc.measure.calibrate.kernel_benchmarks import gemm_case, random_tensor, run_case
-from sparsecalc.measure.machine.conditions import environment
+from sparsecalc.measure.calibrate.benchmark import run_benchmark
+from sparsecalc.measure.calibrate.expert_benchmarks import built_in_config
+from sparsecalc.measure.calibrate.kernel_benchmarks import gemm_benchmark
+from sparsecalc.measure.machine.conditions import machine_conditions
+from sparsecalc.measure.machine.random_tensors import random_tensor
 from sparsecalc.measure.timing.sparse_kernels import Sizes, break_even, compare_kernels
 
 SHAPES = ((8192, 8192, 8192), (4096, 4096, 4096), (1024, 8192, 8192), (256, 8192, 8192), (16, 8192, 8192))
@@ -41,7 +43,7 @@ def harness() -> list[dict[str, Any]]:
     rows = []
     for m, n, k in SHAPES:
         bare = bare_seconds(m, n, k)
-        row = run_case(gemm_case(m, n, k, "bf16"), torch.device("cuda"), 0.5)
+        row = run_benchmark(gemm_benchmark(m, n, k, "bf16"), torch.device("cuda"), 0.5)
         rate = 2 * m * n * k / 1e12
         rows.append({**row, "bare_seconds": bare, "bare_over_harness": bare / row["seconds"]})
         print(f"{m} x {n} x {k}: bare {rate / bare:.0f} TFLOP/s, harness {rate / row['seconds']:.0f} TFLOP/s")
@@ -50,7 +52,7 @@ def harness() -> list[dict[str, Any]]:
 
 def sparse() -> list[dict[str, Any]]:
     """Up and down projections of a dense model at many tokens (2:4), and at few (the others)."""
-    config = spec_config("llama-3.1-8b")
+    config = built_in_config("llama-3.1-8b")
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     many = (1, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
     asked = [
@@ -82,7 +84,7 @@ def main() -> None:
     with torch.inference_mode():
         rows = harness() if asked.what == "harness" else sparse()
     if asked.output:
-        document = {"command": asked.what, "environment": environment("cuda"), "rows": rows}
+        document = {"command": asked.what, "environment": machine_conditions("cuda"), "rows": rows}
         Path(asked.output).write_text(json.dumps(document) + "\n", encoding="utf-8")
 
 

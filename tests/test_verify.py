@@ -20,7 +20,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from sparsecalc.library.models import LoadedModel, load_model, model_ids
-from sparsecalc.measure.architecture import meta_pass as counting
+from sparsecalc.measure.counts import step_flops
+from sparsecalc.measure.counts.alike_layers import Repeats
 from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import read_config
 
@@ -240,7 +241,7 @@ ALIKE = [
 def test_running_one_layer_of_each_kind_changes_nothing(
     name: str, at_least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, repeated = counting.repeated_layers, []
+    real, repeated = step_flops.repeated_layers, []
 
     @contextmanager
     def watched(*args: Any) -> Any:
@@ -250,13 +251,13 @@ def test_running_one_layer_of_each_kind_changes_nothing(
 
     @contextmanager
     def every_layer(*args: Any) -> Any:
-        yield counting.Repeats(args[-1])
+        yield Repeats(args[-1])
 
-    monkeypatch.setattr(counting, "repeated_layers", watched)
+    monkeypatch.setattr(step_flops, "repeated_layers", watched)
     model = loaded(bare(name))
     quick = verify_model(model)
     assert min(repeated) >= at_least
-    monkeypatch.setattr(counting, "repeated_layers", every_layer)
+    monkeypatch.setattr(step_flops, "repeated_layers", every_layer)
     assert verify_model(model) == quick
 
 

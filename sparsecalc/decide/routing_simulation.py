@@ -18,7 +18,9 @@ def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) 
     """Every closed form of the report beside its mean over random steps.
 
     Each token draws its experts with exactly their inclusion probabilities, none twice. A step is drawn for one layer
-    after the other; ranks hold experts as the closed forms place them. Raises InputError for batches over 65,536, or where numpy is missing.
+    after the other; ranks hold experts as the closed forms place them.
+
+    Raises InputError for batches over 65,536, or where numpy is missing.
     """
     try:
         import numpy as np

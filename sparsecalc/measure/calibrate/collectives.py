@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 
 from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.measure.machine.stopwatch import quantile, synchronize
+from sparsecalc.measure.machine.device import synchronize
+from sparsecalc.measure.machine.samples import quantile
 
 KIB, MIB = 2**10, 2**20
 SIZES = {"cuda": (8 * KIB, 64 * KIB, 512 * KIB, 4 * MIB, 32 * MIB, 256 * MIB), "cpu": (8 * KIB, 256 * KIB, 4 * MIB)}

@@ -11,9 +11,10 @@ from sparsecalc.device.assemble import blank_device, calibrated, device_model
 from sparsecalc.device.calibration import Calibration, load_calibration, local_path, read_calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.measure.calibrate.benchmark import run_benchmark
 from sparsecalc.measure.calibrate.device_fit import base_model
 from sparsecalc.measure.calibrate.engine_fit import NAME
-from sparsecalc.measure.calibrate.kernel_benchmarks import copy_case, gemm_case, run_case
+from sparsecalc.measure.calibrate.kernel_benchmarks import copy_benchmark, gemm_benchmark
 
 PROBE_SECONDS = 0.4
 """Given to each of the probe's pieces of work."""
@@ -88,8 +89,11 @@ def probed(kind: str, name: str, dtype: str) -> DeviceModel:
     """
     device = torch.device(kind)
     blank = blank_device(name, matrix_unit_rows=1 if kind == "cpu" else 8)
-    cases = [copy_case(PROBE_BYTES), *(gemm_case(rows, PROBE_SIDE, PROBE_SIDE, dtype) for rows in (1, PROBE_ROWS))]
-    rows = [run_case(case, device, PROBE_SECONDS) for case in cases]
+    cases = [
+        copy_benchmark(PROBE_BYTES),
+        *(gemm_benchmark(rows, PROBE_SIDE, PROBE_SIDE, dtype) for rows in (1, PROBE_ROWS)),
+    ]
+    rows = [run_benchmark(case, device, PROBE_SECONDS) for case in cases]
     model = base_model(blank, rows)
     gemm = blank.of("gemm")
     read = PROBE_SIDE**2 * (4 if dtype == "fp32" else 2) / rows[1]["seconds"] / gemm.bandwidth

@@ -19,10 +19,11 @@ from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import Routing
 from sparsecalc.library.models import model_ids
 from sparsecalc.measure.calibrate.collectives import collective_rows, seconds_of, slowest
-from sparsecalc.measure.calibrate.expert_benchmarks import draw_routing, popularity, spec_config
-from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, random_tensor
-from sparsecalc.measure.machine.conditions import environment, memory_bytes
-from sparsecalc.measure.machine.stopwatch import quantile
+from sparsecalc.measure.calibrate.expert_benchmarks import built_in_config, draw_routing, popularity
+from sparsecalc.measure.machine.conditions import machine_conditions
+from sparsecalc.measure.machine.device import memory_bytes
+from sparsecalc.measure.machine.random_tensors import DTYPES, random_tensor
+from sparsecalc.measure.machine.samples import quantile
 from sparsecalc.measure.timing.parallel_layers import (
     ExpertParallel,
     TensorParallelLayer,
@@ -96,7 +97,7 @@ def _measure(asked: argparse.Namespace, device: torch.device) -> dict[str, Any]:
         "command": "measure.distributed",
         "inputs": {"parts": parts, "models": models, "dtype": asked.dtype, "tokens": tokens},
         "ranks": dist.get_world_size(),
-        "environment": environment(device),
+        "environment": machine_conditions(device),
         "rows": rows,
     }
 
@@ -114,7 +115,7 @@ def _numbers(text: str, kind: type) -> list[Any]:
 def _config(name: str) -> dict[str, Any]:
     """The config of a built-in model, or of a config.json."""
     if name in model_ids():
-        return spec_config(name)
+        return built_in_config(name)
     if not name.endswith(".json"):
         raise InputError(f"unknown model {name!r}", hint="List them: sparsecalc models; or name a config.json")
     try:
