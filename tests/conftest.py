@@ -3,6 +3,7 @@
 Timings decide no test: Hypothesis measures none (one profile for all tests, no deadlines).
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -18,8 +19,9 @@ from hypothesis import HealthCheck, settings
 
 from sparsecalc.data_files import read_data
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker per core: more threads only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest has a worker per core: more threads only wait for each other
+for name in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS"):
+    os.environ.pop(name, None)  # they colour help that is piped
 
 settings.register_profile(
     "sparsecalc",
@@ -33,6 +35,12 @@ settings.load_profile("sparsecalc")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="rewrite tests/snapshots from today's output")
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays: the garbage collector need not look through torch again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ def quick_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     """The same without a process of its own: for the many cases where start-up and environment do not matter."""
     from sparsecalc.cli.main import main
 
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # as the installed command, not python -m pytest
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.delenv("SPARSECALC_DEBUG", raising=False)
     monkeypatch.delenv("SPARSECALC_DATA", raising=False)
@@ -117,19 +126,40 @@ def hub() -> Iterator[FakeHub]:
         yield found
 
 
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
 @pytest.fixture
 def hub_env(hub: FakeHub, tmp_path: Path) -> dict[str, str | None]:
     """The environment in which huggingface_hub asks that Hub, with an empty cache."""
-    return {
-        "HF_ENDPOINT": hub.url,
-        "HF_HUB_OFFLINE": None,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_CACHE": None,
-        "HF_TOKEN": None,
-        "HTTP_PROXY": None,
-        "HTTPS_PROXY": None,
-        "ALL_PROXY": None,
-        "http_proxy": None,
-        "https_proxy": None,
-        "all_proxy": None,
-    }
+    own = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": None, "HF_HOME": str(tmp_path / "hf")}
+    return {**own, **dict.fromkeys(("HF_HUB_CACHE", "HF_TOKEN", *PROXIES))}
+
+
+@pytest.fixture
+def hub_run(hub: FakeHub, quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """`quick_run` that asks that Hub, with an empty cache: what `hub_env` says, to a library that is loaded already."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import close_session
+
+    for name in ("HF_TOKEN", *PROXIES):
+        monkeypatch.delenv(name, raising=False)
+    own = {"ENDPOINT": hub.url, "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(tmp_path / "hf" / "hub")}
+    own |= {"HF_TOKEN_PATH": str(tmp_path / "hf" / "token")}
+    own |= {"HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}"}
+    for name, value in own.items():
+        monkeypatch.setattr(constants, name, value)
+    close_session()
+    yield quick_run
+    close_session()
+
+
+@pytest.fixture
+def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe of this device's peaks takes no time: no test looks at its figures."""
+    from sparsecalc.measure.calibrate import benchmark, local_device
+
+    small = {"PROBE_SECONDS": 0.01, "PROBE_BYTES": 2**14, "PROBE_SIDE": 128}
+    for name, value in small.items():
+        monkeypatch.setattr(local_device, name, value)
+    monkeypatch.setattr(benchmark, "last_level_cache_bytes", lambda device: 2**14)

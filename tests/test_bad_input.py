@@ -302,20 +302,16 @@ def test_the_hub_offline_or_out_of_reach(run: Run, hub_env: dict[str, Any]) -> N
         (503, "", "status 503"),
     ],
 )
-def test_the_hub_refuses(
-    status: int, code: str, expected: str, run: Run, hub: FakeHub, hub_env: dict[str, Any]
-) -> None:
+def test_the_hub_refuses(status: int, code: str, expected: str, hub_run: Run, hub: FakeHub) -> None:
     hub.refusals["org/name"] = (status, code)
-    refused(run("show", "org/name", env=hub_env), "org/name on the Hub", expected)
+    refused(hub_run("show", "org/name"), "org/name on the Hub", expected)
 
 
-def test_the_hub_has_a_bad_config(
-    run: Run, hub: FakeHub, hub_env: dict[str, Any], mixtral_config: dict[str, Any]
-) -> None:
+def test_the_hub_has_a_bad_config(hub_run: Run, hub: FakeHub, mixtral_config: dict[str, Any]) -> None:
     hub.add("org/half", b"{")
-    refused(run("show", "org/half", env=hub_env), "org/half", "not JSON")
+    refused(hub_run("show", "org/half"), "org/half", "not JSON")
     hub.add("org/odd", {**mixtral_config, "model_type": "oddity"})
-    refused(run("show", "org/odd", env=hub_env), "org/odd", "unknown model_type 'oddity'")
+    refused(hub_run("show", "org/odd"), "org/odd", "unknown model_type 'oddity'")
 
 
 def test_a_hub_model_stays_readable_offline(

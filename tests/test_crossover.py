@@ -19,7 +19,7 @@ from sparsecalc.decide.crossover import crossover
 from sparsecalc.decide.question import ask
 from sparsecalc.documents.crossover import CrossoverReport
 from sparsecalc.estimate.break_even import ridge_tokens, t_hi, t_lo
-from sparsecalc.reports.crossover import MARK_A, MARK_B, crossover_view
+from sparsecalc.reports.views.crossover import MARK_A, MARK_B, view
 
 H100 = ask(gpu="h100-sxm")
 TWO_H100 = ask(gpu="h100-sxm", num_gpus=2)
@@ -269,7 +269,7 @@ def test_the_plot_is_in_the_table_alone(quick_run: Run) -> None:
 
 def test_every_axis_has_a_view(dense_layer: str) -> None:
     for over in ("batch", "context", "tokens", "skew", "sparsity"):
-        shown = crossover_view(crossover("mixtral-8x7b", dense_layer, over=over, of="time", question=TWO_H100))
+        shown = view(crossover("mixtral-8x7b", dense_layer, over=over, of="time", question=TWO_H100))
         assert shown.grids[0].headers[0] == over
         assert all(len(row) == len(shown.grids[0].headers) for row in shown.grids[0].rows)
         assert all(len(line) < 100 for line in shown.foot)

@@ -1,8 +1,10 @@
 """Two gloo ranks on this machine: layers that are split over ranks give what the whole layer gives."""
 
 import json
+import multiprocessing
 import os
-import subprocess
+import runpy
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,23 +17,35 @@ from sparsecalc.measure.calibrate.collectives import measure_collectives
 from sparsecalc.measure.timing import ranks as distributed
 
 CONFIGS = Path(__file__).parent / "small_configs"
+MODULE = distributed.__name__
 
 
-def torchrun(folder: Path, *arguments: object) -> tuple[int, str, Any]:
+def rank(number: int, environment: dict[str, str], folder: Path, arguments: list[str]) -> None:
+    """One rank as torchrun starts it: its place in the environment, its exit code, its own stderr."""
+    os.environ |= {**environment, "RANK": str(number), "LOCAL_RANK": str(number)}
+    with (folder / f"stderr.{number}").open("w") as sys.stderr:
+        code = distributed.main(arguments)
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def ranks(folder: Path, *arguments: object) -> tuple[list[int | None], list[str], Any]:
+    """Exit codes and stderr of two ranks, and the document. A server that has imported torch once forks them."""
     out = folder / "ranks.json"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += [
-        "-m",
-        "sparsecalc.measure.timing.ranks",
-        "--device",
-        "cpu",
-        "--output",
-        str(out),
-        *map(str, arguments),
-    ]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=folder)
-    return done.returncode, done.stderr, json.loads(out.read_text()) if out.exists() else None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    env = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "HF_HUB_OFFLINE": "1"}
+    asked = ["--device", "cpu", "--output", str(out), *map(str, arguments)]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([MODULE])
+    processes = [context.Process(target=rank, args=(place, env, folder, asked), daemon=True) for place in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    told = [(folder / f"stderr.{number}").read_text() for number in range(2)]
+    return [process.exitcode for process in processes], told, json.loads(out.read_text()) if out.exists() else None
 
 
 def config(folder: Path, family: str, **changes: Any) -> Path:
@@ -46,8 +60,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     dense = config(folder, "llama", attention_bias=True, mlp_bias=True)
     sparse = config(folder, "qwen3_moe", num_experts=8, num_experts_per_tok=3)
     asked = ("--dense-model", dense, "--model", sparse, "--dtype", "fp32", "--tokens", "1,37", "--skew", "0,1.5")
-    code, stderr, document = torchrun(folder, *asked)
-    assert code == 0, stderr
+    codes, stderr, document = ranks(folder, *asked)
+    assert codes == [0, 0], stderr
     return document
 
 
@@ -86,9 +100,9 @@ def test_skew_loads_one_rank_as_expected(found: Any) -> None:
 
 def test_wrong_input_is_told_once(tmp_path: Path) -> None:
     odd = config(tmp_path, "mixtral", num_local_experts=5)
-    code, stderr, document = torchrun(tmp_path, "--parts", "experts", "--model", odd, "--tokens", "2")
-    assert code != 0
-    assert stderr.count("error: 5 experts do not divide over 2 ranks") == 1
+    codes, stderr, document = ranks(tmp_path, "--parts", "experts", "--model", odd, "--tokens", "2")
+    assert codes == [2, 2]
+    assert "".join(stderr).count("error: 5 experts do not divide over 2 ranks") == 1
     assert document is None
 
 
@@ -105,15 +119,14 @@ def test_names_and_numbers_are_checked(tmp_path: Path) -> None:
         distributed._measure(distributed._parser().parse_args(["--parts", "colectives"]), torch.device("cpu"))
 
 
-def test_without_torchrun_it_says_how(tmp_path: Path) -> None:
-    env = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE")}
-    command = [sys.executable, "-m", "sparsecalc.measure.timing.ranks"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.strip().startswith("error: start it with torchrun")
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_without_torchrun_it_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setattr(sys, "argv", [MODULE])
+    with pytest.raises(SystemExit, match="error: start it with torchrun"):
+        runpy.run_module(MODULE, run_name="__main__")
 
 
-def test_collectives_for_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_torchrun_measures_collectives_for_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert {row["op"] for row in measure_collectives(2)} == {"all_reduce", "all_to_all"}

@@ -131,12 +131,19 @@ FAULTS = {
 }
 
 
+def small(config: dict[str, Any]) -> LoadedModel:
+    return LoadedModel(spec=read_config(config, model_id="small"), config=config)
+
+
+@pytest.mark.parametrize("config", [MOE, WINDOWED, LATENT], ids=lambda config: config["model_type"])
+def test_without_a_fault_all_is_exact(config: dict[str, Any]) -> None:
+    assert verify_model(small(config)).status == "exact"
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_caught_and_named(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config, seed, figure = FAULTS[fault]
-    loaded = LoadedModel(spec=read_config(config, model_id="small"), config=config)
-    assert verify_model(loaded).status == "exact"
     seed(monkeypatch)
-    result = verify_model(loaded)
+    result = verify_model(small(config))
     assert result.status == "differs"
     assert figure in [verdict.figure for verdict in result.verdicts if not verdict.exact]

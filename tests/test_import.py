@@ -113,12 +113,12 @@ Import = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def imported(run: Run, hub: FakeHub, hub_env: dict[str, str | None], tmp_path: Path) -> Import:
+def imported(hub_run: Run, hub: FakeHub, tmp_path: Path) -> Import:
     """Import a repository with this config and these shards; the report as JSON."""
 
     def call(config: dict[str, Any], *shards: Tensors) -> dict[str, Any]:
         hub.add("org/model", config, *shards)
-        found = run("import", "org/model", "--json", "-o", "spec.json", env=hub_env)
+        found = hub_run("import", "org/model", "--json", "-o", "spec.json")
         assert found.rc == 0, found.stderr
         assert {line.partition(":")[0] for line in found.stderr.splitlines()} <= {"note"}
         report: dict[str, Any] = found.json
@@ -255,23 +255,23 @@ def test_what_nobody_can_explain_is_a_warning(change: dict[str, Any], by: int, i
     assert f"{by:+,} stored elements are not explained" in report["warnings"][0]["text"]
 
 
-def test_a_hub_model_without_safetensors(run: Run, hub: FakeHub, hub_env: dict[str, Any], tmp_path: Path) -> None:
+def test_a_hub_model_without_safetensors(hub_run: Run, hub: FakeHub, tmp_path: Path) -> None:
     hub.add("org/model", DENSE)
-    found = run("import", "org/model", env=hub_env)
+    found = hub_run("import", "org/model")
     assert found.rc == 2
     assert found.stderr == (
         "error: org/model on the Hub: no readable safetensors files. Import its config.json alone\n"
     )
     assert not (tmp_path / "model.json").exists()
     hub.repos["org/model"]["model.safetensors"] = b"\xff" * 200
-    assert run("import", "org/model", env=hub_env).rc == 2
+    assert hub_run("import", "org/model").rc == 2
 
 
-def test_the_hub_wins_over_a_built_in_spec_of_the_same_id(run: Run, hub: FakeHub, hub_env: dict[str, Any]) -> None:
+def test_the_hub_wins_over_a_built_in_spec_of_the_same_id(hub_run: Run, hub: FakeHub) -> None:
     hub.add("mistralai/Mixtral-8x7B-v0.1", DENSE, llama())
-    assert run("show", "mistralai/Mixtral-8x7B-v0.1", "--json", env=hub_env).json["params"]["total"] == 46702792704
+    assert hub_run("show", "mistralai/Mixtral-8x7B-v0.1", "--json").json["params"]["total"] == 46702792704
     assert hub.requests == [], "a built-in model needs no network"
-    report = run("import", "mistralai/Mixtral-8x7B-v0.1", "--json", "-o", "m.json", env=hub_env).json
+    report = hub_run("import", "mistralai/Mixtral-8x7B-v0.1", "--json", "-o", "m.json").json
     assert report["difference"] == 0
     assert report["counted_total"] < 10**6
 

@@ -23,6 +23,8 @@ from sparsecalc.measure.timing.prepared_run import prepare
 from sparsecalc.measure.timing.profile import profile
 from sparsecalc.measure.timing.technique_profile import profile_technique
 
+pytestmark = pytest.mark.usefixtures("quick_probe")
+
 ENGINE = {"id": "transformers", "name": "transformers", "step_seconds": 1e-3, "sequence_seconds": 0.0}
 FITTED = {"compute": 0.9, "bandwidth": 0.4, "overhead_seconds": 1e-6, "origin": "fitted"}
 CONSTANTS: dict[str, Any] = {
@@ -185,7 +187,10 @@ def test_techniques_of_profile_that_are_not_there() -> None:
         profile_technique(small("llama"), "2:4", asked(time_budget_seconds=0.2))
 
 
-def test_the_technique_as_a_command(quick_run: Run, tmp_path: Path) -> None:
+def test_the_technique_as_a_command(quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[Any] = []
+    place = "sparsecalc.measure.timing.technique_profile.profile_technique"
+    monkeypatch.setattr(place, lambda *asked: reports.append(profile_technique(*asked)) or reports[-1])
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("llama").config))
     options = ["--technique", "csr", "--device", "cpu", "--batch-size", "1,2", "--time-budget", "0.2"]
@@ -193,6 +198,7 @@ def test_the_technique_as_a_command(quick_run: Run, tmp_path: Path) -> None:
     assert done.rc == 0, done.stderr
     assert done.json["technique"] == "csr"
     assert len(done.json["rows"]) == 2 * len({row["density"] for row in done.json["rows"]})
+    monkeypatch.setattr(place, lambda *asked: reports[0])
     for name in ("table", "markdown", "csv"):
         text = quick_run("profile", str(config), *options, "--format", name)
         assert "density" in text.stdout

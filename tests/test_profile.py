@@ -30,6 +30,7 @@ from sparsecalc.measure.machine.conditions import doubts
 from sparsecalc.measure.machine.device import find_device, is_out_of_memory
 from sparsecalc.measure.machine.samples import Samples, quantile
 from sparsecalc.measure.machine.stopwatch import FEWEST, take_samples
+from sparsecalc.measure.timing import profile as profiling
 from sparsecalc.measure.timing import sampled_steps
 from sparsecalc.measure.timing.forced_routing import ForcedRouting, drawn_choice
 from sparsecalc.measure.timing.generation import bench
@@ -39,6 +40,8 @@ from sparsecalc.measure.timing.predicted_step import PredictedStep
 from sparsecalc.measure.timing.prepared_run import prepare
 from sparsecalc.measure.timing.profile import profile
 from sparsecalc.read.config import read_config
+
+pytestmark = pytest.mark.usefixtures("quick_probe")
 
 CPU = torch.device("cpu")
 SMALL = Path(__file__).parent / "small_configs"
@@ -354,7 +357,9 @@ def test_devices_by_name() -> None:
         find_device("cpu:x")
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    real, reports = profiling.profile, []
+    monkeypatch.setattr(profiling, "profile", lambda *args: reports.append(real(*args)) or reports[-1])
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("qwen3_moe").config))
     options = ["--device", "cpu", "--layers", "1", "--batch-size", "1,2", "--context", "8", "--memory-limit", "1"]
@@ -367,6 +372,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     layer = next(row for row in found["measurements"] if row["component"] == "layer")
     assert layer["distinct_experts"] == experts.num_experts_per_tok
     assert layer["expected_distinct_experts"] == pytest.approx(experts.num_experts_per_tok)
+    monkeypatch.setattr(profiling, "profile", lambda *args: reports[0])
     for name in ("table", "markdown", "csv"):
         build([])(["profile", str(config), *options, "--phase", "decode", "--format", name], standalone_mode=False)
         assert "routed_experts" in capsys.readouterr().out

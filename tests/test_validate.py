@@ -21,13 +21,14 @@ from sparsecalc.estimate.benchmarked_kernels import (
     latent_attention,
     prefill_attention,
 )
-from sparsecalc.estimate.kernels import Kernel, Setting, kernels
+from sparsecalc.estimate.kernel import Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import load_model, model_ids
+from sparsecalc.reports.accuracy_page import accuracy_page
 from sparsecalc.reports.formats import render
-from sparsecalc.reports.validation import accuracy_page
 
 KERNELS = read_data("measurements/kernels.json")
 SERVING = read_data("measurements/serving.json")

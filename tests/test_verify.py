@@ -4,9 +4,7 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
-import time
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,14 +148,21 @@ def test_an_old_package_is_one_line(name: str, old: str, quick_run: Run, monkeyp
     assert f"needs torch >= 2.6 and transformers >= 4.57 ({name} is {old}). Install them" in found.stderr
 
 
-def test_an_interrupt_exits_130() -> None:
-    command = [sys.executable, "-m", "sparsecalc", "verify", "--all"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(5)
-    process.send_signal(2)
-    out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
-    assert err in ("", "error: interrupted\n")
+def test_an_interrupt_exits_130(quick_run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal of Ctrl-C, while the second of three models is built."""
+    calls: list[LoadedModel] = []
+
+    def interrupted(model: LoadedModel) -> Any:
+        calls.append(model)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return verify_model(model)
+
+    monkeypatch.setattr("sparsecalc.measure.counts.verification.verify_model", interrupted)
+    found = quick_run("verify", config, config, config)
+    assert len(calls) == 2
+    assert (found.rc, found.stdout) == (130, "")
+    assert found.stderr in ("", "error: interrupted\n")
 
 
 # --- the checkpoint -----------------------------------------------------------------------------------------------
@@ -169,13 +174,13 @@ EXTRA: Tensors = {
 }
 
 
-def test_hub_models_are_held_against_their_checkpoints(run: Run, hub: FakeHub, hub_env: dict[str, Any]) -> None:
+def test_hub_models_are_held_against_their_checkpoints(hub_run: Run, hub: FakeHub) -> None:
     hub.add("org/same", SPARSE, deepseek())
     hub.add("org/more", DENSE, {**llama(), **EXTRA})
     hub.add("org/odd", DENSE, {**llama(), "model.layers.0.odd.weight": ("BF16", [7, 3])})
     hub.add("org/none", DENSE)
     hub.add("Qwen/Qwen2.5-0.5B", DENSE, llama())
-    found = run("verify", *(name for name in hub.repos), "--json", env=hub_env)
+    found = hub_run("verify", *(name for name in hub.repos), "--json")
     assert found.rc == 1
     assert not [line for line in hub.requests if "Qwen" in line], "a built-in model needs no network"
     same, more, odd, none, built_in = found.json["results"]
@@ -200,9 +205,9 @@ def test_hub_models_are_held_against_their_checkpoints(run: Run, hub: FakeHub, h
     assert "no readable safetensors files" in warnings["no-checkpoint"]["text"]
 
 
-def test_differences_are_explained_line_by_line(run: Run, hub: FakeHub, hub_env: dict[str, Any]) -> None:
+def test_differences_are_explained_line_by_line(hub_run: Run, hub: FakeHub) -> None:
     hub.add("org/more", DENSE, {**llama(), **EXTRA})
-    found = run("verify", "org/more", env=hub_env)
+    found = hub_run("verify", "org/more")
     assert found.rc == 0
     assert re.search(r"^F32 +1 +8 +32 B$", found.stdout, re.MULTILINE)
     assert re.search(r"^multi-token-prediction layers +1 tensors +\+8,192$", found.stdout, re.MULTILINE)
@@ -210,13 +215,13 @@ def test_differences_are_explained_line_by_line(run: Run, hub: FakeHub, hub_env:
     assert re.search(r"^not explained +\+0$", found.stdout, re.MULTILINE)
 
 
-def test_a_built_in_models_checkpoint_on_demand(run: Run, hub: FakeHub, hub_env: dict[str, Any]) -> None:
+def test_a_built_in_models_checkpoint_on_demand(hub_run: Run, hub: FakeHub) -> None:
     hub.add("Qwen/Qwen2.5-0.5B", DENSE, llama())
-    asked = run("verify", "qwen2.5-0.5b", "--checkpoint", "--json", env=hub_env)
+    asked = hub_run("verify", "qwen2.5-0.5b", "--checkpoint", "--json")
     assert asked.rc == 1, "another model's tensors"
     assert asked.json["results"][0]["checkpoint"]["params"]["predicted"] == 494032768
     del hub.repos["Qwen/Qwen2.5-0.5B"]["model.safetensors"]
-    refused = run("verify", "qwen2.5-0.5b", "--checkpoint", env=hub_env)
+    refused = hub_run("verify", "qwen2.5-0.5b", "--checkpoint")
     assert refused.rc == 2
     assert "no readable safetensors files" in refused.stderr
 
@@ -230,16 +235,24 @@ def test_a_file_has_no_checkpoint(quick_run: Run, config: Path) -> None:
 # --- layers that are alike are run once ---------------------------------------------------------------------------
 
 ALIKE = [
-    ("llama-3-8b", 30),
-    ("gemma-3n-e4b", 20),
-    ("granite-4.0-h-tiny", 35),
-    ("gpt-oss-20b", 20),
+    ("llama-3-8b", {"num_hidden_layers": 8}, 7),
+    ("gemma-3n-e4b", {"num_hidden_layers": 15, "num_kv_shared_layers": 5}, 8),
+    ("granite-4.0-h-tiny", {"num_hidden_layers": 10}, 7),
+    ("gpt-oss-20b", {"num_hidden_layers": 6}, 4),
 ]
+"""Released models with fewer layers, and how many of them must repeat another."""
 
 
-@pytest.mark.parametrize(("name", "at_least"), ALIKE)
+def shortened(name: str, changes: dict[str, int]) -> LoadedModel:
+    config = {**bare(name), **changes}
+    if "layer_types" in config:
+        config["layer_types"] = config["layer_types"][: changes["num_hidden_layers"]]
+    return loaded(config)
+
+
+@pytest.mark.parametrize(("name", "changes", "at_least"), ALIKE, ids=[name for name, *_ in ALIKE])
 def test_running_one_layer_of_each_kind_changes_nothing(
-    name: str, at_least: int, monkeypatch: pytest.MonkeyPatch
+    name: str, changes: dict[str, int], at_least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, repeated = step_flops.repeated_layers, []
 
@@ -254,7 +267,7 @@ def test_running_one_layer_of_each_kind_changes_nothing(
         yield Repeats(args[-1])
 
     monkeypatch.setattr(step_flops, "repeated_layers", watched)
-    model = loaded(bare(name))
+    model = shortened(name, changes)
     quick = verify_model(model)
     assert min(repeated) >= at_least
     monkeypatch.setattr(step_flops, "repeated_layers", every_layer)

@@ -80,7 +80,7 @@ def progress(count: int) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda name: None
         return
-    from sparsecalc.reports.terminal import progress_bar
+    from sparsecalc.reports.progress import progress_bar
 
     with progress_bar(count) as step:
         yield step

@@ -27,7 +27,7 @@ def validate(
 def _write_page(target: str) -> None:
     from sparsecalc.cli._output import check_target, write_atomically
     from sparsecalc.decide.validate import validate as find
-    from sparsecalc.reports.validation import accuracy_page
+    from sparsecalc.reports.accuracy_page import accuracy_page
 
     check_target(target, "markdown")
     path = Path(target)

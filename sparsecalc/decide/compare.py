@@ -1,13 +1,12 @@
 """Put several models side by side, with ratios to the first and a conclusion computed from the numbers."""
 
-from collections.abc import Callable
 from math import exp
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.compare_conclusion import conclusion
 from sparsecalc.decide.question import Question, ask
 from sparsecalc.decide.show import model_report
-from sparsecalc.documents.compare import CompareReport, Ratio
+from sparsecalc.documents.compare import RATIOS, CompareReport, Ratio
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.results import Prediction
@@ -33,20 +32,8 @@ def compare(names: list[str], question: Question | None = None) -> CompareReport
     )
 
 
-FIGURES: dict[str, Callable[[ModelReport], float]] = {
-    "total": lambda model: model.params.total,
-    "active": lambda model: model.params.active,
-    "prefill_flops_per_token": lambda model: model.flops.prefill_per_token,
-    "decode_flops_per_token": lambda model: model.flops.decode_per_token,
-    "weights_bytes": lambda model: model.memory.weights_bytes,
-    "kv_cache_bytes_per_token": lambda model: model.memory.kv_cache_bytes_per_token,
-    "total_bytes": lambda model: model.memory.total_bytes,
-}
-"""What a ratio is taken of, by its field in `Ratio`."""
-
-
 def _ratio(model: ModelReport, first: ModelReport) -> Ratio:
-    ratios = {name: _over(figure(model), figure(first)) for name, figure in FIGURES.items()}
+    ratios = {name: _over(figure(model), figure(first)) for name, figure in RATIOS.items()}
     return Ratio(model=model.model.id, to=first.model.id, **ratios, **_time_ratios(model.prediction, first.prediction))
 
 

@@ -39,8 +39,8 @@ def _reach(models: list[ModelReport]) -> list[str]:
         if used:
             sentences.append(
                 f"At batch {used.batch_size} a step of {model.model.id} reads about {used.expected_distinct:.1f} of"
-                f" {used.num_experts} experts per layer (uniform routing): {units.nbytes(used.weight_bytes_read)} of"
-                f" {units.nbytes(model.memory.weights_bytes)} of weights."
+                f" {used.num_experts} experts per layer ({used.routing} routing):"
+                f" {units.nbytes(used.weight_bytes_read)} of {units.nbytes(model.memory.weights_bytes)} of weights."
             )
     return sentences
 

@@ -12,13 +12,19 @@ from sparsecalc.core.text import brief
 from sparsecalc.decide.crossover_side import CrossoverSide
 from sparsecalc.decide.deploy import format_warnings, speedup_warnings
 from sparsecalc.decide.question import LARGEST, Question, ask, hardware_of
-from sparsecalc.documents.crossover import COSTS, LABELS, Axis, Cost, Crossing, CrossoverReport, Point
+from sparsecalc.documents.crossover import Axis, Cost, Crossing, CrossoverReport, Point
 from sparsecalc.estimate.break_even import ClosedForms, closed_forms
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.fit import fit
-from sparsecalc.estimate.kernels import Setting
+from sparsecalc.estimate.kernel import Setting
 from sparsecalc.estimate.step import BAND
 
+COSTS: dict[str, tuple[Cost, ...]] = {
+    "time": ("seconds", "tpot_seconds"),
+    "memory": ("bytes_read", "bytes_per_gpu"),
+    "dollars": ("usd_per_million_output_tokens",),
+}
+"""The costs that `of` asks for."""
 OF_A_LAYER = ("seconds", "bytes_read")
 DEFAULT_GPU = "h100-sxm"
 """Taken, with a warning, where no accelerator is named."""
@@ -254,7 +260,7 @@ def _closed_forms(a: CrossoverSide, b: CrossoverSide) -> ClosedForms | None:
 
 def _sentence(report: CrossoverReport, cost: Cost) -> str:
     """Who is cheaper where, in words."""
-    label = "feed-forward layer" if report.over == "tokens" and cost == "seconds" else LABELS[cost]
+    label = report.label(cost)
     own = [crossing for crossing in report.crossings if crossing.cost == cost]
     ratios = [getattr(point.a, cost) / getattr(point.b, cost) for point in report.points]
     if not own:

@@ -81,9 +81,7 @@ def feed_forward_layer(spec: ModelSpec) -> ModelSpec:
     groups = [group for group in spec.layer_groups if group.layer.feed_forwards]
     if not groups:
         raise InputError(f"{spec.id} has no feed-forward layers", hint="Take another axis: --over batch")
-    main = max(
-        groups, key=lambda group: (any(hasattr(p, "num_experts") for p in group.layer.feed_forwards), group.count)
-    )
+    main = max(groups, key=lambda group: (bool(group.layer.mixtures), group.count))
     alone = LayerGroup(layer=Layer(feed_forwards=main.layer.feed_forwards), positions=(0,))
     return spec.but(tables=(), layer_groups=(alone,), final=(), head=None)
 

@@ -10,7 +10,7 @@ from sparsecalc.decide.question import Offload, Question
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
 from sparsecalc.estimate.deployment import Deployment, Drafting
-from sparsecalc.estimate.kernels import Setting
+from sparsecalc.estimate.kernel import Setting
 from sparsecalc.library.routing_files import load_routing
 from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.spec import ModelSpec
@@ -18,8 +18,7 @@ from sparsecalc.model.spec import ModelSpec
 
 def routing_of(spec: ModelSpec, routing: str) -> Routing:
     """The routing that is asked for; uniform for a model without experts. Raises InputError for a malformed file."""
-    parts = [part for group in spec.layer_groups for part in group.layer.feed_forwards]
-    counts = {part.num_experts for part in parts if hasattr(part, "num_experts")}
+    counts = {mixture.num_experts for _, mixture in spec.mixtures}
     return load_routing(routing, max(counts)) if counts and routing != "uniform" else Routing()
 
 

@@ -12,7 +12,8 @@ from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.model_name import Variant, load_variant
 from sparsecalc.decide.question import Question, ask
-from sparsecalc.documents.explain import ExplainLine, ExplainReport, StepReport
+from sparsecalc.documents.explain import ExplainLine, ExplainReport
+from sparsecalc.documents.explain_step import StepReport
 from sparsecalc.estimate.costs import params
 from sparsecalc.library.models import LoadedModel
 

@@ -7,7 +7,7 @@ from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.predict import refuse_what_does_not_fit
 from sparsecalc.decide.question import Question
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.documents.explain import StepLine, StepReport
+from sparsecalc.documents.explain_step import StepLine, StepReport
 from sparsecalc.estimate.serving import prefill_step
 from sparsecalc.estimate.step import Step
 from sparsecalc.estimate.timing import KernelTime

@@ -14,8 +14,7 @@ from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.routing import DistinctRow, DropRow, RankRow, RoutingReport, TimeRow
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.library.routing_files import load_routing
-from sparsecalc.model.derived_parts import MeasuredExperts
-from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.part import HasExperts
 from sparsecalc.model.spec import ModelSpec
 
 LARGEST_BATCH = 2**30
@@ -140,20 +139,14 @@ def _times(
     return time_rows(variant.model, variant.precision, device, given, points, asked.replicas)
 
 
-def _mixture(spec: ModelSpec) -> tuple[int, Moe | MeasuredExperts]:
+def _mixture(spec: ModelSpec) -> tuple[int, HasExperts]:
     """Layers with experts, and the first kind of them."""
-    mixtures = [
-        (group.count, part)
-        for group in spec.layer_groups
-        for part in group.layer.feed_forwards
-        if isinstance(part, Moe | MeasuredExperts)
-    ]
-    if not mixtures:
+    if not spec.mixtures:
         raise InputError(
             f"{spec.id} has no experts to route to", hint="Models with experts: sparsecalc models, kind moe"
         )
-    first = mixtures[0][1]
-    return sum(count for count, part in mixtures if part.num_experts == first.num_experts), first
+    first = spec.mixtures[0][1]
+    return sum(count for count, part in spec.mixtures if part.num_experts == first.num_experts), first
 
 
 def _warnings(loaded: LoadedModel, given: Routing) -> list[Note]:

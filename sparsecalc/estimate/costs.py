@@ -12,8 +12,6 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
-from sparsecalc.model.derived_parts import MeasuredExperts
-from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.ledgers import Ledgers, Model
 from sparsecalc.model.spec import ModelSpec
 
@@ -77,12 +75,7 @@ def flops(model: Model, context_len: int, **how: Any) -> Flops:
 def experts(model: Model, precision: Precision, load: Load, routing: Routing) -> Experts | None:
     """How many experts a decode step reaches, and the bytes of weights that it then reads."""
     ledgers = Ledgers.of(model)
-    mixtures = [
-        (group.count, part)
-        for group in ledgers.spec.layer_groups
-        for part in group.layer.feed_forwards
-        if isinstance(part, Moe | MeasuredExperts)
-    ]
+    mixtures = ledgers.spec.mixtures
     if not mixtures:
         return None
     moe = mixtures[0][1]

@@ -75,7 +75,7 @@ class DeviceMemory:
             if not any(elements):
                 continue
             kv, index, state = (count * sequences // counted for count in elements)
-            state_bytes = state * (4 if op.state_is_fp32 else precision.activations.bits / 8)
+            state_bytes = state * precision.state_element_bytes(op)
             cached = precision.kv_cache_bytes(kv) + precision.kv_cache_bytes(index)
             held += (cached + state_bytes) * op.layers / self.plan.ways(op)
         return ceil(held / self.plan.pp)

@@ -10,7 +10,8 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.engine_defaults import engine_default
-from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Kernel, Setting, kernels
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime, kernel_time, transfer_time
@@ -158,18 +159,17 @@ def _collectives(
     size = ACTIVATION_BYTES * tokens * spec.hidden_size
     transfers = []
     mixers = sum(group.count * len(group.layer.mixers) for group in spec.layer_groups)
-    parts = [(group.count, part) for group in spec.layer_groups for part in group.layer.feed_forwards]
-    routed = [(count, part) for count, part in parts if hasattr(part, "num_experts_per_tok")]
+    forwards = sum(group.count * len(group.layer.feed_forwards) for group in spec.layer_groups)
     spread_out = plan.dp > 1 and plan.ep > 1
     if plan.tp > 1:
-        dense = sum(count for count, _ in parts) - (sum(count for count, _ in routed) if spread_out else 0)
+        dense = forwards - (sum(count for count, _ in spec.mixtures) if spread_out else 0)
         transfers.append(transfer_time("all-reduce", "all_reduce", mixers + dense, plan.tp, size, device))
         if spec.head:
             logits = ACTIVATION_BYTES * sequences * spec.head.out_features / plan.tp
             transfers.append(transfer_time("gather of the logits", "all_to_all", 1, plan.tp, logits * plan.tp, device))
     if spread_out:
-        for count, part in routed:
-            rows = min(part.num_experts_per_tok, plan.ep) * size / plan.tp
+        for count, mixture in spec.mixtures:
+            rows = min(mixture.num_experts_per_tok, plan.ep) * size / plan.tp
             transfers.append(transfer_time("dispatch", "all_to_all", count, plan.ep, rows, device))
             transfers.append(transfer_time("combine", "all_to_all", count, plan.ep, rows, device))
     if plan.pp > 1:

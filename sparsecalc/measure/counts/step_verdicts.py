@@ -26,8 +26,6 @@ LONGEST = 2**20
 _LIMITS = ("sliding_window", "attention_chunk_size", "index_topk")
 _BOUNDED = (Gqa, Mla, CompressedAttention)
 """Mixers that run over a whole prompt at once, so that a prompt as long as their limits takes no time."""
-INSIDE_STATE_UPDATE = ("dt_proj", "recurrence gates")
-"""Maps that transformers multiplies inside the state update, where the counter cannot tell them apart."""
 
 
 @dataclass
@@ -98,7 +96,7 @@ def _step(spec: ModelSpec, work: Workload, counted: StepFlops) -> list[Verdict]:
     rows, square = spec.ops(work), spec.ops(work.but(causal=False))
     ours: dict[str, int] = {}
     for op in rows:
-        if op.kind in ("matmul", "experts") and op.name not in INSIDE_STATE_UPDATE:
+        if op.kind in ("matmul", "experts") and op.role != "state_update":
             ours[op.component] = ours.get(op.component, 0) + op.flops * op.layers
     real: dict[str, int] = {str(part): value for part, value in counted.weights.items()}
     if counted.attention or not counted.square:
@@ -118,4 +116,4 @@ def _step(spec: ModelSpec, work: Workload, counted: StepFlops) -> list[Verdict]:
 
 
 def _attention(rows: Ledger, *, indexer: bool) -> int:
-    return int(rows.sum("flops", lambda op: op.kind == "attention" and op.name.startswith("indexer") == indexer))
+    return int(rows.sum("flops", lambda op: op.kind == "attention" and (op.role == "indexer") == indexer))

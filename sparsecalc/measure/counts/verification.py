@@ -17,7 +17,7 @@ from sparsecalc.measure.architecture.expert_choice import unselected
 from sparsecalc.measure.architecture.meta_model import meta_model
 from sparsecalc.measure.architecture.meta_pass import CountingError
 from sparsecalc.measure.architecture.tensor_components import by_component
-from sparsecalc.measure.counts.step_verdicts import PassVerdicts, pass_verdicts
+from sparsecalc.measure.counts.step_verdicts import PROMPTS, PassVerdicts, pass_verdicts
 from sparsecalc.model.spec import ModelSpec
 
 TOLERANCE = 1e-3
@@ -53,6 +53,8 @@ def verify(
         warnings=warnings,
         results=results,
         summary=summary(results),
+        prompt_lens=list(PROMPTS),
+        flops_tolerance=TOLERANCE,
         environment={
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -12,10 +12,10 @@ from sparsecalc.measure.derive.stored_weights import StoredWeights, short_name
 from sparsecalc.measure.derive.traces import Traces
 from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.derived_parts import (
-    MeasuredAttention,
-    MeasuredExperts,
-    MeasuredMlp,
-    MeasuredRecurrent,
+    DerivedAttention,
+    DerivedExperts,
+    DerivedMlp,
+    DerivedRecurrent,
     Scores,
     Weights,
 )
@@ -25,7 +25,7 @@ _DELTA = re.compile(r"Delta|KDA")
 _FEED_FORWARD: tuple[Component, ...] = ("dense_ffn", "router", "routed_experts", "shared_experts")
 
 
-def measured_layers(model: nn.Module, stored: list[StoredWeights], traces: Traces) -> list[Layer]:
+def derived_layers(model: nn.Module, stored: list[StoredWeights], traces: Traces) -> list[Layer]:
     """All layers in order, an encoder's first."""
     places: dict[Place, list[Weights]] = {}
     for entry in stored:
@@ -42,7 +42,7 @@ def _layer(place: Place, weights: list[Weights], traces: Traces, delta: bool) ->
     recurrent = _recurrent(_of(weights, "state_space"), held, delta)
     feed_forward = _of(weights, *_FEED_FORWARD)
     sparse = any(part.component == "routed_experts" for part in feed_forward)
-    mlp = MeasuredExperts(weights=feed_forward) if sparse else MeasuredMlp(weights=feed_forward)
+    mlp = DerivedExperts(weights=feed_forward) if sparse else DerivedMlp(weights=feed_forward)
     norms = _of(weights, "norm")
     others = (*(part for part in norms if not _norm(part)), *_of(weights, "other", "embedding"))
     return Layer(
@@ -58,11 +58,11 @@ def _of(weights: list[Weights], *components: Component) -> tuple[Weights, ...]:
     return tuple(part for part in weights if part.component in components)
 
 
-def _recurrent(weights: tuple[Weights, ...], held: HeldCache, delta: bool) -> MeasuredRecurrent | None:
+def _recurrent(weights: tuple[Weights, ...], held: HeldCache, delta: bool) -> DerivedRecurrent | None:
     """The recurrent mixer; None where neither weights nor states show one."""
     if not (weights or held.state or held.conv_state):
         return None
-    return MeasuredRecurrent(
+    return DerivedRecurrent(
         weights=weights,
         state=held.state,
         products=(3 if delta else 2) if held.contracted else 0,
@@ -76,7 +76,7 @@ def _norm(part: Weights) -> Norm | None:
     return None if part.matrices else Norm(name=part.name, size=part.vectors)
 
 
-def _attention(place: Place, weights: tuple[Weights, ...], held: HeldCache, traces: Traces) -> MeasuredAttention | None:
+def _attention(place: Place, weights: tuple[Weights, ...], held: HeldCache, traces: Traces) -> DerivedAttention | None:
     """The attention; None where neither weights, calls nor a cache show one."""
     calls = traces.calls.get(place, [])
     scores = [
@@ -98,7 +98,7 @@ def _attention(place: Place, weights: tuple[Weights, ...], held: HeldCache, trac
     window = bounds[0] if bounds and None not in bounds else None
     expanded = [part for part in weights if part.flops_per_context_token]
     latent = expanded[0].cols if len(expanded) == 1 and calls and held.per_token >= expanded[0].cols else 0
-    attention = MeasuredAttention(
+    attention = DerivedAttention(
         weights=weights,
         scores=tuple(scores),
         cache_per_token=held.per_token,
@@ -106,7 +106,7 @@ def _attention(place: Place, weights: tuple[Weights, ...], held: HeldCache, trac
         index_per_token=held.index_per_token,
         latent_rank=latent,
     )
-    return None if attention == MeasuredAttention() else attention
+    return None if attention == DerivedAttention() else attention
 
 
 def _products(place: Place | None, traces: Traces) -> list[Weights]:

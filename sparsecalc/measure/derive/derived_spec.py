@@ -16,7 +16,7 @@ from sparsecalc.library.models import LoadedModel, find_config
 from sparsecalc.measure.architecture.meta_model import meta_model
 from sparsecalc.measure.architecture.model_inputs import text_config
 from sparsecalc.measure.architecture.tensor_components import TensorComponents
-from sparsecalc.measure.derive.derived_layers import final_parts, measured_layers
+from sparsecalc.measure.derive.derived_layers import derived_layers, final_parts
 from sparsecalc.measure.derive.layer_places import layer_finder
 from sparsecalc.measure.derive.stored_weights import is_table, stored_weights
 from sparsecalc.measure.derive.traces import Traces, trace
@@ -46,7 +46,7 @@ def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
         raise InputError(error.text, where=where, hint="--from-architecture needs a type that it has") from error
     traces, text = trace(model), text_config(model)
     stored = stored_weights(model, traces)
-    layers = measured_layers(model, stored, traces)
+    layers = derived_layers(model, stored, traces)
     tables, head = _tables(model), _head(model)
     fields = Fields(config, str(config.get("model_type")), where=where)
     formats = stored_formats(config.get("quantization_config"), fields)

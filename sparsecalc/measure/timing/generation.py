@@ -13,7 +13,8 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Phase
 from sparsecalc.decide.measured_run import BenchQuestion
-from sparsecalc.documents.profile import BenchReport, Measurement
+from sparsecalc.documents.bench import BenchReport
+from sparsecalc.documents.profile import Measurement
 from sparsecalc.estimate.load import Requests
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.measure.architecture.filled_cache import SEED_TOKENS

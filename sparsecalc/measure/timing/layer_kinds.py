@@ -8,7 +8,7 @@ from sparsecalc.model.spec import Layer, ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
-class LayerKind:
+class SampledKind:
     """A kind of layer: how many the model has, and the places of those that are run. Each is equal only to itself."""
 
     label: str
@@ -23,7 +23,7 @@ class LayerKind:
         return self.layer.label
 
 
-def layer_kinds(spec: ModelSpec, kept: set[int]) -> Iterator[LayerKind]:
+def layer_kinds(spec: ModelSpec, kept: set[int]) -> Iterator[SampledKind]:
     """The kinds of a model whose layers at the places `kept` are run; later kinds with the same label are numbered."""
     labels: list[str] = []
     for group in spec.layer_groups:
@@ -31,14 +31,14 @@ def layer_kinds(spec: ModelSpec, kept: set[int]) -> Iterator[LayerKind]:
         number = labels.count(group.layer.label)
         label = group.layer.label + (f" #{number}" if number > 1 else "")
         places = tuple(place for place in group.positions if place in kept)
-        yield LayerKind(label=label, layer=group.layer, count=group.count, places=places)
+        yield SampledKind(label=label, layer=group.layer, count=group.count, places=places)
 
 
 @dataclass(frozen=True)
 class StepPart:
     """One component, or all, of one layer of a kind; of what stands outside the layers where there is no kind."""
 
-    kind: LayerKind | None = None
+    kind: SampledKind | None = None
     component: Component | None = None
 
     @property

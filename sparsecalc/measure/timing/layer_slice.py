@@ -22,7 +22,7 @@ from sparsecalc.measure.architecture.random_weights import give_storage, stored_
 from sparsecalc.measure.architecture.tensor_components import ATTENTION, RECURRENT, TensorComponents
 from sparsecalc.measure.machine.device import last_level_cache_bytes
 from sparsecalc.measure.machine.stopwatch import FLUSH_IN_CACHES
-from sparsecalc.measure.timing.layer_kinds import LayerKind, StepPart, layer_kinds
+from sparsecalc.measure.timing.layer_kinds import SampledKind, StepPart, layer_kinds
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -35,7 +35,7 @@ class LayerSlice:
     """A model of which only some layers compute."""
 
     model: Any
-    kinds: tuple[LayerKind, ...]
+    kinds: tuple[SampledKind, ...]
     layers_name: str
     """Dotted name of the list of layers."""
     weight_bytes: int

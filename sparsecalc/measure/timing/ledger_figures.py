@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sparsecalc.core.ops import Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
-from sparsecalc.measure.timing.layer_kinds import LayerKind, StepPart
+from sparsecalc.measure.timing.layer_kinds import SampledKind, StepPart
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -15,20 +15,20 @@ class StepOps:
     """Ops of one step: of one layer of each kind, and of what stands outside the layers."""
 
     outside: tuple[Op, ...]
-    by_kind: dict[LayerKind, tuple[Op, ...]]
+    by_kind: dict[SampledKind, tuple[Op, ...]]
 
     def of(self, part: StepPart) -> tuple[Op, ...]:
         """Ops of a part."""
         ops = self.by_kind[part.kind] if part.kind else self.outside
         return ops if part.component is None else tuple(op for op in ops if op.component == part.component)
 
-    def repeated(self, layers: Mapping[LayerKind, int]) -> list[tuple[Op, int]]:
+    def repeated(self, layers: Mapping[SampledKind, int]) -> list[tuple[Op, int]]:
         """All ops with how often each runs, for so many layers of each kind."""
         outside = [(op, op.layers) for op in self.outside]
         return outside + [(op, op.layers * layers[kind]) for kind, ops in self.by_kind.items() for op in ops]
 
 
-def step_ops(spec: ModelSpec, kinds: Iterable[LayerKind], work: Workload) -> StepOps:
+def step_ops(spec: ModelSpec, kinds: Iterable[SampledKind], work: Workload) -> StepOps:
     """The ops of one step."""
     parts = [*spec.tables, *spec.final, *([spec.head] if spec.head else [])]
     outside = tuple(op for part in parts for op in part.ops(work))
@@ -42,12 +42,12 @@ def moved_bytes(op: Op, precision: Precision, reached: float = 1.0) -> float:
     """
     weights = precision.read_weight_bytes(op) * (reached if op.kind == "experts" else 1)
     cache = op.cache_read_elements * precision.kv_cache.bits_per_weight / 8
-    state = op.state_elements * (4 if op.state_is_fp32 else precision.activations.bits / 8)
+    state = op.state_elements * precision.state_element_bytes(op)
     return weights + cache + state + op.activation_elements * precision.activations.bits / 8
 
 
 def held_bytes(
-    ops: StepOps, layers: Mapping[LayerKind, int], precision: Precision, work: Workload, hidden_size: int
+    ops: StepOps, layers: Mapping[SampledKind, int], precision: Precision, work: Workload, hidden_size: int
 ) -> int:
     """Peak memory of the step that was run: weights + cache + state + the larger of a layer's results and the logits.
 
@@ -55,10 +55,9 @@ def held_bytes(
     modules hold until they return; experts' results twice more, weighted and put back in order.
     """
     repeated = ops.repeated(layers)
-    size = precision.activations.bits / 8
     weights = sum(times * precision.weight_bytes(op) for op, times in repeated)
     cache = sum(times * precision.kv_cache_bytes(op.kv_elements + op.index_elements) for op, times in repeated)
-    state = sum(times * op.state_elements * (4 if op.state_is_fp32 else size) for op, times in repeated)
+    state = sum(times * op.state_elements * precision.state_element_bytes(op) for op, times in repeated)
     return int(weights + cache + state + working_bytes(ops, precision, work, hidden_size))
 
 

@@ -9,7 +9,7 @@ from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.profile import Measurement
 from sparsecalc.measure.machine.samples import Samples
-from sparsecalc.measure.timing.layer_kinds import REST, LayerKind, StepPart
+from sparsecalc.measure.timing.layer_kinds import REST, SampledKind, StepPart
 from sparsecalc.measure.timing.ledger_figures import held_bytes, moved_bytes, step_ops
 from sparsecalc.measure.timing.predicted_step import PredictedStep
 from sparsecalc.measure.timing.step_samples import StepSamples
@@ -97,7 +97,7 @@ class MeasurementRows:
         )
 
 
-def _whole(layers: dict[LayerKind, int]) -> dict[StepPart, float]:
+def _whole(layers: dict[SampledKind, int]) -> dict[StepPart, float]:
     """So many layers of each kind, and what stands outside them."""
     return {REST: 1.0, **{StepPart(kind): float(count) for kind, count in layers.items()}}
 

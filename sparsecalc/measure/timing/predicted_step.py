@@ -8,7 +8,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.step import step_time, total
 from sparsecalc.estimate.timing import KernelTime
-from sparsecalc.measure.timing.layer_kinds import LayerKind, StepPart
+from sparsecalc.measure.timing.layer_kinds import SampledKind, StepPart
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -24,7 +24,7 @@ class PredictedStep:
     """Kernels of one step of a whole model with their times, divided among the parts of the step."""
 
     def __init__(
-        self, spec: ModelSpec, kinds: Iterable[LayerKind], work: Workload, precision: Precision, device: DeviceModel
+        self, spec: ModelSpec, kinds: Iterable[SampledKind], work: Workload, precision: Precision, device: DeviceModel
     ) -> None:
         self.times = step_time(spec, work, precision, device).times
         self.engine_spread = device.engine.spread

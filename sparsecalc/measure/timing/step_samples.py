@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.measure.machine.samples import Samples
-from sparsecalc.measure.timing.layer_kinds import REST, LayerKind, StepPart
+from sparsecalc.measure.timing.layer_kinds import REST, SampledKind, StepPart
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class StepSamples:
     """The samples of one step."""
 
     work: Workload
-    kinds: Sequence[LayerKind]
+    kinds: Sequence[SampledKind]
     step: Samples | None = None
     """The step alone, marks around its parts where they cost nothing."""
     eager: Samples | None = None

@@ -21,7 +21,7 @@ def read(config: Fields) -> Body:
         num_experts=experts,
         num_experts_per_tok=config.size("moe_k", required=True),
         moe_intermediate_size=width,
-        router_bias=experts,
+        router_bias=True,
         shared_intermediate_size=config.size("moe_num_shared_experts", zero=True) * width,
         shared_bias=bias,
     )

@@ -34,7 +34,8 @@ def _experts(config: Fields) -> Moe:
         num_experts=experts,
         num_experts_per_tok=config.size("top_k_experts", required=True),
         moe_intermediate_size=config.size("moe_intermediate_size", required=True),
-        router_bias=hidden + experts,
+        router_bias=True,
+        router_scales=hidden,
     )
 
 

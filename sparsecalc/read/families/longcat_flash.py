@@ -38,6 +38,6 @@ def _experts(config: Fields, hidden: int, count: int) -> Moe:
         num_experts=experts,
         num_experts_per_tok=config.size("moe_topk", required=True),
         moe_intermediate_size=width,
-        router_bias=experts + zero if config.flag("router_bias", default=False) else 0,
+        router_bias=config.flag("router_bias", default=False),
         zero_experts=zero,
     )

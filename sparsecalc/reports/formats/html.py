@@ -5,9 +5,8 @@ from html import escape
 
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
-from sparsecalc.documents.routing import RoutingReport
-from sparsecalc.reports.grids import Grid
-from sparsecalc.reports.views import view
+from sparsecalc.reports.view import Grid, with_model
+from sparsecalc.reports.views import view_of
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; }
@@ -24,16 +23,14 @@ CELL, COLUMNS = 12, 64
 
 
 def write(document: Document, width: int | None = None) -> str:
-    """The document's view as a page; names and notes show as they stand, whatever they hold."""
-    shown = view(document)
+    """The document's view as a page; whatever names and notes hold shows as it stands."""
+    view = view_of(document)
     title = _text(f"sparsecalc {document.command}")
-    parts = [f"<h1>{title}</h1>", *map(_table, shown.grids)]
-    if isinstance(document, RoutingReport):
-        parts.append(heat_map(document.loads))
-    parts += [f"<p>{_text(line)}</p>" for line in (*shown.lines, *shown.foot)]
-    for warn in document.warnings:
-        about = f"{warn.model}: " if warn.model else ""
-        parts.append(f"<aside>{_text(f'{warn.code}: {about}{warn.text}')}</aside>")
+    parts = [f"<h1>{title}</h1>", *map(_table, view.grids)]
+    if view.heat_map:
+        parts.append(_heat_map(view.heat_map))
+    parts += [f"<p>{_text(line)}</p>" for line in (*view.lines, *view.foot)]
+    parts += [f"<aside>{_text(f'{note.code}: {with_model(note)}')}</aside>" for note in document.warnings]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
@@ -54,8 +51,8 @@ def _cell(tag: str, index: int, text: str, left: int) -> str:
     return f"<{tag}{side}>{_text(text)}</{tag}>"
 
 
-def heat_map(loads: list[list[float]]) -> str:
-    """Experts as cells, a line per layer (or lines of 64), the darker the more a token picks them."""
+def _heat_map(loads: list[list[float]]) -> str:
+    """Experts as cells, a line for each layer (or lines of 64), the darker the more tokens an expert gets."""
     lines = loads if len(loads) > 1 else [loads[0][at : at + COLUMNS] for at in range(0, len(loads[0]), COLUMNS)]
     most = max(map(max, loads))
     cells = "".join(_cells(lines, most))

@@ -2,11 +2,11 @@
 
 from sparsecalc.core import units
 from sparsecalc.documents.dense_equivalent import EquivalenceReport, Law, Neighbour
-from sparsecalc.reports.grids import Grid, View
+from sparsecalc.reports.view import Grid, View
 
 
-def equivalence_view(document: EquivalenceReport) -> View:
-    """Dense sizes; a row per law; a row per model that is near."""
+def view(document: EquivalenceReport) -> View:
+    """Dense sizes; a row for each law; a row for each model near one of the sizes."""
     grids = [_sizes(document)]
     if document.laws:
         grids.append(_laws(document))
@@ -20,7 +20,7 @@ def equivalence_view(document: EquivalenceReport) -> View:
 def _sizes(document: EquivalenceReport) -> Grid:
     rows = [
         ["memory", units.count(document.memory_params), "bytes of all weights"],
-        ["compute", units.count(document.compute_params), "weights that one token is multiplied with"],
+        ["compute", units.count(document.compute_params), "FLOPs per token of products with weights"],
     ]
     if document.quality_low is not None and document.quality_high is not None:
         band = f"{units.count(document.quality_low)} to {units.count(document.quality_high)}"
@@ -30,7 +30,7 @@ def _sizes(document: EquivalenceReport) -> Grid:
 
 def _laws(document: EquivalenceReport) -> Grid:
     rows = [[law.name, _size(law), "yes" if law.in_band else "no", "; ".join(law.outside)] for law in document.laws]
-    return Grid(headers=["law", "dense size", "in the band", "beyond its fit"], rows=rows, left=4)
+    return Grid(headers=["law", "dense size", "in the band", "outside its fitted range"], rows=rows, left=4)
 
 
 def _size(law: Law) -> str:
@@ -42,13 +42,13 @@ def _neighbours(document: EquivalenceReport) -> Grid:
     timed = any(row.decode_seconds for row in document.neighbours)
     headers = ["near in", "model", "parameters", "of that size", "weights", "FLOPs per token"]
     if timed:
-        where = f"{document.inputs['gpu']}"
-        headers += [f"fits on {where}", "decode step", "TPOT", "USD per M output tokens"]
-    return Grid(headers=headers, rows=[_row(row, timed) for row in document.neighbours], left=2)
+        headers += [f"fits on {document.inputs['gpu']}", "decode step", "TPOT", "USD per M output tokens"]
+    rows = [[*_model(row), *(_on_devices(row) if timed else [])] for row in document.neighbours]
+    return Grid(headers=headers, rows=rows, left=2)
 
 
-def _row(row: Neighbour, timed: bool) -> list[str]:
-    found = [
+def _model(row: Neighbour) -> list[str]:
+    return [
         row.target,
         row.model + (" (small)" if row.small else ""),
         units.count(row.total_params),
@@ -56,10 +56,14 @@ def _row(row: Neighbour, timed: bool) -> list[str]:
         units.nbytes(row.weights_bytes),
         units.flops(row.decode_flops_per_token),
     ]
-    if not timed:
-        return found
+
+
+def _on_devices(row: Neighbour) -> list[str]:
     dollars = row.usd_per_million_output_tokens
-    needs = f"no, {row.gpus_needed} do" if row.gpus_needed else "no"
-    found.append("yes" if row.fits else needs)
-    found += [units.duration(row.decode_seconds or 0), units.duration(row.tpot_seconds or 0)]
-    return [*found, "-" if dollars is None else f"{dollars:.2f}"]
+    needs = f"no, needs {row.gpus_needed}" if row.gpus_needed else "no"
+    return [
+        "yes" if row.fits else needs,
+        units.duration(row.decode_seconds or 0),
+        units.duration(row.tpot_seconds or 0),
+        "-" if dollars is None else f"{dollars:.2f}",
+    ]

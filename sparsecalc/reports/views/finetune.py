@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 from sparsecalc.core import units
 from sparsecalc.documents.finetune import FinetuneReport, Fit, Run
-from sparsecalc.reports.grids import Grid, View
+from sparsecalc.reports.view import Grid, View
 
 KERNELS = {
     "fused": "fused attention, norms and SwiGLU",
     "torch": "transformers' modules, fused attention only",
     "eager": "transformers' modules, score matrices kept",
 }
+"""What the values of `--kernels` stand for."""
 
 
-def finetune_view(document: FinetuneReport) -> View:
-    """Three grids: memory of one device, FLOPs of one token, and the devices; then the conclusion."""
+def view(document: FinetuneReport) -> View:
+    """Tables of one device's memory, of one token's FLOPs and of the devices; then the conclusion."""
     grids = [
         Grid(headers=["memory of one device", document.model], rows=list(_memory(document))),
         Grid(headers=["FLOPs per token", ""], rows=list(_flops(document))),
@@ -35,10 +36,10 @@ def _memory(document: FinetuneReport) -> Iterator[list[str]]:
     yield ["gradients", units.nbytes(memory.gradients_bytes)]
     yield [f"optimizer states ({inputs['optimizer']})", units.nbytes(memory.optimizer_bytes)]
     yield ["master copy (fp32)", units.nbytes(memory.master_bytes)]
-    yield ["gathered or dequantized for a moment", units.nbytes(memory.gathered_bytes)]
+    yield ["gathered or dequantized temporarily", units.nbytes(memory.gathered_bytes)]
     yield [f"activations of {tokens}", units.nbytes(memory.activations_bytes)]
     yield ["logits and their gradient", units.nbytes(memory.logits_bytes)]
-    yield ["one layer computed again, beyond the logits", units.nbytes(memory.recomputed_bytes)]
+    yield ["recomputed layer, beyond the logits", units.nbytes(memory.recomputed_bytes)]
     yield ["total", units.nbytes(memory.total_bytes)]
     yield ["kernels", KERNELS[str(inputs["kernels"])]]
 
@@ -47,10 +48,10 @@ def _flops(document: FinetuneReport) -> Iterator[list[str]]:
     tokens = document.flops.model / document.model_flops_per_token
     yield ["forward", units.flops(document.flops.forward / tokens)]
     yield ["backward", units.flops(document.flops.backward / tokens)]
-    yield ["  of both: attention scores and values", units.flops(document.flops.attention / tokens)]
+    yield ["  of these: attention scores and values", units.flops(document.flops.attention / tokens)]
     if document.flops.adapters:
-        yield ["  of both: adapters", units.flops(document.flops.adapters / tokens)]
-    yield ["computed again for checkpointing", units.flops(document.recomputed_flops_per_token)]
+        yield ["  of these: adapters", units.flops(document.flops.adapters / tokens)]
+    yield ["recomputed for checkpointing", units.flops(document.recomputed_flops_per_token)]
 
 
 def _fit(fit: Fit) -> Iterator[list[str]]:
@@ -62,7 +63,7 @@ def _fit(fit: Fit) -> Iterator[list[str]]:
 
 
 def _count(value: int | None) -> str:
-    return "no number" if value is None else f"{value:,}"
+    return "no number is enough" if value is None else f"{value:,}"
 
 
 def _run(run: Run) -> Iterator[list[str]]:

@@ -3,18 +3,15 @@
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
-from sparsecalc.reports.grids import Grid
-from sparsecalc.reports.views import view
+from sparsecalc.reports.view import Grid
+from sparsecalc.reports.views import view_of
 
 NATURAL_WIDTH = 100_000
 
@@ -24,14 +21,14 @@ def write(document: Document, width: int | None = None) -> str:
 
     Colours only for a terminal that wants them (rich honours NO_COLOR, FORCE_COLOR, TERM).
     """
-    shown = view(document)
+    view = view_of(document)
     out = io.StringIO()
     forced = True if width is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     console = Console(file=out, width=width or NATURAL_WIDTH, force_terminal=forced, markup=False, highlight=False)
-    for grid in shown.grids:
+    for grid in view.grids:
         console.print(_table(grid))
         console.print()
-    for line in [*shown.lines, *shown.foot]:
+    for line in [*view.lines, *view.foot]:
         console.print(Text(printable(line, 10_000)), soft_wrap=width is None)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -43,20 +40,3 @@ def _table(grid: Grid) -> Table:
     for row in grid.rows:
         table.add_row(*(Text(printable(cell, 1000)) for cell in row))
     return table
-
-
-@contextmanager
-def progress_bar(count: int) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr with the name of what is under way; call the result with each name."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    with bar:
-        task = bar.add_task("", total=count)
-        done = -1
-
-        def step(name: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, completed=done, description=name)
-
-        yield step

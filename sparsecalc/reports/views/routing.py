@@ -2,15 +2,15 @@
 
 from sparsecalc.core import units
 from sparsecalc.documents.routing import RoutingReport
-from sparsecalc.reports.grids import Grid, View
+from sparsecalc.reports.view import Grid, View
 
 MARKS = "▁▂▃▄▅▆▇█"
 WIDTH = 64
 """Marks in a line."""
 
 
-def routing_view(document: RoutingReport) -> View:
-    """Tables for batches, ranks and capacity factors; then the loads, where they differ, and the simulation."""
+def view(document: RoutingReport) -> View:
+    """Tables of batches, ranks and capacity factors; then the loads, where they differ, and the simulation."""
     grids = [_distinct(document), _ranks(document), _drops(document)]
     if document.times:
         grids.append(_times(document))
@@ -23,7 +23,7 @@ def routing_view(document: RoutingReport) -> View:
         f"{document.model}: {document.num_experts_per_tok} of {document.num_experts} experts{zero} per token in"
         f" {document.layers} layers; routing {document.routing}."
     )
-    return View(grids=grids, lines=[head, *document.text])
+    return View(grids=grids, lines=[head, *document.text], heat_map=document.loads)
 
 
 def _both(document: RoutingReport, uniform: str, asked: str) -> list[str]:

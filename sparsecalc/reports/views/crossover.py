@@ -4,17 +4,19 @@ from bisect import bisect_left
 from math import exp, log
 
 from sparsecalc.core import units
-from sparsecalc.documents.crossover import LABELS, Cost, CrossoverReport, Point
+from sparsecalc.documents.crossover import Cost, CrossoverReport, Point
 from sparsecalc.estimate.break_even import ClosedForms
-from sparsecalc.reports.grids import Grid, View
+from sparsecalc.reports.view import Grid, View
 
 MOST_ROWS = 20
+"""Rows of the table of points; of more points, evenly chosen ones are shown."""
 WIDTH, HEIGHT = 64, 12
+"""Columns and lines of the plot."""
 MARK_A, MARK_B, MARK_BOTH = "█", "░", "▓"
 
 
-def crossover_view(document: CrossoverReport) -> View:
-    """Points of the grid with both costs and their ratios, all crossings, closed forms; the plot ends a screen."""
+def view(document: CrossoverReport) -> View:
+    """Points of the grid with both costs and their ratios, all crossings, closed forms; a plot ends a screen."""
     grids = [_curves(document)]
     if document.crossings:
         grids.append(_crossings(document))
@@ -29,19 +31,15 @@ def _where(document: CrossoverReport) -> str:
     return f"{document.num_gpus} x {document.accelerator} ({' and '.join(placements)})"
 
 
-def _label(document: CrossoverReport, cost: Cost) -> str:
-    return "feed-forward layer" if document.over == "tokens" and cost == "seconds" else LABELS[cost]
-
-
 def _curves(document: CrossoverReport) -> Grid:
-    """The first cost in full, of the others the ratio; points that only narrow a crossing down are left out."""
+    """The first cost in full, of the others the ratio; without the points that only narrow down a crossing."""
     first = document.costs[0]
     points = [point for point in document.points if not point.refined]
     shown = points[::-1][:: -(-len(points) // MOST_ROWS)][::-1]
     shown = shown if shown[0] is points[0] else [points[0], *shown]
-    name = _label(document, first)
+    name = document.label(first)
     headers = [document.over, f"{name}, A", f"{name}, B", "A / B"]
-    headers += [f"{_label(document, cost)}, A / B" for cost in document.costs[1:]]
+    headers += [f"{document.label(cost)}, A / B" for cost in document.costs[1:]]
     fits = any(point.a.fits is not None for point in points)
     rows = [
         [
@@ -65,7 +63,7 @@ def _fits(point: Point) -> str:
 def _crossings(document: CrossoverReport) -> Grid:
     rows = [
         [
-            _label(document, one.cost),
+            document.label(one.cost),
             f"{one.at:,.4g}",
             f"{one.low:,.6g} and {one.high:,.6g}",
             one.cheaper_below,
@@ -74,27 +72,28 @@ def _crossings(document: CrossoverReport) -> Grid:
         ]
         for one in document.crossings
     ]
-    headers = ["crossing in", document.over, "between", "cheaper below", "cheaper above", "within the estimate's band"]
+    headers = ["crossing in", document.over, "between", "cheaper below", "cheaper above", "within the 80 % band"]
     return Grid(headers=headers, rows=rows)
 
 
-def _closed_forms(found: ClosedForms) -> Grid:
-    start = f"{found.t_lo:,.2f} tokens" if found.t_lo is not None else found.reads_more
+def _closed_forms(forms: ClosedForms) -> Grid:
+    """Thresholds from weights alone, in tokens of a step."""
+    start = f"{forms.t_lo:,.2f} tokens" if forms.t_lo is not None else forms.reads_more
     rows = [
-        ["T_lo, reads more from", "ln(1 - D* / E) / ln(1 - k / E)", start],
-        ["D*, experts that equal the dense", "(dense - other) / one expert", f"{found.distinct_experts:,.2f}"],
-        ["T_hi, dense bound by compute from", "R N_tot / N_d", f"{found.t_hi:,.0f} tokens"],
-        ["R, ridge", "F b / (2 BW)", f"{found.ridge_tokens:,.0f} tokens"],
-        ["experts bound by compute from", "R E / k", f"{found.moe_compute_tokens:,.0f} tokens"],
-        ["qs inequality (arXiv:2603.08960)", f"q {found.q:.2f} x s {found.s:.3f}", _qs(found)],
+        ["T_lo: the mixture reads more from", "ln(1 - D* / E) / ln(1 - k / E)", start],
+        ["D*: experts that read as much as dense", "(dense - other) / one expert", f"{forms.distinct_experts:,.2f}"],
+        ["T_hi: dense bound by compute from", "R N_tot / N_d", f"{forms.t_hi:,.0f} tokens"],
+        ["R: ridge point", "F b / (2 BW)", f"{forms.ridge_tokens:,.0f} tokens"],
+        ["experts bound by compute from", "R E / k", f"{forms.moe_compute_tokens:,.0f} tokens"],
+        ["qs inequality (arXiv:2603.08960)", f"q {forms.q:.2f} x s {forms.s:.3f}", _qs(forms)],
     ]
-    title = f"weights alone, {found.moe} against {found.dense}"
+    title = f"weights alone, {forms.moe} against {forms.dense}"
     return Grid(headers=[title, "formula", "value"], rows=rows, left=2)
 
 
-def _qs(found: ClosedForms) -> str:
-    verdict = "the mixture reads more once all experts are reached" if found.qs < 1 else "the mixture never reads more"
-    return f"{found.qs:.3f}: {verdict}"
+def _qs(forms: ClosedForms) -> str:
+    verdict = "the mixture reads more once all experts are reached" if forms.qs < 1 else "the mixture never reads more"
+    return f"{forms.qs:.3f}: {verdict}"
 
 
 def _plot(document: CrossoverReport) -> list[str]:
@@ -117,7 +116,7 @@ def _plot(document: CrossoverReport) -> list[str]:
     axis = f"{ends[0]}{document.over:^{WIDTH - len(ends[0]) - len(ends[1])}}{ends[1]}"
     names = f"{MARK_A} {document.a}   {MARK_B} {document.b}   {MARK_BOTH} both"
     return [
-        f"{'':>10}  {_label(document, cost)}",
+        f"{'':>10}  {document.label(cost)}",
         *lines,
         f"{'cheaper':>10} │{cheaper}",
         f"{'':>10}  {axis}",
