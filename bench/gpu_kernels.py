@@ -28,15 +28,15 @@ def bare_seconds(m: int, n: int, k: int) -> float:
     device = torch.device("cuda")
     inputs = random_tensor((m, k), torch.bfloat16, device, 1.0)
     weights = [random_tensor((n, k), torch.bfloat16, device) for _ in range(4)]
-    found = []
+    samples = []
     for index in range(5 + CALLS):
         begin, finish = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         begin.record()
         torch.mm(inputs, weights[index % 4].t())
         finish.record()
         finish.synchronize()
-        found.append(begin.elapsed_time(finish) / 1e3)
-    return median(found[5:])
+        samples.append(begin.elapsed_time(finish) / 1e3)
+    return median(samples[5:])
 
 
 def harness() -> list[dict[str, Any]]:
@@ -61,19 +61,19 @@ def sparse() -> list[dict[str, Any]]:
     ]
     few = Sizes(hidden, hidden, (1, 16), (0.01, 0.05, 0.1, 0.25, 0.5), "bf16", budget_seconds=0.1)
     asked += [(technique, few) for technique in ("heads", "neurons", "block", "csr", "bsr")]
-    found: list[dict[str, Any]] = []
+    every_row: list[dict[str, Any]] = []
     for technique, sizes in asked:
         try:
             rows = compare_kernels(technique, "cuda", sizes)
         except SparsecalcError as error:
             print(f"left out: {error}")
             continue
-        found += rows
+        every_row += rows
         for tokens in sizes.tokens:
             own = [row for row in rows if row["tokens"] == tokens]
             speedups = ", ".join(f"{row['density']}: {row['speedup']:.2f}" for row in own)
             print(f"{technique} {sizes.rows} x {sizes.cols}, {tokens} tokens: {speedups}; even at {break_even(own)}")
-    return found
+    return every_row
 
 
 def main() -> None:

@@ -46,13 +46,13 @@ def main() -> None:
     bytes_per_second = asked.side**2 * 4 / read
     large = run_benchmark(gemm_benchmark(512, asked.side, asked.side, "fp32"), device, asked.seconds)["seconds"]
     peak = 2 * 512 * asked.side**2 / large
-    found: list[dict[str, Any]] = []
+    every_row: list[dict[str, Any]] = []
     print(f"dense weights are read at {bytes_per_second / 1e9:.1f} GB/s; products reach {peak / 1e9:.0f} GFLOP/s")
     print("| kernel | tokens | speed-up at density " + " | ".join(map(str, DENSITIES)) + " | break-even | predicted |")
     print("|---" * (len(DENSITIES) + 4) + "|")
     for technique in ("csr", "bsr"):
         rows = compare_kernels(technique, device, sizes)
-        found += rows
+        every_row += rows
         for tokens in sizes.tokens:
             own = [row for row in rows if row["tokens"] == tokens]
             crossing = break_even(own)
@@ -63,7 +63,7 @@ def main() -> None:
             print(f"| {' | '.join(cells)} |")
     if asked.output:
         document = {"date": datetime.now(UTC).date().isoformat(), "environment": machine_conditions(device)}
-        document |= {"bytes_per_second": bytes_per_second, "flops_per_second": peak, "rows": found}
+        document |= {"bytes_per_second": bytes_per_second, "flops_per_second": peak, "rows": every_row}
         Path(asked.output).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

@@ -7,8 +7,9 @@ from sparsecalc.device.assemble import blank_device, device_model
 from sparsecalc.device.calibration import Calibration
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.measure.calibrate.device_fit import base_model, fit, fit_collectives
+from sparsecalc.measure.calibrate.device_fit import fit, fit_collectives
 from sparsecalc.measure.calibrate.engine_fit import fit_engine
+from sparsecalc.measure.calibrate.measured_peaks import with_measured_peaks
 
 MEASURED = (
     "peak_flops_per_second",
@@ -54,4 +55,4 @@ def _prior(calibration: Calibration) -> DeviceModel:
     if calibration.accelerator:
         return device_model(load_accelerator(calibration.accelerator))
     rows_of_unit = 1 if calibration.device == "cpu" else 8
-    return base_model(blank_device(calibration.device_name, matrix_unit_rows=rows_of_unit), calibration.rows)
+    return with_measured_peaks(blank_device(calibration.device_name, matrix_unit_rows=rows_of_unit), calibration.rows)

@@ -75,5 +75,5 @@ def measure_collectives(ranks: int, timeout_seconds: float = 180.0) -> list[dict
             subprocess.run(command, capture_output=True, text=True, timeout=timeout_seconds, check=True)
         except (OSError, subprocess.SubprocessError) as error:
             raise SparsecalcError(f"torchrun with {ranks} ranks failed ({type(error).__name__})") from error
-        found: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))["rows"]
-        return found
+        rows: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))["rows"]
+        return rows

@@ -29,8 +29,8 @@ from sparsecalc.read.quantization import stored_formats
 def load_derived(name: str) -> LoadedModel:
     """Like `load_model`, but the spec is derived from transformers' own class instead of read by a family's reader."""
     transformers.logging.set_verbosity_error()
-    found = find_config(name)
-    return found.as_model(derive_spec(found.config, found.name, where=found.where))
+    source = find_config(name)
+    return source.as_model(derive_spec(source.config, source.name, where=source.where))
 
 
 def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
