@@ -157,9 +157,9 @@ def hub_run(hub: FakeHub, quick_run: Run, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe of this device's peaks takes no time: no test looks at its figures."""
-    from sparsecalc.measure.calibrate import kernel_benchmarks, local_device
+    from sparsecalc.measure.calibrate import benchmark, local_device
 
     small = {"PROBE_SECONDS": 0.01, "PROBE_BYTES": 2**14, "PROBE_SIDE": 128}
     for name, value in small.items():
         monkeypatch.setattr(local_device, name, value)
-    monkeypatch.setattr(kernel_benchmarks, "last_level_cache_bytes", lambda device: 2**14)
+    monkeypatch.setattr(benchmark, "last_level_cache_bytes", lambda device: 2**14)

@@ -111,7 +111,7 @@ def test_names_and_numbers_are_checked(tmp_path: Path) -> None:
         distributed._config("mixtral-9x9b")
     with pytest.raises(InputError, match="cannot be read as JSON"):
         distributed._config(str(tmp_path / "config.json"))
-    with pytest.raises(InputError, match="is no list of numbers"):
+    with pytest.raises(InputError, match="is not a list of numbers"):
         distributed._numbers("1,x", int)
     with pytest.raises(InputError, match="too small"):
         distributed._numbers("0", int)

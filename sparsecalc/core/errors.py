@@ -22,3 +22,9 @@ def reason_of(error: BaseException, longest: int = 160) -> str:
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     lines = words.strip().splitlines()
     return lines[0][:longest] if lines else type(error).__name__
+
+
+def named_reason_of(error: BaseException, longest: int = 160) -> str:
+    """The same behind the class of the error: `ValueError: no such key`."""
+    name, line = type(error).__name__, reason_of(error, longest)
+    return name if line == name else f"{name}: {line}"

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsecalc.core.errors import InputError, reason_of
+from sparsecalc.core.errors import InputError, named_reason_of, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _explained(error: Exception, repo_id: str) -> InputError:
         return InputError(f"the Hub answered with status {status}", where=name, hint="Try again later")
     if isinstance(error, ValueError):
         return InputError(f"not a usable answer ({reason_of(error, 100)})", where=name)
-    return InputError(f"{type(error).__name__}: {reason_of(error, 100)}", where=name)
+    return InputError(f"{named_reason_of(error, 100)}", where=name)
 
 
 def _is_network(error: Exception) -> bool:
