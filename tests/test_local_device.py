@@ -22,7 +22,7 @@ from sparsecalc.measure.timing.memory import PeakMemory
 from sparsecalc.measure.timing.profile import prepare, profile
 from sparsecalc.measure.timing.technique import profile_technique
 
-pytestmark = pytest.mark.usefixtures("quick_probe")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
 
 ENGINE = {"id": "transformers", "name": "transformers", "step_seconds": 1e-3, "sequence_seconds": 0.0}
 FITTED = {"compute": 0.9, "bandwidth": 0.4, "overhead_seconds": 1e-6, "origin": "fitted"}

@@ -35,7 +35,7 @@ from sparsecalc.measure.timing.routing_force import ForcedRouting, draw
 from sparsecalc.measure.timing.sampling import FEWEST, Samples, measure, quantile
 from sparsecalc.read.config import read_config
 
-pytestmark = pytest.mark.usefixtures("quick_probe")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
 
 CPU = torch.device("cpu")
 SMALL = Path(__file__).parent / "small_configs"

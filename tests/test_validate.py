@@ -22,6 +22,8 @@ from sparsecalc.library.models import load_model, model_ids
 from sparsecalc.reports.formats import render
 from sparsecalc.reports.validation import accuracy_page
 
+pytestmark = pytest.mark.slow
+
 KERNELS = read_data("measurements/kernels.json")
 SERVING = read_data("measurements/serving.json")
 

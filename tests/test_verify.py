@@ -22,6 +22,8 @@ from sparsecalc.measure.counts import counting
 from sparsecalc.measure.counts.verify import verify_model
 from sparsecalc.read.config import read_config
 
+pytestmark = pytest.mark.slow
+
 SPARSE = {**LATENT, "n_group": 1, "topk_group": 1}
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verification.md"
 
