@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.measure.calibrate.microbench import gemm_case, random_tensor, run_case
-from sparsecalc.measure.calibrate.moe_bench import spec_config
-from sparsecalc.measure.timing.environment import environment
+from sparsecalc.measure.calibrate.expert_benchmarks import spec_config
+from sparsecalc.measure.calibrate.kernel_benchmarks import gemm_case, random_tensor, run_case
+from sparsecalc.measure.machine.conditions import environment
 from sparsecalc.measure.timing.sparse_kernels import Sizes, break_even, compare_kernels
 
 SHAPES = ((8192, 8192, 8192), (4096, 4096, 4096), (1024, 8192, 8192), (256, 8192, 8192), (16, 8192, 8192))

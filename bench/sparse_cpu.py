@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from sparsecalc.measure.calibrate.microbench import gemm_case, run_case
-from sparsecalc.measure.timing.environment import environment
+from sparsecalc.measure.calibrate.kernel_benchmarks import gemm_case, run_case
+from sparsecalc.measure.machine.conditions import environment
 from sparsecalc.measure.timing.sparse_kernels import BLOCK, DENSITIES, Sizes, break_even, compare_kernels
 
 INDEX_BYTES = 4

@@ -15,7 +15,7 @@ from typing import Any
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.placement import placement_for
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import Parallelism
 from sparsecalc.decide.sweep import Sweep, sweep
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
@@ -46,7 +46,7 @@ def scalar(found: Sweep, place: tuple[int, ...]) -> float:
             work(int(found.context_lens[context]), int(found.batch_sizes[batch])),
             precision_for(spec, found.dtypes[dtype]),
             device,
-            placement_for(spec, Question(num_gpus=found.num_gpus[count]), device.domain_size),
+            placement_for(spec, Parallelism(num_gpus=found.num_gpus[count]), device.domain_size),
         ).seconds
     )
 

@@ -5,6 +5,7 @@
 46702792704
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,18 +13,27 @@ if TYPE_CHECKING:
     from sparsecalc.api import compare as compare
     from sparsecalc.api import load as load
     from sparsecalc.core.errors import InputError as InputError
+    from sparsecalc.core.routing import Routing as Routing
+    from sparsecalc.core.workload import Workload as Workload
+    from sparsecalc.decide.sweep import Sweep as Sweep
+    from sparsecalc.decide.sweep import sweep as sweep
 
-__all__ = ["InputError", "Model", "compare", "load"]
+_PLACES = {
+    "InputError": "core.errors",
+    "Model": "api",
+    "Routing": "core.routing",
+    "Sweep": "decide.sweep",
+    "Workload": "core.workload",
+    "compare": "api",
+    "load": "api",
+    "sweep": "decide.sweep",
+}
+"""Every public name and the module that has it, imported on first use, so that `sparsecalc --version` stays quick."""
+
+__all__ = ["InputError", "Model", "Routing", "Sweep", "Workload", "compare", "load", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the API on first use, so that `sparsecalc --version` stays quick."""
-    if name == "InputError":
-        from sparsecalc.core.errors import InputError
-
-        return InputError
-    if name in __all__:
-        from sparsecalc import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'sparsecalc' has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sparsecalc' has no attribute {name!r}")
+    return getattr(import_module(f"sparsecalc.{_PLACES[name]}"), name)

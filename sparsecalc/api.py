@@ -7,14 +7,15 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.compare import compare as _compare
-from sparsecalc.decide.compare import show as _show
 from sparsecalc.decide.model_name import load_variant
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import ask
+from sparsecalc.decide.show import show as _show
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Flops, Memory, Params
 from sparsecalc.library.formats import precision_for
+from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -23,9 +24,14 @@ class Model:
     """A loaded model. `spec` is what it is; every method is a sum over `ops`."""
 
     name: str
-    spec: ModelSpec
+    ledgers: Ledgers
     notes: tuple[Note, ...]
     dtype: str | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is: its parts."""
+        return self.ledgers.spec
 
     def params(self) -> Params:
         """Total and active parameters, and both by component.
@@ -33,9 +39,9 @@ class Model:
         >>> load("mixtral-8x7b").params().active
         12879925248
         """
-        return costs.params(self.spec)
+        return costs.params(self.ledgers)
 
-    def flops(self, context_len: int = 4096, **how: Any) -> Flops:
+    def flops(self, context_len: int | None = None, **how: Any) -> Flops:
         """FLOPs per token of a prompt of `context_len` tokens, and of a decoded token that sees as many.
 
         `how` goes to `Workload`: `causal=False` counts the full square of scores, `logits="last"` one LM head.
@@ -43,12 +49,12 @@ class Model:
         >>> load("llama-2-7b").flops(context_len=2048).decode_per_token
         14287896576
         """
-        return costs.flops(self.spec, Question(context_len=context_len).load().context_len, **how)
+        return costs.flops(self.ledgers, ask(context_len=context_len).load.context_len, **how)
 
     def memory(
         self,
         batch_size: int = 1,
-        context_len: int = 4096,
+        context_len: int | None = None,
         dtype: str | None = None,
         kv_cache_dtype: str | None = None,
     ) -> Memory:
@@ -57,33 +63,38 @@ class Model:
         >>> load("mixtral-8x7b").memory(dtype="experts=mxfp4").kv_cache_bytes_per_token
         131072
         """
-        asked = Question(batch_size=batch_size, context_len=context_len)
+        asked = ask(batch_size=batch_size, context_len=context_len)
         precision = precision_for(self.spec, dtype or self.dtype, kv_cache_dtype)
-        return costs.memory(self.spec, precision, asked.load())
+        return costs.memory(self.ledgers, precision, asked.load)
 
     def ops(self, workload: Workload) -> Ledger:
-        """The ledger of one step: every op with what it stores, reads and computes."""
-        return self.spec.ops(workload)
+        """The ledger of one step: every op with what it stores, reads and computes.
+
+        >>> import sparsecalc
+        >>> load("mixtral-8x7b").ops(sparsecalc.Workload.decode(context_len=4096, batch_size=8)).total("flops")
+        221157261312
+        """
+        return self.ledgers.ops(workload)
 
     def report(self, **asked: Any) -> ShowReport:
-        """Everything that `sparsecalc show` prints; `asked` are the fields of `Question`."""
-        return _show(self.name, Question(**asked))
+        """Everything that `sparsecalc show` prints; `asked` are its options, as `decide.question.ask` has them."""
+        return _show(self.name, ask(**asked))
 
 
 def load(name: str) -> Model:
     """A model by built-in id or alias, path of a config.json, folder, or Hub id, as the command line names it.
 
     `+int4` sets the weights' dtype, `+2:4` or `+heads=0.5` applies a technique of sparsity (docs/techniques.md).
-    Raises `sparsecalc.InputError` where there is none, or its config makes no sense.
+    Raises `sparsecalc.InputError` where there is none, or its config contradicts itself.
     """
-    found = load_variant(name)
-    return Model(name=name, spec=found.loaded.spec, notes=found.loaded.notes, dtype=found.dtype)
+    variant = load_variant(name)
+    return Model(name=name, ledgers=variant.model, notes=variant.loaded.notes, dtype=variant.dtype)
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:
-    """Several models side by side, as `sparsecalc compare`; `asked` are the fields of `Question`.
+    """Several models side by side, as `sparsecalc compare`; `asked`: its options, as `decide.question.ask` has them.
 
     >>> [round(ratio.total, 2) for ratio in compare(["mixtral-8x7b", "llama-70b"]).ratios]
     [1.0, 1.48]
     """
-    return _compare(models, Question(**asked))
+    return _compare(models, ask(**asked))

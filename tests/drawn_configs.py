@@ -18,8 +18,8 @@ from transformers import CONFIG_MAPPING
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.counts.architecture import build
-from sparsecalc.measure.counts.verify import verify_model
+from sparsecalc.measure.architecture.meta_model import build
+from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import read_config
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,12 +10,13 @@ from conftest import Run, bare
 import sparsecalc
 from sparsecalc import api
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide import sweep as sweeping
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.reports.formats import render
 
 
-@pytest.mark.parametrize("module", [sparsecalc, api], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [sparsecalc, api, sweeping], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried >= 2
@@ -50,6 +51,35 @@ def test_a_comparison_is_a_typed_report() -> None:
     assert report.models[1].experts is None
     with pytest.raises((TypeError, ValueError, AttributeError)):
         report.models[0].params.total = 1  # type: ignore[misc]
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    for name in sparsecalc.__all__:
+        assert getattr(sparsecalc, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sparsecalc.nothing
+
+
+def test_a_sweep_is_what_one_point_after_another_gives() -> None:
+    times = sparsecalc.sweep("mixtral-8x7b", [1, 16], [1024, 4096], ["h100-sxm", "h200-sxm"], num_gpus=[2, 4])
+    assert times.seconds.shape == (2, 2, 1, 2, 2)
+    for i, gpu in enumerate(times.gpus):
+        for j, count in enumerate(times.num_gpus):
+            for k, batch in enumerate((1, 16)):
+                report = sparsecalc.load("mixtral-8x7b").report(gpu=gpu, num_gpus=count, batch_size=batch)
+                assert report.prediction is not None
+                assert report.prediction.decode is not None
+                assert times.seconds[i, j, 0, k, 1] == pytest.approx(report.prediction.decode.seconds, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [({"batch_sizes": [0]}, "batch size is 0"), ({"phase": "train"}, "unknown phase"), ({"gpus": ["h1000"]}, "h1000")],
+)
+def test_a_sweep_refuses_what_it_cannot_do(changes: dict[str, object], error: str) -> None:
+    asked = {"batch_sizes": [1], "context_lens": [64], "gpus": ["h100-sxm"], **changes}
+    with pytest.raises(sparsecalc.InputError, match=error):
+        sparsecalc.sweep("llama-2-7b", **asked)  # type: ignore[arg-type]
 
 
 def test_a_report_is_what_the_command_line_prints(quick_run: Run) -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 import transformers
 
 from sparsecalc.library.models import LoadedModel, load_model, model_ids
-from sparsecalc.measure.counts.verify import verify_model
+from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import ALIASES, NOT_IN_TRANSFORMERS, families, read_config
 
 pytestmark = pytest.mark.slow

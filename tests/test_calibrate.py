@@ -15,8 +15,8 @@ from sparsecalc.device import calibration as calibrations
 from sparsecalc.device.assemble import calibrated
 from sparsecalc.device.calibration import Calibration, load_calibration, local_path, read_calibration
 from sparsecalc.device.driver_names import accelerator_of
-from sparsecalc.measure.calibrate import calibrate as calibrating
-from sparsecalc.measure.calibrate.calibrate import (
+from sparsecalc.measure.calibrate import calibration_run as calibrating
+from sparsecalc.measure.calibrate.calibration_run import (
     CPU,
     FEW_ROWS,
     GPU,
@@ -26,8 +26,9 @@ from sparsecalc.measure.calibrate.calibrate import (
     gemm_shapes,
     plan_cases,
 )
-from sparsecalc.measure.calibrate.eager_bench import eager_case
-from sparsecalc.measure.calibrate.microbench import (
+from sparsecalc.measure.calibrate.eager_benchmarks import eager_case
+from sparsecalc.measure.calibrate.expert_benchmarks import draw_routing, experts_module, moe_case
+from sparsecalc.measure.calibrate.kernel_benchmarks import (
     Benchmark,
     HeadShape,
     Work,
@@ -39,8 +40,7 @@ from sparsecalc.measure.calibrate.microbench import (
     launch_case,
     run_case,
 )
-from sparsecalc.measure.calibrate.moe_bench import draw_routing, experts_module, moe_case
-from sparsecalc.measure.timing.sampling import last_level_cache_bytes
+from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes
 from sparsecalc.measure.timing.sparse_kernels import BLOCK, KERNELS, Sizes, break_even, compare_kernels, pruned
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ ROW = {"op": "copy", "bytes": 8, "seconds": 1e-3, "samples": [1e-3]}
 @pytest.fixture(autouse=True)
 def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few copies of every operand."""
-    for module in ("microbench", "moe_bench", "eager_bench"):
+    for module in ("kernel_benchmarks", "expert_benchmarks", "eager_benchmarks"):
         monkeypatch.setattr(f"sparsecalc.measure.calibrate.{module}.last_level_cache_bytes", lambda device: 2**14)
 
 
@@ -114,7 +114,7 @@ def test_copies_are_colder_than_the_cache() -> None:
 def test_experts_are_the_real_module_and_touch_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"model_type": "qwen3_moe", "hidden_size": 32, "moe_intermediate_size": 24, "num_experts": 16}
     config |= {"num_experts_per_tok": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64}
-    monkeypatch.setattr("sparsecalc.measure.calibrate.moe_bench.spec_config", lambda name: config)
+    monkeypatch.setattr("sparsecalc.measure.calibrate.expert_benchmarks.spec_config", lambda name: config)
     experts_module.cache_clear()
     for implementation in ("grouped_mm", "eager"):
         row = run_case(moe_case("tiny", 3, implementation, GIB), CPU_DEVICE, 0.01)

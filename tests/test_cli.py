@@ -368,7 +368,7 @@ def _ending(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*args: object, **how: object) -> None:
         raise error
 
-    monkeypatch.setattr("sparsecalc.decide.compare.show", fail)
+    monkeypatch.setattr("sparsecalc.decide.show.show", fail)
 
 
 def test_an_interrupt_and_a_surprise(quick_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

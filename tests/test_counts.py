@@ -8,7 +8,8 @@ import pytest
 from sparsecalc.core.components import COMPONENTS
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder
-from sparsecalc.estimate.costs import Load, layer_kinds, memory, params
+from sparsecalc.estimate.costs import layer_kinds, memory, params
+from sparsecalc.estimate.load import Load
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import FACTS_KEY, aliases, load_model, model_ids
 

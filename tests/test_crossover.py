@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.sign_changes import middle_of_integers, middle_within, sign_changes
 from sparsecalc.decide.crossover import crossover
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import ask
 from sparsecalc.documents.crossover import CrossoverReport
 from sparsecalc.estimate.break_even import ridge_tokens, t_hi, t_lo
-from sparsecalc.reports.crossover import MARK_A, MARK_B, crossover_view
+from sparsecalc.reports.views.crossover import MARK_A, MARK_B, view
 
-H100 = Question(gpu="h100-sxm")
-TWO_H100 = Question(gpu="h100-sxm", num_gpus=2)
+H100 = ask(gpu="h100-sxm")
+TWO_H100 = ask(gpu="h100-sxm", num_gpus=2)
 
 
 def at(report: CrossoverReport, cost: str) -> list[float]:
@@ -121,7 +121,7 @@ def test_the_losing_window_that_was_measured(dense_layer: str, model: str, lo: A
 
 
 def test_the_layer_with_experts_is_taken_where_there_is_one() -> None:
-    found = crossover("llama-4-maverick", "qwen3-8b", over="tokens", question=H100.but(num_gpus=8))
+    found = crossover("llama-4-maverick", "qwen3-8b", over="tokens", question=ask(gpu="h100-sxm", num_gpus=8))
     assert found.closed_forms is not None
     assert found.closed_forms.moe_compute_tokens == pytest.approx(128 * found.closed_forms.ridge_tokens)
 
@@ -176,7 +176,9 @@ def test_a_state_space_model_wins_at_long_contexts() -> None:
 
 
 def test_skew_changes_only_the_mixture() -> None:
-    found = crossover("qwen3-30b-a3b", "qwen3-8b", over="skew", of="memory", question=H100.but(batch_size=16))
+    found = crossover(
+        "qwen3-30b-a3b", "qwen3-8b", over="skew", of="memory", question=ask(gpu="h100-sxm", batch_size=16)
+    )
     read = [(point.a.bytes_read, point.b.bytes_read) for point in found.points]
     assert all(after[0] < before[0] and after[1] == before[1] for before, after in pairwise(read))
 
@@ -193,7 +195,7 @@ def test_sparsity_varies_the_first_model() -> None:
 
 
 def test_expert_parallelism_is_the_mixtures_alone() -> None:
-    question = Question(gpu="h100-sxm", num_gpus=8, dp=8, ep=8)
+    question = ask(gpu="h100-sxm", num_gpus=8, dp=8, ep=8)
     found = crossover("mixtral-8x7b", "llama-2-13b", of="time", between=(8, 64), question=question)
     assert (found.placement_a, found.placement_b) == ("dp 8, ep 8", "tp 8")
 
@@ -229,8 +231,8 @@ def test_what_does_not_fit_is_told() -> None:
         ({"between": (1.5, 8.0)}, "whole numbers"),
         ({"over": "sparsity", "between": (0.0, 1.0)}, "rising"),
         ({"over": "sparsity", "first": "mixtral-8x7b+2:4"}, "both set"),
-        ({"question": Question(gpu="h100-sxm,l4")}, "2 accelerators"),
-        ({"question": H100.but(batch_sizes=(1, 8))}, "one batch size"),
+        ({"question": ask(gpu="h100-sxm,l4")}, "2 accelerators"),
+        ({"question": ask(gpu="h100-sxm", batch_size=(1, 8))}, "one batch size"),
         ({"second": "no-such-model"}, "unknown model"),
     ],
 )
@@ -267,7 +269,7 @@ def test_the_plot_is_in_the_table_alone(quick_run: Run) -> None:
 
 def test_every_axis_has_a_view(dense_layer: str) -> None:
     for over in ("batch", "context", "tokens", "skew", "sparsity"):
-        shown = crossover_view(crossover("mixtral-8x7b", dense_layer, over=over, of="time", question=TWO_H100))
+        shown = view(crossover("mixtral-8x7b", dense_layer, over=over, of="time", question=TWO_H100))
         assert shown.grids[0].headers[0] == over
         assert all(len(row) == len(shown.grids[0].headers) for row in shown.grids[0].rows)
         assert all(len(line) < 100 for line in shown.foot)

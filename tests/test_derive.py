@@ -15,11 +15,12 @@ import transformers
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.costs import Load, experts, params
+from sparsecalc.estimate.costs import experts, params
+from sparsecalc.estimate.load import Load
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.counts.verify import verify_model
-from sparsecalc.measure.derive.derive import derive_spec
+from sparsecalc.measure.counts.verification import verify_model
+from sparsecalc.measure.derive.derived_spec import derive_spec
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.model.spec_json import spec_from_data, to_data
 from sparsecalc.read.config import families, read_config
@@ -31,7 +32,7 @@ transformers.logging.set_verbosity_error()
 SMALL = Path(__file__).parent / "small_configs"
 WITH_READER = [
     *("llama", "gpt2", "bloom", "gemma2", "gpt_oss", "llama4_text", "mixtral", "qwen2_moe", "deepseek_v3"),
-    *("deepseek_v32", "dots1", "mamba2", "jamba", "falcon_h1", "qwen3_next", "zamba2", "gemma3n_text"),
+    *("dbrx", "deepseek_v32", "dots1", "mamba2", "jamba", "falcon_h1", "qwen3_next", "zamba2", "gemma3n_text"),
 ]
 SIZES: dict[str, Any] = {
     "vocab_size": 320,
@@ -91,6 +92,15 @@ def test_experts_are_told_as_a_reader_tells_them() -> None:
     assert theirs is not None
     assert mine.but(weight_bytes_read=0.0) == theirs.but(weight_bytes_read=0.0)
     assert mine.weight_bytes_read == pytest.approx(theirs.weight_bytes_read)
+
+
+def test_experts_side_by_side_in_one_matrix_are_split() -> None:
+    """DBRX stores E matrices of I x H as one of E I x H: four experts of 48 x 64, three such tensors."""
+    config = small("dbrx")
+    assert (config["ffn_config"]["moe_num_experts"], config["ffn_config"]["ffn_hidden_size"]) == (4, 48)
+    rows = [op for op in derived(config).ops(Workload.decode(8)) if op.component == "routed_experts"]
+    assert sum(op.matrices for op in rows) == 3 * 4
+    assert {tuple(sorted((op.rows, op.cols))) for op in rows} == {(48, 64)}
 
 
 @pytest.mark.parametrize("family", WITHOUT_READER)

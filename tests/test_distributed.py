@@ -14,7 +14,7 @@ import torch
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.measure.calibrate.collectives import measure_collectives
-from sparsecalc.measure.timing import distributed
+from sparsecalc.measure.timing import ranks as distributed
 
 pytestmark = pytest.mark.slow
 

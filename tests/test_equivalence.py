@@ -10,7 +10,7 @@ from conftest import Run
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.dense_equivalent import dense_equivalent
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import ask
 from sparsecalc.estimate.quality_laws import (
     LAWS,
     Sparse,
@@ -181,7 +181,7 @@ def test_a_dense_model_is_its_own_equivalent() -> None:
 
 
 def test_neighbours_are_dense_near_and_costed() -> None:
-    question = Question(gpu="h100-sxm", num_gpus=8, dp=8, ep=8, routing="zipf:0.5", batch_size=16)
+    question = ask(gpu="h100-sxm", num_gpus=8, dp=8, ep=8, routing="zipf:0.5", batch_size=16)
     found = dense_equivalent("mixtral-8x7b", question)
     targets = {row.target for row in found.neighbours}
     assert targets == {"itself", "memory", "compute", "quality"}

@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.counts.verify import verify_model
+from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Head
 from sparsecalc.model.feed_forward import Moe

@@ -13,7 +13,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.finetune import FinetuneQuestion, finetune
+from sparsecalc.decide.finetune import finetune
+from sparsecalc.decide.finetune_question import ask_finetune
 from sparsecalc.documents.finetune import FinetuneReport
 from sparsecalc.estimate.training import (
     EVERYTHING,
@@ -250,8 +251,8 @@ def llama_65b(tmp_path: Path) -> str:
 def test_qlora_fits_65b_into_48_gb(llama_65b: str) -> None:
     """QLoRA, arXiv:2305.14314, abstract and section 2: from more than 780 GB to less than 48 GB (r 64, 512 tokens)."""
     how = {"optimizer": "paged-adamw-32bit", "checkpointing": "full", "seq_len": 512}
-    assert finetune(llama_65b, FinetuneQuestion(method="qlora", rank=64, **how)).memory.total_bytes < 48e9
-    full = finetune(llama_65b, FinetuneQuestion(**how))
+    assert finetune(llama_65b, ask_finetune(method="qlora", rank=64, **how)).memory.total_bytes < 48e9
+    full = finetune(llama_65b, ask_finetune(**how))
     assert full.memory.total_bytes > 780e9
     assert (
         full.memory.weights_bytes + full.memory.gradients_bytes + full.memory.optimizer_bytes == 12 * full.params.total
@@ -279,10 +280,10 @@ def test_training_flops_are_6nd() -> None:
 
 def test_adapters_of_experts_are_counted_per_expert() -> None:
     """r * (in + out) on each of 3 matrices of 8 experts in 32 layers; a token uses two of the eight."""
-    found = finetune("mixtral-8x7b", FinetuneQuestion(method="lora", rank=16))
+    found = finetune("mixtral-8x7b", ask_finetune(method="lora", rank=16))
     assert found.trained_params_in_experts == 16 * (4096 + 14336) * 3 * 8 * 32
     assert found.flops.adapters > 0
-    attention = finetune("mixtral-8x7b", FinetuneQuestion(method="lora", target="attention"))
+    attention = finetune("mixtral-8x7b", ask_finetune(method="lora", target="attention"))
     assert attention.trained_params_in_experts == 0
     assert attention.trained_params == found.trained_params - found.trained_params_in_experts
 
@@ -310,7 +311,7 @@ QUESTIONS = st.fixed_dictionaries(
 
 
 def report(name: str, how: dict[str, Any]) -> FinetuneReport:
-    return finetune(name, FinetuneQuestion(**how))
+    return finetune(name, ask_finetune(**how))
 
 
 @settings(max_examples=40)

@@ -10,16 +10,16 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.assemble import blank_device, calibrated
 from sparsecalc.device.time_constants import DeviceModel, Engine, KernelConstants
-from sparsecalc.estimate import single
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.benchmarked_kernels import Operands, decode_attention, experts, gemm
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for
-from sparsecalc.measure.calibrate.eager_bench import MODEL_TYPES, PAST, tiny_spec
-from sparsecalc.measure.calibrate.eager_fit import fit_engine
-from sparsecalc.measure.calibrate.fitting import FEWEST_ROWS, base_model, fit, fit_collectives
+from sparsecalc.measure.calibrate.device_fit import FEWEST_ROWS, base_model, fit, fit_collectives
+from sparsecalc.measure.calibrate.eager_benchmarks import MODEL_TYPES, PAST, tiny_spec
+from sparsecalc.measure.calibrate.engine_fit import fit_engine
 
-BF16 = number_format("bf16")
+BF16 = Operands(form="bf16", dtype="bf16", stored=number_format("bf16"))
 PEAK, BANDWIDTH = 2e11, 3e10
 
 
@@ -39,18 +39,18 @@ def seconds(kernel: Kernel, device: DeviceModel) -> float:
 def gemm_rows(device: DeviceModel) -> list[dict[str, Any]]:
     rows = []
     for m, n, k in product((1, 2, 8, 32, 256), (512, 4096), (1024, 8192)):
-        took = seconds(single.gemm(m, n, k, "bf16", "bf16", BF16), device)
+        took = seconds(gemm(m, n, k, BF16), device)
         rows.append({"op": "gemm", "m": m, "n": n, "k": k, "dtype": "bf16", "seconds": took})
     return rows
 
 
 def expert_rows(device: DeviceModel) -> list[dict[str, Any]]:
     rows = []
-    for tokens, (hidden, inner, experts, k) in product(
+    for tokens, (hidden, inner, count, k) in product(
         (1, 4, 16, 64, 256), ((2048, 768, 128, 8), (4096, 14336, 8, 2), (2048, 1024, 64, 8))
     ):
-        distinct = experts * (1 - (1 - k / experts) ** tokens)
-        kernel = single.experts(tokens, hidden, inner, k, tokens * k, distinct, "bf16", "bf16", BF16)
+        distinct = count * (1 - (1 - k / count) ** tokens)
+        kernel = experts(tokens, hidden, inner, k, tokens * k, distinct, BF16)
         row = {"op": "moe", "tokens": tokens, "hidden_size": hidden, "moe_intermediate_size": inner, "dtype": "bf16"}
         row |= {"num_experts_per_tok": k, "distinct": distinct, "seconds": seconds(kernel, device)}
         rows.append(row)
@@ -78,7 +78,7 @@ def test_decode_attention_and_elementwise_launches() -> None:
     truth = a_cpu(attention_decode={"compute": 0.011}, vector={"bandwidth": 0.5, "overhead_seconds": 1e-6})
     rows: list[dict[str, Any]] = []
     for batch, context, heads in product((1, 8), (512, 4096), (16, 32)):
-        kernel = single.decode_attention(batch, context, heads, 8, 64, "bf16", "bf16", BF16)
+        kernel = decode_attention(batch, context, heads, 8, 64, BF16)
         row = {"op": "attention_decode", "batch_size": batch, "context_len": context, "num_attention_heads": heads}
         rows.append(
             row | {"num_key_value_heads": 8, "head_dim": 64, "dtype": "bf16", "seconds": seconds(kernel, truth)}
@@ -155,7 +155,7 @@ def test_what_modules_add_comes_back() -> None:
 
 
 def test_tiles_are_padded_by_matrix_units_only() -> None:
-    kernel = single.experts(4, 2048, 768, 8, 32, 27.0, "bf16", "bf16", BF16)
+    kernel = experts(4, 2048, 768, 8, 32, 27.0, BF16)
     cpu = a_cpu()
     assert kernel_time(kernel, cpu.but(matrix_unit_rows=8)).seconds > kernel_time(kernel, cpu).seconds
     assert kernel.flops == 6 * 2048 * 768 * 32
@@ -167,8 +167,7 @@ def test_an_engine_adds_to_kernels_and_the_parts_still_add_up() -> None:
     vector = Kernel(
         name="", component="norm", family="vector", dtype="bf16", activation_bytes=np.array([1e6]), launches=2
     )
-    gemm = single.gemm(4, 512, 512, "bf16", "bf16", BF16)
-    for kernel in (vector, gemm):
+    for kernel in (vector, gemm(4, 512, 512, BF16)):
         before, after = kernel_time(kernel, device), kernel_time(kernel, slow)
         factor = 3.0 if kernel is vector else 1.0
         expected = (before.seconds - before.parts["overhead"]) * factor + before.parts["overhead"]

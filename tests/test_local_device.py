@@ -16,11 +16,11 @@ from sparsecalc.device.assemble import device_model
 from sparsecalc.device.calibration import Calibration, local_path
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.measure.calibrate.local_device import local_device
-from sparsecalc.measure.timing.environment import environment
-from sparsecalc.measure.timing.generate import bench
-from sparsecalc.measure.timing.memory import PeakMemory
+from sparsecalc.measure.machine.conditions import environment
+from sparsecalc.measure.machine.peak_memory import PeakMemory
+from sparsecalc.measure.timing.generation import bench
 from sparsecalc.measure.timing.profile import prepare, profile
-from sparsecalc.measure.timing.technique import profile_technique
+from sparsecalc.measure.timing.technique_profile import profile_technique
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
 

@@ -102,7 +102,7 @@ def test_speculation_costs_a_mixture_more() -> None:
 
 def test_a_grid_has_every_point() -> None:
     found = compare(
-        ["mixtral-8x7b", "llama-70b"], gpu="h100-sxm,l40s", tp=4, batch_sizes=(1, 8), context_lens=(1024, 4096)
+        ["mixtral-8x7b", "llama-70b"], gpu="h100-sxm,l40s", tp=4, batch_size=(1, 8), context_len=(1024, 4096)
     )
     for model in found.models:
         points = {(point.accelerator, point.batch_size, point.context_len) for point in model.grid}

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,16 +24,16 @@ from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.step import step_time
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.counts.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.architecture.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.architecture.layer_slice import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.machine.conditions import doubts, find_device
+from sparsecalc.measure.machine.stopwatch import FEWEST, Samples, measure, quantile
 from sparsecalc.measure.timing import profile as profiling
-from sparsecalc.measure.timing.environment import doubts, find_device
-from sparsecalc.measure.timing.generate import bench
-from sparsecalc.measure.timing.layers import Kind, MemoryNeededError, build_slice
+from sparsecalc.measure.timing.forced_routing import ForcedRouting, drawn_choice
+from sparsecalc.measure.timing.generation import bench
 from sparsecalc.measure.timing.ledger_figures import predicted
 from sparsecalc.measure.timing.profile import is_out_of_memory, prepare, profile
-from sparsecalc.measure.timing.readings import Reading
-from sparsecalc.measure.timing.routing_force import ForcedRouting, draw
-from sparsecalc.measure.timing.sampling import FEWEST, Samples, measure, quantile
+from sparsecalc.measure.timing.step_samples import Reading
 from sparsecalc.read.config import read_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
@@ -96,6 +97,21 @@ def test_layers_run_with_and_without_a_cache(family: str) -> None:
             for _ in range(3):
                 reset()
                 assert found.model(**given).logits.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("family", "codes"),
+    [
+        ("llama", set()),
+        ("recurrent_gemma", {"no-fused-scan"}),
+        ("mamba2", {"no-fused-scan"}),
+        ("qwen3_next", {"no-fused-scan"}),
+        ("deepseek_v32", {"expanded-latents"}),
+    ],
+)
+def test_mixers_that_engines_run_otherwise_are_told(family: str, codes: set[str]) -> None:
+    told = {warn.code for warn in prepare(small(family), asked()).warnings}
+    assert told & {"no-fused-scan", "expanded-latents"} == codes
 
 
 def test_extrapolation_is_the_formula() -> None:
@@ -221,7 +237,7 @@ def test_only_the_drawn_experts_compute() -> None:
 def test_draws_follow_the_inclusion_probabilities() -> None:
     wanted = Routing(kind="zipf", exponent=1.0)
     probabilities = wanted.inclusion(16, 4)
-    found = draw(probabilities, 4, 8000, torch.Generator().manual_seed(1))
+    found = drawn_choice(probabilities, 4, 8000, np.random.default_rng(1))
     assert found.shape == (8000, 4)
     assert all(len(set(row)) == 4 for row in found[:500].tolist())
     share = found.flatten().bincount(minlength=16) / 8000
@@ -229,9 +245,9 @@ def test_draws_follow_the_inclusion_probabilities() -> None:
 
 
 def test_distinct_experts_are_near_the_expected() -> None:
-    seed = torch.Generator().manual_seed(2)
+    random = np.random.default_rng(2)
     for wanted in (Routing(), Routing(kind="zipf", exponent=1.0)):
-        draws = [draw(wanted.inclusion(64, 8), 8, 16, seed).unique().numel() for _ in range(200)]
+        draws = [drawn_choice(wanted.inclusion(64, 8), 8, 16, random).unique().numel() for _ in range(200)]
         assert sum(draws) / 200 == pytest.approx(wanted.expected_distinct(64, 8, 16), rel=0.02)
 
 

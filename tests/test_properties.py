@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.core.workload import Workload
 from sparsecalc.documents.compare import CompareReport
-from sparsecalc.estimate.costs import Load, flops, memory, params
+from sparsecalc.estimate.costs import flops, memory, params
+from sparsecalc.estimate.load import Load
 from sparsecalc.library.formats import format_ids, precision_for
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config

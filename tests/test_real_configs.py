@@ -91,7 +91,7 @@ def test_notes_and_formats(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_FORMULA])
 def test_exact_against_transformers(name: str) -> None:
     pytest.importorskip("transformers")
-    from sparsecalc.measure.counts.architecture import build, by_component
+    from sparsecalc.measure.architecture.meta_model import build, by_component
 
     real, ours = by_component(build(config(name))), spec(name).ops(Workload()).by_component("params")
     assert {part: ours[part] for part in real} == dict(real)

@@ -19,8 +19,9 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.expected_max import binomial, expected_excess, expected_max, expected_max_hits
 from sparsecalc.core.routing import Routing, balance, expected_distinct_experts
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.routing import Asked, route
-from sparsecalc.estimate.costs import Load, experts, memory
+from sparsecalc.decide.routing import RoutingQuestion, route
+from sparsecalc.estimate.costs import experts, memory
+from sparsecalc.estimate.load import Load
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.library.routing_files import load_routing
@@ -579,7 +580,7 @@ def test_the_library_call_has_the_same_defaults() -> None:
     found = route("mixtral-8x7b")
     assert [row.ep for row in found.ranks[:2]] == [1, 8]
     assert found.inputs["batch_sizes"] == [1, 8, 64, 512]
-    assert route("mixtral-8x7b", "uniform", Asked(ep=(2,))).ranks[0].imbalance > 1
+    assert route("mixtral-8x7b", "uniform", RoutingQuestion(ep=(2,))).ranks[0].imbalance > 1
 
 
 def test_it_runs_without_numpy_and_torch(run: Run) -> None:

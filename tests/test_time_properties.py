@@ -17,10 +17,12 @@ from sparsecalc.decide.sweep import sweep
 from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate import single
-from sparsecalc.estimate.kernels import Kernel, Setting, kernels
+from sparsecalc.estimate.benchmarked_kernels import Operands, experts, gemm
+from sparsecalc.estimate.kernel import Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
+from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.serving import Loop, tpot_seconds
+from sparsecalc.estimate.serving import chunks, tpot_seconds
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time
 from sparsecalc.library.formats import format_ids, number_format, precision_for
@@ -252,8 +254,9 @@ def test_a_closed_loop_of_arrays(name: str) -> None:
     precision, prompts, users = precision_for(spec, "fp8"), [1, 5000, 20_000], [1, 2, 64]
 
     def tpot(prompt: Any, concurrency: Any) -> Any:
-        loop = Loop(prompt, 128, concurrency, 8192)
-        return tpot_seconds(loop, lambda works: step_time(spec, works, precision, H100), Workload.decode).seconds
+        requests = Requests(prompt_len=prompt, output_len=128, concurrency=concurrency)
+        step = lambda works: step_time(spec, works, precision, H100)  # noqa: E731
+        return tpot_seconds(requests, chunks(prompt, 8192), step, Workload.decode).seconds
 
     many = tpot(np.array([prompts], float), np.array([users], float).T)
     assert np.allclose(many, [[tpot(prompt, user) for prompt in prompts] for user in users], rtol=1e-9)
@@ -304,16 +307,19 @@ WINDOWS = {"mixtral": ((1, 4), (512, 1024)), "qwen3-235b": ((4, 8), (1000, 1250)
 """Tokens between which the layer begins to lose, and ends to."""
 
 
+BF16 = Operands(form="bf16", dtype="bf16", stored=number_format("bf16"))
+
+
 def ratio(name: str, tokens: Any) -> Any:
     """Seconds of a layer of experts over those of the dense layer: two products and the activation between them."""
     hidden, inner, count, k = LAYERS[name]
-    device, bf16 = device_model(load_accelerator("h100-sxm"), "trtllm"), number_format("bf16")
+    device = device_model(load_accelerator("h100-sxm"), "trtllm")
     pairs, wide = tokens * k, DENSE_INTERMEDIATE_SIZE
-    sparse = single.experts(tokens, hidden, inner, k, pairs, np.minimum(pairs, count), "bf16", "bf16", bf16)
+    sparse = experts(tokens, hidden, inner, k, pairs, np.minimum(pairs, count), BF16)
     dense = [
-        single.gemm(tokens, 2 * wide, hidden, "bf16", "bf16", bf16),
+        gemm(tokens, 2 * wide, hidden, BF16),
         Kernel(name="activation", component="other", family="vector", activation_bytes=2 * 3 * tokens * wide),
-        single.gemm(tokens, hidden, wide, "bf16", "bf16", bf16),
+        gemm(tokens, hidden, wide, BF16),
     ]
     return kernel_time(sparse, device).seconds / sum(kernel_time(kernel, device).seconds for kernel in dense)
 

@@ -13,14 +13,22 @@ from sparsecalc.decide.validate import validate
 from sparsecalc.device.assemble import device_model, engine_ids, engine_profile
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.validate import AccuracyTable, ValidateReport
-from sparsecalc.estimate import single
-from sparsecalc.estimate.kernels import Kernel, Setting, kernels
+from sparsecalc.estimate.benchmarked_kernels import (
+    Operands,
+    decode_attention,
+    experts,
+    gemm,
+    latent_attention,
+    prefill_attention,
+)
+from sparsecalc.estimate.kernel import Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import load_model, model_ids
+from sparsecalc.reports.accuracy_page import accuracy_page
 from sparsecalc.reports.formats import render
-from sparsecalc.reports.validation import accuracy_page
 
 pytestmark = pytest.mark.slow
 
@@ -186,6 +194,7 @@ def test_devices_of_one_architecture_share_constants() -> None:
     assert device_model(load_accelerator("h200-sxm"), "vllm").constants["gemm"] != h100["gemm"]
 
 
+BF16 = Operands(form="bf16", dtype="bf16", stored=number_format("bf16"))
 SHAPE = ("family", "form", "dtype", "flops", "padding_flops", "weight_bytes", "cache_bytes")
 MOVED = ("activation_bytes", "vector_bytes", "extent")
 
@@ -207,25 +216,25 @@ def same(one: Kernel, other: Kernel, names: tuple[str, ...]) -> None:
 
 def test_single_kernels_are_those_of_a_model() -> None:
     """Mixtral-8x7B: hidden 4096, experts of 14336, 8 of them and 2 per token, 32 query and 8 key-value heads of 128."""
-    bf16, found = number_format("bf16"), of_layer("mixtral-8x7b", Workload.decode(1024, 8))
-    same(found["o_proj"], single.gemm(8, 4096, 4096, "bf16", "bf16", bf16), SHAPE + MOVED)
-    same(found["q_proj+k_proj+v_proj"], single.gemm(8, 6144, 4096, "bf16", "bf16", bf16), SHAPE)
+    found = of_layer("mixtral-8x7b", Workload.decode(1024, 8))
+    same(found["o_proj"], gemm(8, 4096, 4096, BF16), SHAPE + MOVED)
+    same(found["q_proj+k_proj+v_proj"], gemm(8, 6144, 4096, BF16), SHAPE)
     distinct = 8 * (1 - (1 - 2 / 8) ** 8)
-    experts = single.experts(8, 4096, 14336, 2, 16, distinct, "bf16", "bf16", bf16)
-    same(found["experts"], experts, (*SHAPE, *MOVED, "distinct"))
-    attention = single.decode_attention(8, 1024, 32, 8, 128, "bf16", "bf16", bf16)
+    benchmarked = experts(8, 4096, 14336, 2, 16, distinct, BF16)
+    same(found["experts"], benchmarked, (*SHAPE, *MOVED, "distinct"))
+    attention = decode_attention(8, 1024, 32, 8, 128, BF16)
     same(found["scores_and_values"], attention, (*SHAPE, "rows_per_cache_head"))
 
 
 def test_a_prompts_attention_is_that_of_a_model() -> None:
     found = of_layer("mixtral-8x7b", Workload.prefill(512, 2))["scores_and_values"]
-    same(found, single.prefill_attention(2, 512, 32, 128, "bf16", "bf16"), (*SHAPE, "extent"))
+    same(found, prefill_attention(2, 512, 32, 128, BF16), (*SHAPE, "extent"))
 
 
 def test_latent_attention_is_that_of_a_model() -> None:
     """DeepSeek-V3: 128 heads over a latent of 512 and 64 rotary elements."""
     found = of_layer("deepseek-v3", Workload.decode(2048, 4))["scores_and_values"]
-    same(found, single.latent_attention(4, 2048, 128, 512, 64, "bf16", "bf16", number_format("bf16")), SHAPE)
+    same(found, latent_attention(4, 2048, 128, 512, 64, BF16), SHAPE)
 
 
 @pytest.mark.parametrize("name", ["table", "markdown", "json", "csv"])

@@ -18,8 +18,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from sparsecalc.library.models import LoadedModel, load_model, model_ids
-from sparsecalc.measure.counts import counting
-from sparsecalc.measure.counts.verify import verify_model
+from sparsecalc.measure.architecture import meta_pass as counting
+from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import read_config
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import transformers
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
-from sparsecalc.measure.counts.architecture import build, by_component
+from sparsecalc.measure.architecture.meta_model import build, by_component
 from sparsecalc.read.config import read_config
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,19 +9,20 @@ import json
 import sys
 import zlib
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
-from silicon import ACCELERATORS, Row, column, loads, rows, spread_of, summary
+from silicon import ACCELERATORS, Row, column, rows, shapes, spread_of, summary
 
 from sparsecalc.device.assemble import blank_device, device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import Collective, KernelConstants
-from sparsecalc.estimate import single
-from sparsecalc.estimate.timing import kernel_time, transfer_time
+from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernels
 from sparsecalc.library.formats import number_format
+from sparsecalc.measure.calibrate.constants_fit import KernelFit, bounds_of, collective_errors, least_error
 
 STANDS_FOR = {
     "a100-80gb-sxm": ["Ampere GA100"],
@@ -54,8 +55,15 @@ DOUBTFUL = (
 )
 UNTUNED = ("sglang_fused_moe_triton",)
 """Kernels without a tuned configuration for the device: left to `calibrate`."""
-KV_LORA_RANK, QK_ROPE_HEAD_DIM = 512, 64
-"""The benchmark's latent attention is DeepSeek-V3's."""
+LIMITS = {"compute": (0.05, 1.0), "bandwidth": (0.1, 1.05), "power": (1.0, 8.0), "vector": (0.05, 3.0)}
+WIDE = (1e-8, 1e4)
+PULL = 0.01
+"""Weight of a constant's distance from the default, per square root of rows."""
+COLLECTIVE_LIMITS = {
+    **{"overhead_seconds": (1e-7, 1e-3), "per_device_seconds": (1e-9, 1e-4)},
+    **{"bandwidth": (0.02, 1.0), "power": (0.4, 4.0)},
+}
+COLLECTIVE_BEGIN = {"overhead_seconds": 5e-6, "per_device_seconds": 3e-7, "bandwidth": 0.6, "power": 0.8}
 
 
 def doubtful(name: str, row: Row) -> bool:
@@ -68,103 +76,52 @@ def half(*shape: str) -> bool:
     return zlib.crc32("x".join(shape).encode()) % 2 == 0
 
 
-def gemm_kernel(table: list[Row], form: str) -> single.Kernel:
-    name, dtype, weights = FORMS[form]
-    m, n, k = (column(table, key) for key in "mnk")
-    return single.gemm(m, n, k, name, dtype, number_format(weights))
-
-
-def moe_kernel(table: list[Row], form: str) -> single.Kernel:
-    name, dtype, weights = FORMS[form]
-    distinct, pairs = loads(table)
-    inner = column(table, "inter_size") / column(table, "moe_tp_size")
-    tokens, hidden, k = column(table, "num_tokens"), column(table, "hidden_size"), column(table, "topk")
-    return single.experts(tokens, hidden, inner, k, pairs, distinct, name, dtype, number_format(weights))
-
-
-def decode_kernel(table: list[Row], form: str) -> single.Kernel:
-    heads, kv_heads = column(table, "num_heads"), column(table, "num_key_value_heads")
-    cache = number_format("fp8" if form == "fp8" else "bf16")
-    return single.decode_attention(
-        column(table, "batch_size"),
-        column(table, "ctx"),
-        heads,
-        kv_heads,
-        column(table, "head_dim"),
-        form,
-        "bf16",
-        cache,
-    )
-
-
-def latent_kernel(table: list[Row], form: str) -> single.Kernel:
-    cache = number_format("fp8" if form == "fp8" else "bf16")
-    sizes = (column(table, "batch_size"), column(table, "ctx"), column(table, "num_heads"))
-    return single.latent_attention(*sizes, KV_LORA_RANK, QK_ROPE_HEAD_DIM, form, "bf16", cache)
-
-
-def prefill_kernel(table: list[Row], form: str) -> single.Kernel:
-    return single.prefill_attention(
-        column(table, "batch_size"),
-        column(table, "isl"),
-        column(table, "num_heads"),
-        column(table, "head_dim"),
-        form,
-        "bf16",
-    )
-
-
 SIXTEEN_BITS = ("bf16", "bfloat16")
 QUANTIZED_NAMES = ("compute", "overhead_seconds", "power")
 """Of quantized products: too few shapes lie beyond L2 to tell bandwidth from overhead, so the default's stays."""
 
 
+@dataclass(frozen=True)
 class Fit:
-    """One class of kernels: what is fitted, from where to where."""
+    """One class of kernels: which of its rows are fitted, and which constants."""
 
-    def __init__(
-        self, name: str, family: str, kernel: Any, form_of: Any, training: Any, names: tuple[str, ...]
-    ) -> None:
-        self.name, self.family, self.kernel = name, family, kernel
-        self.form_of, self.training, self.names = form_of, training, names
+    name: str
+    family: str
+    form_of: Callable[[Row], str]
+    """The benchmark's name of a row's format."""
+    training: Callable[[Row], bool]
+    names: tuple[str, ...]
+
+    def operands(self, form: str) -> Operands:
+        """What the rows of one format multiply: attention in bf16 over a cache of that format."""
+        name, dtype, stored = FORMS[form] if self.family in ("gemm", "experts") else (form, "bf16", form)
+        return Operands(form=name, dtype=dtype, stored=number_format(stored))
 
     def run(self, table: list[Row], form: str, accelerator: str) -> tuple[KernelConstants, np.ndarray, np.ndarray]:
         """Constants from the training rows; ln(predicted / measured) of the training rows and of the others."""
         device = device_model(load_accelerator(accelerator)).but(constants=blank_device(accelerator).constants)
         train = np.array([self.training(row) for row in table])
-        kernel, seconds = self.kernel(table, form), column(table, "latency_ms") * 1e-3
-        start = device.of(self.family, kernel.form)
+        kernel = benchmarked_kernels(self.family, shapes(self.name, table), self.operands(form))
+        built_in = device.of(self.family, kernel.form)
         names = self.names if form in SIXTEEN_BITS or self.family != "gemm" else QUANTIZED_NAMES
-        free = {"power": min(start.power, 4.0), "half_length": max(start.half_length, 100.0)}
-        begin = np.log([free.get(name, getattr(start, name)) for name in names])
-
-        def errors(x: np.ndarray) -> np.ndarray:
-            key = f"{self.family}.{kernel.form}"
-            changed = device.but(
-                constants={**device.constants, key: start.but(**dict(zip(names, np.exp(x), strict=True)))}
-            )
-            return np.log(kernel_time(kernel, changed, alone=True).seconds / seconds)
-
-        limits = {"compute": (0.05, 1.0), "bandwidth": (0.1, 1.05), "power": (1.0, 8.0), "vector": (0.05, 3.0)}
-        low = np.log([limits.get(name, (1e-8, 1e4))[0] for name in names])
-        high = np.log([limits.get(name, (1e-8, 1e4))[1] for name in names])
-        begin = np.clip(begin, low + 1e-6, high - 1e-6)
-
-        def objective(x: np.ndarray) -> np.ndarray:
-            return np.concatenate([errors(x)[train], 0.1 * np.sqrt(train.sum()) * 0.1 * (x - begin)])
-
-        best = least_squares(objective, begin, bounds=(low, high), loss="soft_l1", f_scale=0.05)
-        final = errors(best.x)
-        test = final[~train] if (~train).any() else final
-        found = start.but(**dict(zip(names, np.exp(best.x), strict=True)), spread=spread_of(test))
-        return found, final[train], test
+        fit = KernelFit(
+            kernel,
+            column(table, "latency_ms") * 1e-3,
+            device,
+            {name: LIMITS.get(name, WIDE) for name in names},
+            first={"power": min(built_in.power, 4.0), "half_length": max(built_in.half_length, 100.0)},
+            margin=1e-6,
+        )
+        best = fit.fitted(fit.begin, train, PULL)
+        errors = fit.errors(best)
+        test = errors[~train] if (~train).any() else errors
+        return fit.constants(best).but(spread=spread_of(test)), errors[train], test
 
 
 FITS = (
     Fit(
         "gemm",
         "gemm",
-        gemm_kernel,
         lambda row: row["gemm_dtype"],
         lambda row: half(row["n"], row["k"]),
         ("compute", "bandwidth", "overhead_seconds", "power"),
@@ -172,7 +129,6 @@ FITS = (
     Fit(
         "moe",
         "experts",
-        moe_kernel,
         lambda row: row["moe_dtype"],
         lambda row: row["model"] in TRAINING_MODELS,
         ("compute", "bandwidth", "overhead_seconds", "vector"),
@@ -180,7 +136,6 @@ FITS = (
     Fit(
         "attn_decode",
         "attention_decode",
-        decode_kernel,
         lambda row: "fp8" if row["kv_cache_dtype"] == "fp8" else "bf16",
         lambda row: half(row["num_heads"], row["num_key_value_heads"]),
         ("bandwidth", "overhead_seconds"),
@@ -188,7 +143,6 @@ FITS = (
     Fit(
         "mla_decode",
         "latent_decode",
-        latent_kernel,
         lambda row: "fp8" if row["kv_cache_dtype"] == "fp8" else "bf16",
         lambda row: half(row["num_heads"], row["batch_size"]),
         ("compute", "bandwidth", "overhead_seconds"),
@@ -196,7 +150,6 @@ FITS = (
     Fit(
         "attn_prefill",
         "attention_prefill",
-        prefill_kernel,
         lambda row: "fp8" if row["kv_cache_dtype"] == "fp8" else "bf16",
         lambda row: half(row["num_heads"], row["num_key_value_heads"]),
         ("compute", "half_length", "overhead_seconds"),
@@ -257,34 +210,29 @@ def collective_rows(folder: Path) -> dict[tuple[str, str, str], list[Row]]:
 def fit_collective(table: list[Row], kind: str, accelerator: str) -> tuple[Collective, np.ndarray]:
     """Constants from every other size; ln(predicted / measured) of the sizes between."""
     device = device_model(load_accelerator(accelerator))
-    seconds = column(table, "latency_ms") * 1e-3
-    ranks, sizes = column(table, "num_gpus"), np.array([message_bytes(row) for row in table])
     test = np.array([held_out_size(row) for row in table])
-    names = ("overhead_seconds", "per_device_seconds", "bandwidth", "power")
+    columns = {
+        "ranks": column(table, "num_gpus"),
+        "bytes": np.array([message_bytes(row) for row in table]),
+        "seconds": column(table, "latency_ms") * 1e-3,
+    }
 
     def constants(x: np.ndarray) -> Collective:
-        return Collective(**dict(zip(names, np.exp(x).tolist(), strict=True)))
+        return Collective(**dict(zip(COLLECTIVE_LIMITS, np.exp(x).tolist(), strict=True)))
 
     def errors(x: np.ndarray) -> np.ndarray:
-        changed = device.but(collectives={kind: constants(x)})
-        found = np.empty(len(table))
-        for n in np.unique(ranks):
-            some = ranks == n
-            found[some] = transfer_time("", kind, 1, int(n), sizes[some], changed, alone=True).seconds
-        return np.log(found / seconds)
+        return collective_errors(kind, columns, device, constants(x))
 
-    limits = np.log([(1e-7, 1e-9, 0.02, 0.4), (1e-3, 1e-4, 1.0, 4.0)])
-    start = np.log([5e-6, 3e-7, 0.6, 0.8])
-    best = least_squares(lambda x: errors(x)[~test], start, bounds=limits, loss="soft_l1", f_scale=0.05)
-    final = errors(best.x)[test]
-    return constants(best.x).but(spread=spread_of(final)), final
+    begin = np.log([COLLECTIVE_BEGIN[name] for name in COLLECTIVE_LIMITS])
+    best = least_error(lambda x: errors(x)[~test], begin, bounds_of(COLLECTIVE_LIMITS))
+    final = errors(best)[test]
+    return constants(best).but(spread=spread_of(final)), final
 
 
 def fit_collectives(folder: Path, found: dict[tuple[str, str], dict[str, Any]]) -> None:
     for (system, kind, engine), table in sorted(collective_rows(folder).items()):
         constants, test = fit_collective(table, kind, ACCELERATORS[system])
-        names = ("overhead_seconds", "per_device_seconds", "bandwidth", "power", "spread")
-        kept = {name: float(f"{getattr(constants, name):.4g}") for name in names}
+        kept = {name: float(f"{getattr(constants, name):.4g}") for name in (*COLLECTIVE_LIMITS, "spread")}
         found[ACCELERATORS[system], engine].setdefault("collectives", {})[kind] = kept
         print(f"{kind:12} {system:20} {engine:7} test {summary(test)}  {kept}")
 

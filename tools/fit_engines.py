@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from sparsecalc.decide.published import fits_engines, predict_step, shipped_device, step_rows
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import Engine
+from sparsecalc.measure.calibrate.constants_fit import least_error
 
 Row = dict[str, Any]
 TARGET = Path(__file__).parent.parent / "data" / "engines.json"
@@ -67,10 +67,8 @@ def fitted(rows: list[Row], start: Engine, free: tuple[str, ...]) -> Engine:
     def profile(x: np.ndarray) -> Engine:
         return start.but(**dict(zip(free, np.exp(x).tolist(), strict=True)))
 
-    def objective(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([errors(rows, profile(x)), 0.1 * (x - begin)])
-
-    return profile(least_squares(objective, begin, bounds=(low, high), loss="soft_l1", f_scale=0.1).x)
+    best = least_error(lambda x: errors(rows, profile(x)), begin, (low, high), center=begin, pull=0.1, soft=0.1)
+    return profile(best)
 
 
 def rounded(profile: Engine, names: tuple[str, ...]) -> Row:

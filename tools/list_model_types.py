@@ -21,8 +21,8 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
 from sparsecalc.documents.verify import VerifyResult
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.counts.verify import verify_model
-from sparsecalc.measure.derive.derive import derive_spec
+from sparsecalc.measure.counts.verification import verify_model
+from sparsecalc.measure.derive.derived_spec import derive_spec
 from sparsecalc.read.config import read_config
 
 ROOT = Path(__file__).resolve().parent.parent

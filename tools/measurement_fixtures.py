@@ -15,7 +15,7 @@ from typing import Any
 
 import fit_constants as fits
 import numpy as np
-from silicon import ACCELERATORS, Row, column, loads, rows
+from silicon import ACCELERATORS, Row, rows, shapes
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.find import load_accelerator
@@ -52,34 +52,14 @@ def short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def shape(fit: fits.Fit, table: list[Row], form: str) -> tuple[list[str], list[list[Any]]]:
+def shape_columns(fit: fits.Fit, table: list[Row]) -> tuple[list[str], list[list[Any]]]:
     """Columns that describe a kernel of one class, and their values."""
-    names = {
-        "gemm": {"m": "m", "n": "n", "k": "k"},
-        "attn_decode": {
-            **{"batch_size": "batch_size", "context_len": "ctx", "num_attention_heads": "num_heads"},
-            **{"num_key_value_heads": "num_key_value_heads", "head_dim": "head_dim"},
-        },
-        "mla_decode": {"batch_size": "batch_size", "context_len": "ctx", "num_attention_heads": "num_heads"},
-        "attn_prefill": {
-            **{"batch_size": "batch_size", "prompt_len": "isl", "num_attention_heads": "num_heads"},
-            "head_dim": "head_dim",
-        },
-        "moe": {"tokens": "num_tokens", "hidden_size": "hidden_size", "num_experts_per_tok": "topk"},
-    }[fit.name]
-    found = [[int(float(row[key])) for key in names.values()] for row in table]
-    columns = list(names)
-    if fit.name == "mla_decode":
-        columns += ["kv_lora_rank", "qk_rope_head_dim"]
-        found = [[*values, fits.KV_LORA_RANK, fits.QK_ROPE_HEAD_DIM] for values in found]
+    found = shapes(fit.name, table)
     if fit.name == "moe":
-        distinct, pairs = loads(table)
-        inner = column(table, "inter_size") / column(table, "moe_tp_size")
-        columns += ["moe_intermediate_size", "pairs", "distinct", "model", "ep"]
-        for values, *more in zip(found, inner, pairs, distinct, table, strict=True):
-            row = more.pop()
-            values += [*(short(value) for value in more), row["model"], int(row["moe_ep_size"])]
-    return columns, found
+        more = [{"model": row["model"], "ep": int(row["moe_ep_size"])} for row in table]
+        found = [{**shape, **each} for shape, each in zip(found, more, strict=True)]
+    values = [[short(value) if isinstance(value, float) else value for value in shape.values()] for shape in found]
+    return list(found[0]), values
 
 
 def usable(fit: fits.Fit, row: Row) -> bool:
@@ -102,10 +82,11 @@ def kernel_tables(folder: Path) -> list[Row]:
             if usable(fit, row):
                 groups[ACCELERATORS[row["system"]], fit.form_of(row)].append(row)
         for (gpu, form), table_rows in sorted(groups.items()):
-            name, dtype, weights = fits.FORMS[form] if fit.name in ("gemm", "moe") else (form, "bf16", form)
-            chosen = sorted(table_rows, key=order)[: ROWS.get(name, ROWS[""])]
-            columns, values = shape(fit, chosen, form)
-            table: Row = {"op": fit.family, "gpu": gpu, "form": name, "dtype": dtype, "weights": weights}
+            operands = fit.operands(form)
+            chosen = sorted(table_rows, key=order)[: ROWS.get(operands.form, ROWS[""])]
+            columns, values = shape_columns(fit, chosen)
+            table: Row = {"op": fit.family, "gpu": gpu, "form": operands.form, "dtype": operands.dtype}
+            table["weights"] = operands.stored.id
             table["columns"] = ["engine", "version", *columns, "seconds"]
             table["rows"] = [
                 [row["framework"].lower(), row["version"], *shape_of, short(float(row["latency_ms"]) * 1e-3)]

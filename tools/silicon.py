@@ -18,6 +18,21 @@ ACCELERATORS = {
     "gb300": "gb300",
     "rtx_pro_6000_server": "rtx-pro-6000-blackwell",
 }
+COLUMNS = {
+    "gemm": {"m": "m", "n": "n", "k": "k"},
+    "moe": {"tokens": "num_tokens", "hidden_size": "hidden_size", "num_experts_per_tok": "topk"},
+    "attn_decode": {
+        **{"batch_size": "batch_size", "context_len": "ctx", "num_attention_heads": "num_heads"},
+        **{"num_key_value_heads": "num_key_value_heads", "head_dim": "head_dim"},
+    },
+    "mla_decode": {"batch_size": "batch_size", "context_len": "ctx", "num_attention_heads": "num_heads"},
+    "attn_prefill": {
+        **{"batch_size": "batch_size", "prompt_len": "isl", "num_attention_heads": "num_heads", "head_dim": "head_dim"},
+    },
+}
+"""Of each table: names here, as `sparsecalc.estimate.benchmarked_kernels` takes them, and the benchmark's."""
+LATENT = {"kv_lora_rank": 512, "qk_rope_head_dim": 64}
+"""The benchmark's latent attention is DeepSeek-V3's."""
 Row = dict[str, Any]
 
 
@@ -30,6 +45,20 @@ def rows(folder: Path, name: str) -> list[Row]:
 
 def column(table: list[Row], name: str) -> np.ndarray:
     return np.array([float(row[name]) for row in table])
+
+
+def shapes(name: str, table: list[Row]) -> list[Row]:
+    """What each row of a table times, in this project's names; experts as the busiest rank has them."""
+    found = [{key: int(float(row[theirs])) for key, theirs in COLUMNS[name].items()} for row in table]
+    if name == "mla_decode":
+        return [{**shape, **LATENT} for shape in found]
+    if name == "moe":
+        distinct, pairs = loads(table)
+        inner = column(table, "inter_size") / column(table, "moe_tp_size")
+        more = zip(inner.tolist(), pairs.tolist(), distinct.tolist(), strict=True)
+        names = ("moe_intermediate_size", "pairs", "distinct")
+        return [{**shape, **dict(zip(names, values, strict=True))} for shape, values in zip(found, more, strict=True)]
+    return found
 
 
 def power_law_loads(experts: int, k: int, tokens: int, ranks: int, exponent: float = 1.01) -> tuple[float, float]:
@@ -63,6 +92,7 @@ def power_law_loads(experts: int, k: int, tokens: int, ranks: int, exponent: flo
 
 
 def loads(table: list[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct experts and pairs of the busiest rank of every row."""
     seen: dict[tuple[Any, ...], tuple[float, float]] = {}
     found = []
     for row in table:

@@ -20,7 +20,7 @@ def calibrate_device(
     After every benchmark what there is so far is written beside it, for --resume. Raises InputError.
     """
     asked = {"device": device, "quick": quick, "time_budget_seconds": time_budget, "resume": resume}
-    side = measuring("calibrate.calibrate", "calibrate")
+    side = measuring("calibrate.calibration_run", "calibrate")
     chosen = side.find_device(device)
     path = Path(output) if output else local_path(chosen.type)
     partial = path.with_name(f"{path.stem}.partial.json")

@@ -35,14 +35,14 @@ def verify_models(
 def derived_loader() -> Callable[[str], LoadedModel]:
     """`load_model` for --from-architecture: specs derived from transformers' own classes."""
     _imported()
-    from sparsecalc.measure.derive.derive import load_derived
+    from sparsecalc.measure.derive.derived_spec import load_derived
 
     return load_derived
 
 
 def _imported() -> Callable[..., VerifyReport]:
     """`verify` of the measuring side."""
-    found: Callable[..., VerifyReport] = measuring("counts.verify", "verify").verify
+    found: Callable[..., VerifyReport] = measuring("counts.verification", "verify").verify
     return found
 
 
@@ -80,7 +80,7 @@ def progress(count: int) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda name: None
         return
-    from sparsecalc.reports.terminal import progress_bar
+    from sparsecalc.reports.progress import progress_bar
 
     with progress_bar(count) as step:
         yield step

@@ -6,6 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from sparsecalc.estimate.engine_defaults import engine_default
+
+
+def default_of(name: str) -> str:
+    """`(default: 4096)`: what engines do unless they are told otherwise, as it ends the help of an option."""
+    return f"(default: {engine_default(name):g})"
+
+
 Format = Annotated[str, typer.Option("--format", "-f", help="table, markdown, json, csv or html")]
 Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
@@ -15,7 +23,10 @@ Gpu = Annotated[
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]
 Context = Annotated[
-    str | None, typer.Option("--context", "--max-model-len", help="tokens per sequence, a list: 4k,32k (default: 4096)")
+    str | None,
+    typer.Option(
+        "--context", "--max-model-len", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
+    ),
 ]
 Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
 Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
@@ -33,7 +44,7 @@ Offload = Annotated[
     typer.Option("--offload", help="in host memory: experts=0.5, layers=0.3, experts=1@epyc-9654 (on a CPU)"),
 ]
 PromptLen = Annotated[int | None, typer.Option("--prompt-len", help="tokens of a request's prompt")]
-OutputLen = Annotated[int | None, typer.Option("--output-len", help="tokens of its answer (default: 512)")]
+OutputLen = Annotated[int | None, typer.Option("--output-len", help=f"tokens of its answer {default_of('output_len')}")]
 Concurrency = Annotated[int | None, typer.Option(help="requests in flight (default: the batch size)")]
 DraftTokens = Annotated[int, typer.Option("--draft-tokens", help="speculative decoding: guesses per step")]
 Acceptance = Annotated[float | None, typer.Option(help="share of guesses that are accepted, one by one")]
@@ -49,10 +60,14 @@ Dtype = Annotated[
 ]
 KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
 Share = Annotated[
-    float | None, typer.Option("--gpu-memory-utilization", help="share of a device to use (default: 0.9)")
+    float | None,
+    typer.Option("--gpu-memory-utilization", help=f"share of a device to use {default_of('device_memory_share')}"),
 ]
 Batched = Annotated[
-    int | None, typer.Option("--max-num-batched-tokens", help="prompt tokens computed at once (default: 8192)")
+    int | None,
+    typer.Option(
+        "--max-num-batched-tokens", help=f"prompt tokens computed at once {default_of('max_num_batched_tokens')}"
+    ),
 ]
 FromArchitecture = Annotated[
     bool, typer.Option("--from-architecture", help="count transformers' own class, for a model_type without a reader")
@@ -165,46 +180,21 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def question(values: dict[str, Any]) -> Any:
-    """The options of a command as a `Question`."""
-    from sparsecalc.decide.question import Question
+    """The options of a command as the `Question` that they ask."""
+    from sparsecalc.decide.question import ask
 
-    given = {name: value for name, value in values.items() if name in _SAME and value is not None}
+    given = {
+        _NAMES.get(name, name): value for name, value in values.items() if name not in OUTPUT and value is not None
+    }
     if "calibration" in given:
         given.setdefault("gpu", "local")
-    batches = whole_numbers(str(values["batch_size"]), "--batch-size")
-    contexts = whole_numbers(values["context"], "--context") if values["context"] else ()
-    return Question(
-        batch_size=batches[0],
-        batch_sizes=batches if len(batches) > 1 else (),
-        context_len=contexts[0] if contexts else None,
-        context_lens=contexts if len(contexts) > 1 else (),
-        device_memory_share=values.get("gpu_memory_utilization"),
-        **given,
-    )
+    given["batch_size"] = whole_numbers(values["batch_size"], "--batch-size")
+    if values["context"]:
+        given["context_len"] = whole_numbers(values["context"], "--context")
+    else:
+        given.pop("context_len", None)
+    return ask(**given)
 
 
-_SAME = frozenset(
-    [
-        "dtype",
-        "kv_cache_dtype",
-        "gpu",
-        "num_gpus",
-        "tp",
-        "pp",
-        "ep",
-        "dp",
-        "engine",
-        "routing",
-        "eplb_replicas",
-        "offload",
-        "prompt_len",
-        "output_len",
-        "concurrency",
-        "draft_tokens",
-        "acceptance",
-        "draft_model",
-        "max_num_batched_tokens",
-        "calibration",
-    ]
-)
-"""Options whose names are those of the fields."""
+_NAMES = {"context": "context_len", "gpu_memory_utilization": "device_memory_share"}
+"""Options whose names are not those of `ask`."""

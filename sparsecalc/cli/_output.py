@@ -10,15 +10,18 @@ from pathlib import Path
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
-from sparsecalc.reports.formats import check_format, render
+from sparsecalc.reports.formats import find_format, render
+from sparsecalc.reports.view import with_model
 
 _ELSEWHERE = "Choose another place with -o FILE"
 
 
 def check_target(output: str | None, name: str) -> None:
-    """Fail before computing where the format is unknown or the file could not be written."""
-    check_format(name)
+    """Fail before computing where the format is unknown or cannot be shown, or the file could not be written."""
+    is_binary = find_format(name).binary
     if not output or output == "-":
+        if is_binary and sys.stdout.isatty():
+            raise InputError(f"{name} is a binary format, not for a terminal", hint="Write it to a file: -o FILE")
         return
     target = Path(output)
     try:
@@ -37,48 +40,57 @@ def emit(document: Document, name: str, output: str | None) -> None:
     """Write the document; its warnings to stderr, one line each."""
     to_terminal = not output and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if to_terminal else None
-    text = render(document, name, width)
-    for warn in document.warnings:
-        text_of = f"{f'{warn.model}: ' if warn.model else ''}{warn.text}"
-        print(f"note: {printable(text_of, 2000)}", file=sys.stderr)
+    content = render(document, name, width)
+    for note in document.warnings:
+        print(f"note: {printable(with_model(note), 2000)}", file=sys.stderr)
     if output and output != "-":
-        write_atomically(Path(output), text)
+        write_atomically(Path(output), content)
     else:
-        _print(text)
+        _print(content)
 
 
-def _print(text: str) -> None:
+def _print(content: str | bytes) -> None:
     """To stdout; a reader that has seen enough (`| head`) is no failure."""
     try:
-        sys.stdout.write(text)
+        if isinstance(content, bytes):
+            sys.stdout.buffer.write(content)
+        else:
+            sys.stdout.write(content)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def write_atomically(target: Path, text: str) -> None:
+def write_atomically(target: Path, content: str | bytes) -> None:
     """Write beside the target and move into place, so that the target is whole or as it was.
 
-    A link is followed; a device or a pipe is written to, since it cannot be replaced.
+    A link is followed; a device or a pipe is written to, since it cannot be replaced. Text is written as UTF-8.
+    Raises InputError where the target cannot be written.
     """
+    data = content if isinstance(content, bytes) else content.encode()
     try:
         target = target.resolve()
         if target.exists() and not target.is_file():
-            target.write_text(text, encoding="utf-8")
-            return
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                out.write(text)
-            mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-            Path(temporary).chmod(mode)
-            Path(temporary).replace(target)
-        except BaseException:
-            with suppress(OSError):
-                Path(temporary).unlink()
-            raise
+            target.write_bytes(data)
+        else:
+            _replace(target, data)
     except (OSError, RuntimeError) as error:
         raise _unwritable(target, error) from error
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """A new file in the place of the target, with its permissions."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(target)
+    except BaseException:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise
 
 
 def _unwritable(target: Path, error: Exception) -> InputError:

@@ -24,7 +24,7 @@ def bench(
     asked = BenchQuestion(batch_size=batch_size, prompt_len=prompt_len, output_len=output_len, **_run(given)).checked()
     check_output(given)
     loaded = load_model(model)
-    run = measuring("timing.generate", "bench").bench
+    run = measuring("timing.generation", "bench").bench
     with progress(2) as step:
         report = run(loaded, asked, step)
     emit_as_asked(given, lambda: report)

@@ -47,8 +47,8 @@ def build(called: list[str]) -> typer.Typer:
     for name in called if called and called[0] in COMMANDS else COMMANDS:
         place, example = COMMANDS[name]
         module, function = place.split(".")
-        found = getattr(import_module(f"sparsecalc.cli.{module}"), function)
-        app.command(name, epilog=f"Example: sparsecalc {example}")(found)
+        command = getattr(import_module(f"sparsecalc.cli.{module}"), function)
+        app.command(name, epilog=f"Example: sparsecalc {example}")(command)
     return app
 
 

@@ -34,7 +34,7 @@ def profile(
     check_output(given)
     loaded = load_model(model)
     if technique is not None:
-        sparse = measuring("timing.technique", "profile").profile_technique
+        sparse = measuring("timing.technique_profile", "profile").profile_technique
         with progress(len(asked.batch_sizes)) as step:
             found = sparse(loaded, technique.strip().lower(), asked, step)
         emit_as_asked(given, lambda: found)

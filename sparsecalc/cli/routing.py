@@ -29,9 +29,9 @@ def routing(
     **given: Any,
 ) -> None:
     """Experts that a step reaches, the busiest rank with and without EPLB, and dropped tokens, for a distribution."""
-    from sparsecalc.decide.routing import Asked, route
+    from sparsecalc.decide.routing import RoutingQuestion, route
 
-    asked = Asked(
+    asked = RoutingQuestion(
         batch_sizes=whole_numbers(batch_size, "--batch-size"),
         ep=whole_numbers(ep, "--ep") if ep is not None else None,
         capacity_factors=numbers(capacity_factor, "--capacity-factor"),

@@ -13,6 +13,6 @@ def show(
     **given: Any,
 ) -> None:
     """Everything about one model: parameters, FLOPs per token, memory; with --gpu whether it fits, and how fast."""
-    from sparsecalc.decide.compare import show as find
+    from sparsecalc.decide.show import show as find
 
     emit_as_asked(given, lambda: find(model, question(given)))

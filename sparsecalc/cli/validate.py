@@ -27,7 +27,7 @@ def validate(
 def _write_page(target: str) -> None:
     from sparsecalc.cli._output import check_target, write_atomically
     from sparsecalc.decide.validate import validate as find
-    from sparsecalc.reports.validation import accuracy_page
+    from sparsecalc.reports.accuracy_page import accuracy_page
 
     check_target(target, "markdown")
     path = Path(target)
@@ -36,10 +36,10 @@ def _write_page(target: str) -> None:
 
 def _devices(folder: Path) -> dict[str, str]:
     """The table of errors of every device in a checkout's bench/results, by the page's title."""
-    found = {}
+    tables = {}
     for page in sorted(folder.glob("*.md")):
         title, _, rest = page.read_text(encoding="utf-8").partition("\n")
         table = rest.partition("## |predicted / measured - 1|\n")[2].partition("\n## ")[0].strip()
         if table:
-            found[title.removeprefix("# ")] = table
-    return found
+            tables[title.removeprefix("# ")] = table
+    return tables

@@ -1,5 +1,6 @@
 """What a formula needs so that it holds for plain numbers and for numpy arrays alike, without importing numpy."""
 
+import sys
 from typing import Any, TypeAlias
 
 Number: TypeAlias = Any
@@ -7,8 +8,9 @@ Number: TypeAlias = Any
 
 
 def is_array(value: object) -> bool:
-    """Whether `value` is a numpy array."""
-    return hasattr(value, "ndim")
+    """Whether `value` is a numpy array, or a number of one."""
+    numpy = sys.modules.get("numpy")  # there is no array where numpy has not been imported
+    return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic))
 
 
 def least(first: Number, second: Number) -> Number:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sparsecalc.core.components import COMPONENTS, Component, Kind
+from sparsecalc.core.components import COMPONENTS, Component, Kind, Role
 
 if TYPE_CHECKING:
     from sparsecalc.core.storage import Storage
@@ -28,6 +28,7 @@ class Op:
     name: str
     component: Component
     kind: Kind
+    role: Role = ""
     layers: int = 1
     group: str = ""
     rows: int = 0
@@ -38,7 +39,7 @@ class Op:
     """The weights are another op's: used here, stored there."""
     num_experts_per_tok: int = 1
     num_experts: int = 1
-    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (routed experts; 1 of 1 elsewhere)."""
+    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (1 of 1 but for experts)."""
     zero_experts: int = 0
     """Experts that take part in routing and compute nothing."""
     read_share: float = 1
@@ -57,6 +58,7 @@ class Op:
     state_elements: int = 0
     """Elements of recurrent state of all sequences, of constant size in the context."""
     state_is_fp32: bool = False
+    """Whether the reference implementation keeps the state in fp32, whatever the activations are."""
     activation_elements: int = 0
     """Elements of inputs and outputs that the op moves."""
     scratch_elements: int = 0
@@ -151,12 +153,14 @@ def linear(
     matrices: int = 1,
     tied: bool = False,
     shards: int = 0,
+    role: Role = "",
 ) -> Op:
     """A dense projection, y = x W^T + b: stores in*out (+ out), computes 2 * tokens * in * out per matrix."""
     return Op(
         name=name,
         component=component,
         kind="matmul",
+        role=role,
         rows=out_features,
         cols=in_features,
         matrices=matrices,

@@ -52,10 +52,13 @@ class Precision(Frozen):
         """Bytes of `elements` of the KV cache."""
         return ceil(elements * self.kv_cache.bits_per_weight / 8)
 
+    def state_element_bytes(self, op: Op) -> float:
+        """Bytes per element of the op's recurrent state: 4 where it is kept in fp32, else as of activations."""
+        return 4 if op.state_is_fp32 else self.activations.bits / 8
+
     def state_bytes(self, ledger: Ledger) -> int:
-        """Bytes of recurrent state: fp32 where the reference implementation keeps it so, else as activations."""
-        bits = self.activations.bits
-        return ceil(ledger.sum(lambda op: op.state_elements * (32 if op.state_is_fp32 else bits)) / 8)
+        """Bytes of recurrent state."""
+        return ceil(ledger.sum(lambda op: op.state_elements * self.state_element_bytes(op)))
 
     @property
     def name(self) -> str:

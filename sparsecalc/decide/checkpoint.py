@@ -66,12 +66,12 @@ def fetch_checkpoint(loaded: LoadedModel) -> Checkpoint:
 
 def _formats(tensors: Sequence[StoredTensor]) -> list[StoredFormat]:
     """Tensors, elements and bytes of each dtype, the largest first."""
-    found = []
+    formats = []
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         same = [tensor for tensor in tensors if tensor.dtype == dtype]
         elements, nbytes = sum(tensor.elements for tensor in same), sum(tensor.nbytes for tensor in same)
-        found.append(StoredFormat(dtype=dtype, tensors=len(same), elements=elements, bytes=nbytes))
-    return sorted(found, key=lambda entry: -entry.bytes)
+        formats.append(StoredFormat(dtype=dtype, tensors=len(same), elements=elements, bytes=nbytes))
+    return sorted(formats, key=lambda entry: -entry.bytes)
 
 
 def _explained(tensors: Sequence[StoredTensor], loaded: LoadedModel) -> list[ExplainLine]:

@@ -9,17 +9,22 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.sign_changes import Middle, middle_of_integers, middle_within, sign_changes
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
-from sparsecalc.decide.crossover_side import Side
-from sparsecalc.decide.predict import predict
-from sparsecalc.decide.question import LARGEST, Question
-from sparsecalc.device.find import load_accelerator
-from sparsecalc.documents.crossover import COSTS, LABELS, Axis, Cost, Crossing, CrossoverReport, Point
-from sparsecalc.estimate.bands import BAND
+from sparsecalc.decide.crossover_side import CrossoverSide
+from sparsecalc.decide.deploy import format_warnings, speedup_warnings
+from sparsecalc.decide.question import LARGEST, Question, ask, hardware_of
+from sparsecalc.documents.crossover import Axis, Cost, Crossing, CrossoverReport, Point
 from sparsecalc.estimate.break_even import ClosedForms, closed_forms
-from sparsecalc.estimate.costs import engine_default
+from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.fit import fit
-from sparsecalc.estimate.kernels import Setting
+from sparsecalc.estimate.kernel import Setting
+from sparsecalc.estimate.step import BAND
 
+COSTS: dict[str, tuple[Cost, ...]] = {
+    "time": ("seconds", "tpot_seconds"),
+    "memory": ("bytes_read", "bytes_per_gpu"),
+    "dollars": ("usd_per_million_output_tokens",),
+}
+"""The costs that `of` asks for."""
 OF_A_LAYER = ("seconds", "bytes_read")
 DEFAULT_GPU = "h100-sxm"
 """Taken, with a warning, where no accelerator is named."""
@@ -61,18 +66,18 @@ def crossover(
     """
     axis, costs = _axis(over), _costs_of(of, over)
     low, high = _range(axis, between)
-    asked, warnings = _with_hardware(question or Question(), first, second, axis, low)
-    gpu = load_accelerator(asked.accelerators()[0])
-    a = Side(first, axis, asked, gpu, high if axis == "sparsity" else None)
-    b = Side(second, axis, asked, gpu)
+    asked, warnings = _with_hardware(question or ask(), first, second, axis, low)
+    gpu = asked.devices.accelerators[0]
+    a = CrossoverSide(first, axis, asked, gpu, high if axis == "sparsity" else None)
+    b = CrossoverSide(second, axis, asked, gpu)
     _check_pair(a, b, axis)
     if gpu.usd_per_hour is None:
         if of == "dollars":
             raise InputError(f"{gpu.id} has no price", hint="Take another accelerator, or --of time")
         costs = [cost for cost in costs if cost not in COSTS["dollars"]]
     points, crossings = _look(a, b, costs, *_grid(axis, low, high))
-    requested = bool(asked.dtype)
-    found = CrossoverReport(
+    requested = bool(asked.formats.dtype)
+    report = CrossoverReport(
         command="crossover",
         inputs=asked.inputs([first, second]) | {"over": axis, "of": of, "between": [low, high]},
         warnings=[*warnings, *_warnings(a, requested), *_warnings(b, requested), *_unfit(points, a, b)],
@@ -81,18 +86,20 @@ def crossover(
         over=axis,
         costs=costs,
         accelerator=gpu.id,
-        num_gpus=a.case.plan.num_gpus,
-        placement_a=a.case.plan.name,
-        placement_b=b.case.plan.name,
+        num_gpus=a.deployed.placement.num_gpus,
+        placement_a=a.deployed.placement.name,
+        placement_b=b.deployed.placement.name,
         points=points,
         crossings=crossings,
         closed_forms=_closed_forms(a, b) if axis in ("batch", "tokens") else None,
         text=[],
     )
-    return found.but(text=[_sentence(found, cost) for cost in costs])
+    return report.but(text=[_sentence(report, cost) for cost in costs])
 
 
-def _look(a: Side, b: Side, costs: list[Cost], grid: list[float], middle: Middle) -> tuple[list[Point], list[Crossing]]:
+def _look(
+    a: CrossoverSide, b: CrossoverSide, costs: list[Cost], grid: list[float], middle: Middle
+) -> tuple[list[Point], list[Crossing]]:
     """Every point that was looked at, in order, and every crossing of every cost."""
     seen: dict[float, Point] = {}
 
@@ -103,8 +110,8 @@ def _look(a: Side, b: Side, costs: list[Cost], grid: list[float], middle: Middle
 
     def ratio(cost: Cost) -> Callable[[float], float]:
         def value(at: float) -> float:
-            found = log(getattr(point(at).a, cost) / getattr(point(at).b, cost))
-            return found if abs(found) > EQUAL else 0.0
+            ratio = log(getattr(point(at).a, cost) / getattr(point(at).b, cost))
+            return ratio if abs(ratio) > EQUAL else 0.0
 
         return value
 
@@ -125,10 +132,10 @@ def _costs_of(of: str | None, over: str) -> list[Cost]:
     if of is not None and of not in COSTS:
         raise InputError(f"unknown cost {brief(of)}", hint=f"Costs: {', '.join(COSTS)}" + did_you_mean(of, COSTS))
     wanted = [cost for name in COSTS if of in (None, name) for cost in COSTS[name]]
-    found = [cost for cost in wanted if over != "tokens" or cost in OF_A_LAYER]
-    if not found:
+    costs = [cost for cost in wanted if over != "tokens" or cost in OF_A_LAYER]
+    if not costs:
         raise InputError("one feed-forward layer has no price per output token", hint="--of time, --of memory")
-    return found
+    return costs
 
 
 def _range(axis: Axis, between: tuple[float, ...] | None) -> tuple[float, float]:
@@ -154,25 +161,31 @@ def _grid(axis: Axis, low: float, high: float) -> tuple[list[float], Middle]:
 
 def _with_hardware(asked: Question, first: str, second: str, axis: Axis, low: float) -> tuple[Question, list[Note]]:
     """The question with one accelerator; where none is named, as many of the default as both models need."""
-    names = asked.accelerators()
-    if len(names) > 1:
-        raise InputError(f"--gpu names {len(names)} accelerators", hint="A crossover is on one: ask once for each")
-    if asked.batch_sizes or asked.context_lens:
+    if asked.hardware and len(asked.hardware.accelerators) > 1:
+        text = f"--gpu names {len(asked.hardware.accelerators)} accelerators"
+        raise InputError(text, hint="A crossover is on one: ask once for each")
+    if len(asked.grid.batch_sizes) > 1 or len(asked.grid.context_lens) > 1:
         raise InputError("a crossover takes one batch size and context", hint="Move along one: --between 1,64")
-    if names:
+    if asked.hardware:
         return asked, []
-    asked = asked.but(gpu=DEFAULT_GPU)
-    if not (asked.num_gpus or asked.tp or asked.pp or asked.dp):
-        gpu = load_accelerator(DEFAULT_GPU)
-        sides = [Side(name, axis, asked, gpu) for name in (first, second)]
-        load = asked.but(batch_size=int(low)).load() if axis == "batch" else asked.load()
-        needed = [fit(side.spec, side.variant.precision, load, gpu, side.case.plan).gpus_needed or 1 for side in sides]
-        asked = asked.but(num_gpus=1 << (max(needed) - 1).bit_length())
-    text = f"no --gpu: times are of {asked.for_dense().num_gpus} x {DEFAULT_GPU}"
+    asked = asked.but(hardware=hardware_of(DEFAULT_GPU))
+    parallelism = asked.parallelism
+    if not (parallelism.num_gpus or parallelism.tp or parallelism.pp or parallelism.dp):
+        needed = max(_devices_needed(name, asked, axis, low) for name in (first, second))
+        asked = asked.but(parallelism=parallelism.but(num_gpus=1 << (needed - 1).bit_length()))
+    text = f"no --gpu: times are of {asked.parallelism.num_devices} x {DEFAULT_GPU}"
     return asked, [Note(code="default-accelerator", text=text)]
 
 
-def _check_pair(a: Side, b: Side, axis: Axis) -> None:
+def _devices_needed(name: str, asked: Question, axis: Axis, low: float) -> int:
+    """Devices that a model needs at the lower end of the axis."""
+    side = CrossoverSide(name, axis, asked, asked.devices.accelerators[0])
+    load = asked.load.but(batch_size=int(low)) if axis == "batch" else asked.load
+    deployed = side.deployed
+    return fit(deployed.model, deployed.precision, load, deployed.gpu, deployed.placement).gpus_needed or 1
+
+
+def _check_pair(a: CrossoverSide, b: CrossoverSide, axis: Axis) -> None:
     if axis != "sparsity" and a.spec == b.spec and a.variant.precision == b.variant.precision:
         raise InputError(
             f"{a.label} and {b.label} are the same model", hint="Name two, or add a technique: +int4, +2:4"
@@ -181,23 +194,22 @@ def _check_pair(a: Side, b: Side, axis: Axis) -> None:
         raise InputError(f"neither {a.label} nor {b.label} has experts to route to", hint="Try --over batch")
 
 
-def _warnings(side: Side, requested: bool) -> list[Note]:
-    """Those of the model and of its prediction; what does not fit is told apart."""
+def _warnings(side: CrossoverSide, requested: bool) -> list[Note]:
+    """Those of the model and of its prediction, but for the load that does not fit."""
     notes = side.variant.loaded.warnings
     asked = bool(side.variant.dtype) or requested
-    _, _, more = predict(side.spec, side.variant.precision, side.question, requested=asked)
-    return notes + [warn for warn in more if warn.code != "does-not-fit"]
+    return notes + format_warnings(side.deployed, asked) + speedup_warnings(side.deployed, side.question)
 
 
-def _unfit(points: list[Point], a: Side, b: Side) -> list[Note]:
-    found = []
+def _unfit(points: list[Point], a: CrossoverSide, b: CrossoverSide) -> list[Note]:
+    notes = []
     for side, name in ((a, "a"), (b, "b")):
         over = [point.at for point in points if getattr(point, name).fits is False]
         if over:
             where = f"at {side.over} {over[0]:,g}" + (f" to {over[-1]:,g}" if len(over) > 1 else "")
-            text = f"does not fit {where}; figures there are as if it did"
-            found.append(Note(code="does-not-fit", text=text, model=side.label))
-    return found
+            text = f"does not fit {where}; its figures there are those of devices large enough"
+            notes.append(Note(code="does-not-fit", text=text, model=side.label))
+    return notes
 
 
 def _crossing(
@@ -232,13 +244,13 @@ def _last_within(places: list[float], value: Callable[[float], float], band: flo
     return reached
 
 
-def _closed_forms(a: Side, b: Side) -> ClosedForms | None:
+def _closed_forms(a: CrossoverSide, b: CrossoverSide) -> ClosedForms | None:
     """For a mixture of experts against a dense model, both of them decoders."""
     if a.has_experts == b.has_experts or a.spec.encoder_decoder or b.spec.encoder_decoder:
         return None
     moe, dense = (a, b) if a.has_experts else (b, a)
-    device, precision = dense.case.device, dense.variant.precision
-    setting = Setting(precision, dense.case.plan, device.peak_flops_per_second, dense.gpu.id)
+    device, precision = dense.deployed.device, dense.variant.precision
+    setting = Setting(precision, dense.deployed.placement, device.peak_flops_per_second, dense.gpu.id)
     return closed_forms(
         (moe.label, moe.ledger(), moe.variant.precision),
         (dense.label, dense.ledger(), setting),
@@ -246,18 +258,18 @@ def _closed_forms(a: Side, b: Side) -> ClosedForms | None:
     )
 
 
-def _sentence(found: CrossoverReport, cost: Cost) -> str:
+def _sentence(report: CrossoverReport, cost: Cost) -> str:
     """Who is cheaper where, in words."""
-    label = "feed-forward layer" if found.over == "tokens" and cost == "seconds" else LABELS[cost]
-    own = [crossing for crossing in found.crossings if crossing.cost == cost]
-    ratios = [getattr(point.a, cost) / getattr(point.b, cost) for point in found.points]
+    label = report.label(cost)
+    own = [crossing for crossing in report.crossings if crossing.cost == cost]
+    ratios = [getattr(point.a, cost) / getattr(point.b, cost) for point in report.points]
     if not own:
         span = f"{min(ratios):.2f}x to {max(ratios):.2f}x" if max(ratios) - min(ratios) > 0.005 else f"{ratios[0]:.2f}x"
         if all(abs(ratio - 1) <= EQUAL for ratio in ratios):
             return f"{label}: both cost the same everywhere."
-        cheaper = found.a if min(ratios) < 1 else found.b
-        return f"{label}: {cheaper} is cheaper everywhere; {found.a} costs {span} of {found.b}."
-    parts = [f"{own[0].cheaper_below} is cheaper up to {found.over} {_number(own[0].at)}"]
+        cheaper = report.a if min(ratios) < 1 else report.b
+        return f"{label}: {cheaper} is cheaper everywhere; {report.a} costs {span} of {report.b}."
+    parts = [f"{own[0].cheaper_below} is cheaper up to {report.over} {_number(own[0].at)}"]
     parts += [f"{one.cheaper_above} from there to {_number(following.at)}" for one, following in pairwise(own)]
     return f"{label}: {', '.join(parts)}, {own[-1].cheaper_above} beyond."
 

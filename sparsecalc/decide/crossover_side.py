@@ -6,12 +6,14 @@ from dataclasses import replace
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.model_name import load_variant, split_name
-from sparsecalc.decide.predict import Case, usd_per_million_tokens
+from sparsecalc.decide.deploy import deploy
+from sparsecalc.decide.model_name import Variant, load_variant, split_name
 from sparsecalc.decide.question import Question
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.documents.crossover import Axis, Costs
-from sparsecalc.estimate.fit import budget_bytes, bytes_per_gpu
+from sparsecalc.estimate.deployment import Deployment
+from sparsecalc.estimate.fit import DeviceMemory, budget_bytes
+from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.serving import tpot_seconds
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.model.spec import Layer, LayerGroup, ModelSpec
@@ -21,7 +23,7 @@ VARIED = re.compile(r"(?<=\+)(unstructured=|neurons=|layers=|block=\d+x\d+@)[^+,
 FEED_FORWARD = ("dense_ffn", "routed_experts", "shared_experts", "router", "network")
 
 
-class Side:
+class CrossoverSide:
     """A model, the axis that it is moved along, and the question that stays the same."""
 
     def __init__(
@@ -33,11 +35,11 @@ class Side:
         if sparsity is not None:
             with_technique = name if VARIED.search(name) else f"{name}+unstructured=0"
             self.name = VARIED.sub(rf"\g<1>{sparsity:.9g}", with_technique)
-        self.variant = load_variant(self.name, question.dtype, question.kv_cache_dtype)
+        self.variant = load_variant(self.name, question.formats.dtype, question.formats.kv_cache_dtype)
         self.spec = self.variant.loaded.spec
-        self.has_experts = any(op.kind == "experts" for op in self.spec.ops(Workload()))
+        self.has_experts = any(op.kind == "experts" for op in self.variant.model.ops(Workload()))
         self.question = question if self.has_experts else question.for_dense()
-        self.case = Case(self.spec, self.variant.precision, self.question, gpu)
+        self.deployed = self._deploy(self.variant, self.question)
 
     @property
     def label(self) -> str:
@@ -47,23 +49,23 @@ class Side:
 
     def costs(self, at: float) -> Costs:
         """What the model costs at a point of the axis."""
+        asked, deployed = self.question, self.deployed
         if self.over == "tokens":
-            return _layer_costs(self.case, int(at))
+            return _layer_costs(deployed, int(at))
         if self.over == "batch":
-            return _costs(self.case, self.question.but(batch_size=int(at), concurrency=None))
-        if self.over == "context":
-            return _costs(self.case, self.question.but(context_len=int(at), prompt_len=None, output_len=None))
-        if self.over == "skew" and self.has_experts:
-            asked = self.question.but(routing=f"zipf:{at:.9g}")
-            return _costs(Case(self.spec, self.variant.precision, asked, self.gpu), asked)
-        if self.varied:
-            return self._sparse_costs(at)
-        return _costs(self.case, self.question)
+            asked = asked.at(batch_size=int(at))
+        elif self.over == "context":
+            asked = asked.at(context_len=int(at))
+        elif self.over == "skew" and self.has_experts:
+            asked = asked.but(routing=f"zipf:{at:.9g}")
+            deployed = self._deploy(self.variant, asked)
+        elif self.varied:
+            name, formats = VARIED.sub(rf"\g<1>{at:.9g}", self.name), asked.formats
+            deployed = self._deploy(load_variant(name, formats.dtype, formats.kv_cache_dtype), asked)
+        return _costs(deployed, asked)
 
-    def _sparse_costs(self, at: float) -> Costs:
-        name = VARIED.sub(rf"\g<1>{at:.9g}", self.name)
-        found = load_variant(name, self.question.dtype, self.question.kv_cache_dtype)
-        return _costs(Case(found.loaded.spec, found.precision, self.question, self.gpu), self.question)
+    def _deploy(self, variant: Variant, question: Question) -> Deployment:
+        return deploy(variant.model, variant.precision, question, self.gpu)
 
     def ledger(self) -> Ledger:
         """A step of one token; over `tokens`, of the feed-forward layer alone."""
@@ -79,44 +81,42 @@ def feed_forward_layer(spec: ModelSpec) -> ModelSpec:
     groups = [group for group in spec.layer_groups if group.layer.feed_forwards]
     if not groups:
         raise InputError(f"{spec.id} has no feed-forward layers", hint="Take another axis: --over batch")
-    main = max(
-        groups, key=lambda group: (any(hasattr(p, "num_experts") for p in group.layer.feed_forwards), group.count)
-    )
+    main = max(groups, key=lambda group: (bool(group.layer.mixtures), group.count))
     alone = LayerGroup(layer=Layer(feed_forwards=main.layer.feed_forwards), positions=(0,))
     return spec.but(tables=(), layer_groups=(alone,), final=(), head=None)
 
 
-def _layer_costs(case: Case, tokens: int) -> Costs:
+def _layer_costs(deployed: Deployment, tokens: int) -> Costs:
     """One feed-forward layer on `tokens` tokens, with its all-reduce; the engine's own time is left out."""
-    work = Workload.decode(1, tokens, routing=case.routing)
-    step = step_time(feed_forward_layer(case.spec), work, case.precision, case.device, case.plan.but(pp=1))
+    work = deployed.decode(1, tokens)
+    layer, plan = feed_forward_layer(deployed.model.spec), deployed.placement.but(pp=1)
+    step = step_time(layer, work, deployed.precision, deployed.device, plan)
     seconds = sum(value for name, value in step.by_component().items() if name in FEED_FORWARD)
-    return Costs(seconds=seconds, bytes_read=_bytes_read(case, work, step))
+    return Costs(seconds=seconds, bytes_read=_bytes_read(deployed, work, step))
 
 
-def _costs(case: Case, question: Question) -> Costs:
+def _costs(deployed: Deployment, question: Question) -> Costs:
     """A decode step at the batch and context; TPOT and dollars of the closed loop that is asked for."""
-    load = question.load()
-    work = case.plain(load)
-    step = case.step([work])
-    loop = case.loop(load, question)
-    tpot = tpot_seconds(loop, case.step, case.decode).seconds
-    held = bytes_per_gpu(case.spec, case.precision, load, case.plan).total
-    price = case.gpu.usd_per_hour.value * case.plan.num_gpus if case.gpu.usd_per_hour else None
+    load, requests, plan = question.load, question.requests, deployed.placement
+    work = deployed.decode_of(load)
+    step = deployed.step([work])
+    tpot = tpot_seconds(requests, deployed.prompt(requests, load), deployed.step, deployed.decode).seconds
+    held = DeviceMemory(deployed.model, deployed.precision, plan).at(load).total
+    per_hour = usd_per_hour(deployed.gpu, plan.num_gpus)
     return Costs(
         seconds=step.seconds,
-        bytes_read=_bytes_read(case, work, step),
+        bytes_read=_bytes_read(deployed, work, step),
         tpot_seconds=tpot,
         bytes_per_gpu=held,
-        usd_per_million_output_tokens=usd_per_million_tokens(price, tpot / loop.concurrency),
-        fits=held <= budget_bytes(case.gpu, question.device_memory_share),
+        usd_per_million_output_tokens=usd_per_million_tokens(per_hour, tpot / requests.concurrency),
+        fits=held <= budget_bytes(deployed.gpu, question.devices.device_memory_share),
     )
 
 
-def _bytes_read(case: Case, work: Workload, step: Step) -> float:
+def _bytes_read(deployed: Deployment, work: Workload, step: Step) -> float:
     """Weights and caches by the step's kernels; those of sparse weights carry dense bytes and a speedup instead."""
-    precision = case.precision
-    pruned = Ledger(op for op in case.spec.ops(work) if op.storage)
+    precision = deployed.precision
+    pruned = Ledger(op for op in deployed.model.ops(work) if op.storage)
     dense = pruned.sum(lambda op: precision.read_weight_bytes(replace(op, storage=None)))
     kept = pruned.sum(precision.read_weight_bytes) / dense if dense else 1.0
     return float(

@@ -13,9 +13,9 @@ from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.compare import report
 from sparsecalc.decide.model_name import load_variant, split_name
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import Question, ask
+from sparsecalc.decide.show import model_report
 from sparsecalc.documents.dense_equivalent import EquivalenceReport, Law, Neighbour, Target
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.estimate.costs import params
@@ -34,20 +34,15 @@ def dense_equivalent(
     memory   total * bytes of the weights / bytes without sparsity     compute  sum of active * share computed
     quality  every law of data/equivalence_laws.json; the band is of those marked so that stay in active..total
 
-    A dense model is its own equivalent: no law applies. Raises InputError for a model or a question of no sense.
+    A dense model is its own equivalent: no law applies. Raises InputError for a model or options that cannot be.
     """
-    asked = question or Question()
-    asked.load()
+    asked = question or ask()
     if training_tokens is not None and not 1e6 <= training_tokens <= 1e18:
         raise InputError(f"--training-tokens is {brief(training_tokens)}", hint="It must be from 1e6 to 1e18: 15e12")
-    variant = load_variant(name, asked.dtype, asked.kv_cache_dtype)
-    if variant.loaded.spec.encoder_decoder:
-        text = (
-            f"{variant.loaded.spec.id} is an encoder-decoder: no token passes all of it, and the laws are of decoders"
-        )
-        raise InputError(text, hint="Compare it by hand: sparsecalc show")
-    loaded, rows = variant.loaded, variant.loaded.spec.ops(Workload())
-    own, warnings = report(name, asked)
+    variant = load_variant(name, asked.formats.dtype, asked.formats.kv_cache_dtype)
+    _refuse_encoder_decoder(variant.loaded)
+    loaded, rows = variant.loaded, variant.model.ops(Workload())
+    own, warnings = model_report(name, asked)
     total, active = own.params.total, own.params.active
     sparse, tokens_source = None, ""
     if any(op.kind == "experts" for op in rows):
@@ -55,23 +50,22 @@ def dense_equivalent(
         sparse = _as_sparse(rows, loaded, total, active, tokens)
         warnings += _sparse_warnings(loaded, tokens_source)
     laws = [_law(key, sparse) for key in LAWS] if sparse else []
-    held = [law for law in laws if law.in_band]
-    middle = next((law.params_low for law in laws if law.id == law_data()["middle"]), None)
-    memory, compute = _memory_params(rows, variant.precision, total), _compute_params(rows)
-    low = min((law.params_low for law in held), default=None)
-    high = max((law.params_high for law in held), default=None)
-    sizes: dict[Target, float] = {"memory": memory, "compute": compute}
+    low, middle, high = _quality_band(laws)
+    sizes: dict[Target, float] = {
+        "memory": _memory_params(rows, variant.precision, total),
+        "compute": _compute_params(rows),
+    }
     if middle:
         sizes["quality"] = middle
-    found = EquivalenceReport(
+    report = EquivalenceReport(
         command="dense-equivalent",
         inputs=asked.inputs([name]) | {"training_tokens": training_tokens},
         warnings=warnings,
         model=own.model.id,
         total_params=total,
         active_params=active,
-        memory_params=memory,
-        compute_params=compute,
+        memory_params=sizes["memory"],
+        compute_params=sizes["compute"],
         training_tokens=sparse.training_tokens if sparse else None,
         training_tokens_source=tokens_source,
         laws=laws,
@@ -81,7 +75,21 @@ def dense_equivalent(
         neighbours=[_costs(own, "itself", total), *_neighbours(loaded, sizes, asked)],
         text=[],
     )
-    return found.but(text=_text(found))
+    return report.but(text=_text(report))
+
+
+def _refuse_encoder_decoder(loaded: LoadedModel) -> None:
+    if loaded.spec.encoder_decoder:
+        text = f"{loaded.spec.id} is an encoder-decoder: no token passes all of it, and the laws are of decoders"
+        raise InputError(text, hint="Compare it by hand: sparsecalc show")
+
+
+def _quality_band(laws: list[Law]) -> tuple[float | None, float | None, float | None]:
+    """Lowest, middle and highest dense size that the laws of the band give; None without laws."""
+    in_band = [law for law in laws if law.in_band]
+    middle = next((law.params_low for law in laws if law.id == law_data()["middle"]), None)
+    low = min((law.params_low for law in in_band), default=None)
+    return low, middle, max((law.params_high for law in in_band), default=None)
 
 
 def _training_tokens(model_id: str, given: float | None) -> tuple[float, str]:
@@ -93,15 +101,15 @@ def _training_tokens(model_id: str, given: float | None) -> tuple[float, str]:
 
 
 def _sparse_warnings(loaded: LoadedModel, tokens_source: str) -> list[Note]:
-    found = []
+    notes = []
     if tokens_source == law_data()["training_tokens"]["assumed"]["source"]:
         value = units.count(law_data()["training_tokens"]["assumed"]["value"])
         text = f"training tokens are not known here: {value} assumed; --training-tokens says better"
-        found.append(Note(code="training-tokens-assumed", text=text, model=loaded.spec.id))
+        notes.append(Note(code="training-tokens-assumed", text=text, model=loaded.spec.id))
     if any(note.code == "technique" for note in loaded.notes):
         text = "the laws are of models trained as they are; what a technique costs in quality they do not know"
-        found.append(Note(code="quality-of-technique", text=text, model=loaded.spec.id))
-    return found
+        notes.append(Note(code="quality-of-technique", text=text, model=loaded.spec.id))
+    return notes
 
 
 def _as_sparse(rows: Ledger, loaded: LoadedModel, total: int, active: int, tokens: float) -> Sparse:
@@ -186,23 +194,23 @@ def _neighbours(loaded: LoadedModel, sizes: dict[Target, float], question: Quest
         small = [name for name in ranked if dense[name] < limit]
         for name in dict.fromkeys([*ranked[:NEAREST], *small[:1]]):
             if name not in reports:
-                reports[name] = report(name, asked)[0]
+                reports[name] = model_report(name, asked)[0]
             rows.append(_costs(reports[name], target, size))
     return rows
 
 
-def _costs(found: ModelReport, target: Target, size: float) -> Neighbour:
-    seen = found.prediction
-    total = found.params.total
+def _costs(report: ModelReport, target: Target, size: float) -> Neighbour:
+    seen = report.prediction
+    total = report.params.total
     return Neighbour(
         target=target,
         target_params=size,
-        model=found.model.id,
+        model=report.model.id,
         total_params=total,
         size_ratio=total / size if size else inf,
         small=total < law_data()["small_model_params"]["value"],
-        weights_bytes=found.memory.weights_bytes,
-        decode_flops_per_token=found.flops.decode_per_token,
+        weights_bytes=report.memory.weights_bytes,
+        decode_flops_per_token=report.flops.decode_per_token,
         fits=seen.fits if seen else None,
         gpus_needed=seen.gpus_needed if seen else None,
         prefill_seconds=seen.prefill.seconds if seen and seen.prefill else None,
@@ -212,29 +220,30 @@ def _costs(found: ModelReport, target: Target, size: float) -> Neighbour:
     )
 
 
-def _text(found: EquivalenceReport) -> list[str]:
+def _text(report: EquivalenceReport) -> list[str]:
     """The conclusion, computed from the figures."""
-    name = split_name(found.model)[0]
-    sizes = f"the memory of a {units.count(found.memory_params)} dense model, the compute of a"
-    lines = [f"{found.model} takes {sizes} {units.count(found.compute_params)} one."]
-    if not found.laws:
+    name = split_name(report.model)[0]
+    sizes = f"the memory of a {units.count(report.memory_params)} dense model, the compute of a"
+    lines = [f"{report.model} takes {sizes} {units.count(report.compute_params)} one."]
+    if not report.laws:
         alone = (
             "It is dense: its dense equivalent is itself."
-            if found.model == name
+            if report.model == name
             else (f"No law that is built in says what its sparsity costs in quality: at best it equals {name}.")
         )
         return [*lines, alone]
-    held = [law for law in found.laws if law.in_band]
-    if not held or found.quality_low is None or found.quality_high is None:
+    held = [law for law in report.laws if law.in_band]
+    if not held or report.quality_low is None or report.quality_high is None:
         return [*lines, "No published law gives a size between its active and its total parameters."]
     least, most = min(held, key=lambda law: law.params_low), max(held, key=lambda law: law.params_high)
     beyond = sum(bool(law.outside) for law in held)
     lines.append(
-        f"In quality, published laws place it between a dense {units.count(found.quality_low)} ({least.name}) and"
-        f" {units.count(found.quality_high)} ({most.name}): they disagree by a factor of"
-        f" {found.quality_high / found.quality_low:.1f}, and {beyond} of these {len(held)} were fitted to other sizes."
+        f"In quality, published laws place it between a dense {units.count(report.quality_low)} ({least.name}) and"
+        f" {units.count(report.quality_high)} ({most.name}): they disagree by a factor of"
+        f" {report.quality_high / report.quality_low:.1f}, and {beyond} of these {len(held)} were fitted"
+        " to other sizes."
     )
-    near = next((row for row in found.neighbours if row.target == "quality"), None)
+    near = next((row for row in report.neighbours if row.target == "quality"), None)
     if near:
         lines.append(
             f"The built-in dense model nearest the {law_data()['laws'][law_data()['middle']]['name']},"

@@ -1,94 +1,118 @@
 """Explain a figure: every term with the model's numbers in it, ending in the very figure that `show` prints."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.storage import LAYOUTS, ScatteredStorage
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.model_name import load_variant
-from sparsecalc.decide.question import Question
-from sparsecalc.documents.explain import ExplainLine, ExplainReport, StepReport
+from sparsecalc.decide.model_name import Variant, load_variant
+from sparsecalc.decide.question import Question, ask
+from sparsecalc.documents.explain import ExplainLine, ExplainReport
+from sparsecalc.documents.explain_step import StepReport
 from sparsecalc.estimate.costs import params
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.model.spec import ModelSpec
 
-Topic = Literal["total", "active", "flops", "kv_cache", "weights"]
-TOPICS: tuple[Topic, ...] = get_args(Topic)
 STEPS = ("decode", "prefill")
+
+
+class Explained(Frozen):
+    """A figure: its unit, what must be known of it, its terms and their sum."""
+
+    unit: str
+    text: list[str]
+    lines: list[ExplainLine]
+    result: int
 
 
 def explain(name: str, topic: str = "active", question: Question | None = None) -> ExplainReport | StepReport:
     """How one figure of one model comes about. Raises InputError for an unknown topic."""
-    asked = question or Question()
+    asked = question or ask()
     if topic in STEPS:
         from sparsecalc.decide.explain_step import explain_step
 
         return explain_step(name, topic, asked)
-    variant = load_variant(name, asked.dtype, asked.kv_cache_dtype)
-    loaded, precision = variant.loaded, variant.precision
-    spec = loaded.spec
-    context = asked.load().context_len
     if topic not in TOPICS:
         known = (*TOPICS, *STEPS)
         hint = f"Known: {', '.join(known)}" + did_you_mean(topic, known)
         raise InputError(f"unknown topic {brief(topic)}", hint=hint)
-    step = spec.ops(Workload.decode(context))
-    if topic in ("total", "active"):
-        unit, text, lines, result = _params(spec, step, topic)
-    elif topic == "flops":
-        unit, text, lines = "FLOPs", _FLOPS_TEXT, _terms(step, _flops_formula, lambda op: op.flops)
-        text = [f"Decode of one token that sees {context:,} tokens, itself among them.", *text]
-        result = step.total("flops")
-    elif topic == "kv_cache":
-        unit, text = (
-            "bytes per token",
-            ["Growth per token and sequence before any window fills, in every layer that owns a cache."],
-        )
-        lines = _terms(step, lambda op: _kv_formula(op, precision), lambda op: _kv_bytes(op, precision))
-        result = precision.kv_cache_bytes(step.total("kv_elements_per_token"))
-    else:
-        unit, text = (
-            "bytes",
-            [f"Weights in {precision.name} ({precision.origin}); gains, biases and convolutions unquantized."],
-        )
-        text += _break_even(step, precision)
-        lines = _terms(step, lambda op: _weights_formula(op, precision), precision.weight_bytes)
-        result = int(step.sum(precision.weight_bytes))
+    variant = load_variant(name, asked.formats.dtype, asked.formats.kv_cache_dtype)
+    loaded, context = variant.loaded, asked.load.context_len
+    explained = TOPICS[topic](variant, variant.model.ops(Workload.decode(context)), context)
     return ExplainReport(
         command="explain",
-        inputs={"model": printable(name, 1000), "topic": topic, "context_len": context, "dtype": precision.name},
+        inputs={
+            "model": printable(name, 1000),
+            "topic": topic,
+            "context_len": context,
+            "dtype": variant.precision.name,
+        },
         warnings=loaded.warnings,
-        model=spec.id,
+        model=loaded.spec.id,
         topic=topic,
-        unit=unit,
-        text=[*text, f"Sizes from: {_sizes_from(loaded)}."],
-        lines=lines,
-        result=result,
+        unit=explained.unit,
+        text=[*explained.text, f"Sizes from: {_sizes_from(loaded)}."],
+        lines=explained.lines,
+        result=explained.result,
     )
 
 
-_FLOPS_TEXT = [
-    "2 per multiply-accumulate of matrix products, attention scores and values; elementwise work is not counted."
-]
+def _total(variant: Variant, step: Ledger, context_len: int) -> Explained:
+    text = ["Distinct stored elements: matrices x rows x columns + vectors; a tied table once."]
+    lines = _terms(step, _params_formula, lambda op: op.params)
+    return Explained(unit="parameters", text=text, lines=lines, result=params(variant.model).total)
+
+
+def _active(variant: Variant, step: Ledger, context_len: int) -> Explained:
+    if variant.loaded.spec.encoder_decoder:
+        return _total(variant, step, context_len)
+    text = ["Stored elements that one token uses: all of each matrix, but num_experts_per_tok of num_experts experts."]
+    lines = _terms(step, _active_formula, lambda op: op.active_params)
+    return Explained(unit="parameters", text=text, lines=lines, result=params(variant.model).active)
+
+
+def _flops(variant: Variant, step: Ledger, context_len: int) -> Explained:
+    text = [
+        f"Decode of one token that sees {context_len:,} tokens, itself among them.",
+        "2 per multiply-accumulate of matrix products, attention scores and values; elementwise work is not counted.",
+    ]
+    lines = _terms(step, _flops_formula, lambda op: op.flops)
+    return Explained(unit="FLOPs", text=text, lines=lines, result=step.total("flops"))
+
+
+def _kv_cache(variant: Variant, step: Ledger, context_len: int) -> Explained:
+    precision = variant.precision
+    text = ["Growth per token and sequence before any window fills, in every layer that owns a cache."]
+    lines = _terms(step, lambda op: _kv_formula(op, precision), lambda op: _kv_bytes(op, precision))
+    result = precision.kv_cache_bytes(step.total("kv_elements_per_token"))
+    return Explained(unit="bytes per token", text=text, lines=lines, result=result)
+
+
+def _weights(variant: Variant, step: Ledger, context_len: int) -> Explained:
+    precision = variant.precision
+    text = [f"Weights in {precision.name} ({precision.origin}); gains, biases and convolutions unquantized."]
+    lines = _terms(step, lambda op: _weights_formula(op, precision), precision.weight_bytes)
+    result = int(step.sum(precision.weight_bytes))
+    return Explained(unit="bytes", text=[*text, *_break_even(step, precision)], lines=lines, result=result)
+
+
+TOPICS: dict[str, Callable[[Variant, Ledger, int], Explained]] = {
+    "total": _total,
+    "active": _active,
+    "flops": _flops,
+    "kv_cache": _kv_cache,
+    "weights": _weights,
+}
+"""Figures that can be explained."""
 
 
 def _sizes_from(loaded: LoadedModel) -> str:
     sources = loaded.facts.get("sources") or [loaded.origin]
     return "; ".join(str(source) for source in sources)
-
-
-def _params(spec: ModelSpec, step: Ledger, topic: Topic) -> tuple[str, list[str], list[ExplainLine], int]:
-    counted = params(spec)
-    if topic == "total" or spec.encoder_decoder:
-        text = ["Distinct stored elements: matrices x rows x columns + vectors; a tied table once."]
-        return "parameters", text, _terms(step, _params_formula, lambda op: op.params), counted.total
-    text = ["Stored elements that one token uses: all of each matrix, but num_experts_per_tok of num_experts experts."]
-    return "parameters", text, _terms(step, _active_formula, lambda op: op.active_params), counted.active
 
 
 def _terms(step: Ledger, formula: Callable[[Op], str], value: Callable[[Op], float]) -> list[ExplainLine]:
@@ -158,5 +182,5 @@ def _break_even(step: Ledger, precision: Precision) -> list[str]:
     if not any(isinstance(op.storage, ScatteredStorage) for op in step):
         return []
     fmt = precision.weights
-    found = ", ".join(f"{layout.id} {layout.break_even_density(fmt.bits):.3g}" for layout in LAYOUTS)
-    return [f"In {fmt.id} a matrix takes as much as dense at a density of: {found}."]
+    densities = ", ".join(f"{layout.id} {layout.break_even_density(fmt.bits):.3g}" for layout in LAYOUTS)
+    return [f"In {fmt.id} a matrix takes as much as dense at a density of: {densities}."]

@@ -2,10 +2,12 @@
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
+from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.model_name import load_variant
-from sparsecalc.decide.predict import Case, accelerators, refuse_what_does_not_fit
+from sparsecalc.decide.predict import refuse_what_does_not_fit
 from sparsecalc.decide.question import Question
-from sparsecalc.documents.explain import StepLine, StepReport
+from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.documents.explain_step import StepLine, StepReport
 from sparsecalc.estimate.serving import prefill_step
 from sparsecalc.estimate.step import Step
 from sparsecalc.estimate.timing import KernelTime
@@ -16,29 +18,31 @@ def explain_step(name: str, topic: str, question: Question) -> StepReport:
 
     Raises InputError without an accelerator, or where the weights do not fit on it.
     """
-    if not question.gpu:
+    if not question.hardware:
         raise InputError(f"explain {topic} needs --gpu", hint="Example: explain mixtral-8x7b decode --gpu h100-sxm")
-    variant = load_variant(name, question.dtype, question.kv_cache_dtype)
-    spec, load = variant.loaded.spec, question.load()
-    case = Case(spec, variant.precision, question, accelerators(question)[0])
-    refuse_what_does_not_fit(case, load)
-    loop = case.loop(load, question)
-    step = case.step([case.plain(load)]) if topic == "decode" else prefill_step(loop, case.step)
-    device = f"{case.plan.num_gpus} x {case.gpu.id} ({case.plan.name}), engine {case.device.engine.id}"
-    what = f"one step of {load.batch_size} sequences at a context of {load.context_len:,}"
-    if topic == "prefill":
-        what = f"one prompt of {loop.prompt_len:,} tokens, idle server"
+    variant = load_variant(name, question.formats.dtype, question.formats.kv_cache_dtype)
+    load, requests = question.load, question.requests
+    deployed = deploy(variant.model, variant.precision, question, question.hardware.accelerators[0])
+    refuse_what_does_not_fit(deployed, question)
+    if topic == "decode":
+        step = deployed.step([deployed.decode_of(load)])
+        what = f"one step of {load.batch_size} sequences at a context of {load.context_len:,}"
+    else:
+        step = prefill_step(deployed.prompt(requests, load), deployed.step)
+        what = f"one prompt of {requests.prompt_len:,} tokens, idle server"
+    plan = deployed.placement
+    device = f"{plan.num_gpus} x {deployed.gpu.id} ({plan.name}), engine {deployed.device.engine.id}"
     return StepReport(
         command="explain",
         inputs={**question.inputs([name]), "model": printable(name, 1000), "topic": topic},
         warnings=variant.loaded.warnings,
-        model=spec.id,
+        model=variant.loaded.spec.id,
         topic=topic,
         text=[
             f"{what} on {device}; counts are of the busiest device, for all its layers.",
             "seconds = layers * (t0 + ||(FLOPs / (ec * peak), bytes / (em * bandwidth))||_p); ec, em, t0 in the JSON.",
         ],
-        lines=[_line(time, case, step) for time in step.times],
+        lines=[_line(time, deployed.device, step) for time in step.times],
         seconds=step.seconds,
         seconds_low=step.seconds_low,
         seconds_high=step.seconds_high,
@@ -46,10 +50,10 @@ def explain_step(name: str, topic: str, question: Question) -> StepReport:
     )
 
 
-def _line(time: KernelTime, case: Case, step: Step) -> StepLine:
+def _line(time: KernelTime, device: DeviceModel, step: Step) -> StepLine:
     kernel = time.kernel
-    collective = case.device.collectives.get(kernel.family)
-    constants = collective or case.device.of(kernel.family, kernel.form)
+    collective = device.collectives.get(kernel.family)
+    constants = collective or device.of(kernel.family, kernel.form)
     return StepLine(
         name=kernel.name,
         component=kernel.component,

@@ -24,8 +24,8 @@ def conclusion(spec: ModelSpec, recipe: Recipe, report: FinetuneFigures) -> list
     ]
 
 
-def _held(spec: ModelSpec, recipe: Recipe, found: FinetuneFigures) -> Iterator[str]:
-    total, active = found.params.total, found.params.active
+def _held(spec: ModelSpec, recipe: Recipe, figures: FinetuneFigures) -> Iterator[str]:
+    total, active = figures.params.total, figures.params.active
     alone = training_memory(spec, recipe.but(num_gpus=1, ep=1, zero=0))
     states = alone.gradients_bytes + alone.optimizer_bytes + alone.master_bytes + alone.adapters_bytes
     times = f", {total / active:.1f}x those of a dense model of the same compute" if active < total else ""
@@ -37,17 +37,18 @@ def _held(spec: ModelSpec, recipe: Recipe, found: FinetuneFigures) -> Iterator[s
         )
         return
     yield (
-        f"Frozen weights take {units.nbytes(alone.weights_bytes)}{times}; {units.count(found.trained_params)} adapter"
-        f" parameters ({100 * found.trained_params / total:.2f} % of the model's) take {units.nbytes(states)}."
+        f"Frozen weights take {units.nbytes(alone.weights_bytes)}{times}; {units.count(figures.trained_params)} adapter"
+        f" parameters ({100 * figures.trained_params / total:.2f} % of the model's) take {units.nbytes(states)}."
     )
 
 
-def _experts(spec: ModelSpec, recipe: Recipe, found: FinetuneFigures) -> Iterator[str]:
+def _experts(spec: ModelSpec, recipe: Recipe, figures: FinetuneFigures) -> Iterator[str]:
     """Adapters on every expert, and what a device keeps that is sent more than its share."""
-    if found.trained_params_in_experts and recipe.method != "full":
-        rest = found.trained_params - found.trained_params_in_experts
+    if figures.trained_params_in_experts and recipe.method != "full":
+        own = figures.trained_params_in_experts
+        rest = figures.trained_params - own
         yield (
-            f"Every expert needs adapters of its own: {units.count(found.trained_params_in_experts)} parameters against"
+            f"Every expert needs adapters of its own: {units.count(own)} parameters against"
             f" {units.count(rest)} on the rest (--target attention leaves the experts frozen)."
         )
     step = TrainingStep(work=recipe.work, size=recipe.size, kernels=recipe.kernels)
@@ -100,15 +101,15 @@ def _verdict(recipe: Recipe, fit: Fit | None) -> Iterator[str]:
     yield f"It does not fit on {devices}: {needs}."
 
 
-def _time(recipe: Recipe, found: FinetuneFigures) -> Iterator[str]:
-    run = found.run
+def _time(recipe: Recipe, figures: FinetuneFigures) -> Iterator[str]:
+    run = figures.run
     if run is None or run.hours is None or run.hours_low is None or run.hours_high is None:
         return
-    if found.fit is None or not found.fit.fits:
+    if figures.fit is None or not figures.fit.fits:
         return
     band = "" if run.mfu_low == run.mfu_high else f" ({run.hours_low:,.1f} to {run.hours_high:,.1f})"
     price = "" if run.usd is None else f", {run.usd:,.0f} USD"
     yield (
         f"{units.count(run.tokens or 0)} tokens take {run.hours:,.1f} hours{band} on {recipe.num_gpus}"
-        f" {found.fit.accelerator} at an MFU of {run.mfu:.2f}{price}."
+        f" {figures.fit.accelerator} at an MFU of {run.mfu:.2f}{price}."
     )

@@ -18,9 +18,9 @@ def import_report(loaded: LoadedModel, tensors: Iterable[StoredTensor] | None, w
     """
     spec = loaded.spec
     warnings = loaded.warnings
-    found = None if tensors is None else checkpoint(list(tensors), loaded, spec.id)
-    if found and found.unexplained:
-        warnings.append(Note(code="unexplained", text=found.doubt, model=spec.id))
+    stored = None if tensors is None else checkpoint(list(tensors), loaded, spec.id)
+    if stored and stored.unexplained:
+        warnings.append(Note(code="unexplained", text=stored.doubt, model=spec.id))
     return ImportReport(
         command="import",
         inputs={"model": spec.id, "origin": loaded.origin},
@@ -28,8 +28,8 @@ def import_report(loaded: LoadedModel, tensors: Iterable[StoredTensor] | None, w
         model=spec.id,
         written=printable(written, 1000),
         counted_total=params(spec).total,
-        stored_elements=found.params.actual if found else None,
-        difference=found.params.actual - found.params.predicted if found else None,
-        explained=found.explained if found else [],
-        unexplained=found.unexplained if found else None,
+        stored_elements=stored.params.actual if stored else None,
+        difference=stored.params.actual - stored.params.predicted if stored else None,
+        explained=stored.explained if stored else [],
+        unexplained=stored.unexplained if stored else None,
     )

@@ -12,20 +12,20 @@ def list_models() -> ListReport:
     """Every built-in spec with its counts."""
     rows = []
     for name in model_ids():
-        found = load_model(name)
-        counted = params(found.spec)
+        loaded = load_model(name)
+        counted = params(loaded.spec)
         rows.append(
             {
                 "id": name,
-                "model_type": found.spec.model_type,
-                "kind": found.spec.kind,
+                "model_type": loaded.spec.model_type,
+                "kind": loaded.spec.kind,
                 "total": units.count(counted.total, 2),
                 "active": units.count(counted.active, 2),
                 "total_params": counted.total,
                 "active_params": counted.active,
-                "layers": found.spec.num_hidden_layers,
-                "released": found.facts.get("released"),
-                "checked_by": found.spec.checked_by,
+                "layers": loaded.spec.num_hidden_layers,
+                "released": loaded.facts.get("released"),
+                "checked_by": loaded.spec.checked_by,
             }
         )
     return ListReport(command="models", inputs={}, rows=rows)

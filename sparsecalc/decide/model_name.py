@@ -14,7 +14,7 @@ from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Workload
 from sparsecalc.library.formats import component_names, format_ids, is_format, precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.model.spec import ModelSpec
+from sparsecalc.model.ledgers import Ledgers
 
 if TYPE_CHECKING:  # imported where a name has a part that could be one
     from sparsecalc.techniques.base import Technique
@@ -24,6 +24,8 @@ class Variant(Frozen):
     """A model with its techniques applied: `loaded.spec` is the changed spec, `loaded.notes` tell what it costs."""
 
     loaded: LoadedModel
+    model: Ledgers
+    """Of `loaded.spec`."""
     dtype: str | None
     """The formats of the name, joined by commas; None: none there."""
     precision: Precision
@@ -43,7 +45,7 @@ def load_variant(name: str, dtype: str | None = None, kv_cache_dtype: str | None
     """The model that `name` means; `dtype` is for a name without formats of its own.
 
     Techniques are applied in the order in which they are written. Raises InputError in one line: an unknown model,
-    format or technique, a value that makes no sense, a technique that does not fit the model.
+    format or technique, a value out of range, a technique that does not fit the model.
     """
     model_name, parts = split_name(name)
     loaded = load_model(model_name)
@@ -54,8 +56,9 @@ def load_variant(name: str, dtype: str | None = None, kv_cache_dtype: str | None
         spec, techniques = apply_all(loaded.spec, techniques)
         loaded = replace(loaded, spec=spec)
     precision = precision_for(loaded.spec, formats or dtype, kv_cache_dtype)
-    notes = (*loaded.notes, *_notes(loaded.spec, techniques, precision))
-    return Variant(loaded=replace(loaded, notes=notes), dtype=formats, precision=precision)
+    model = Ledgers(loaded.spec)
+    notes = (*loaded.notes, *_notes(model, techniques, precision))
+    return Variant(loaded=replace(loaded, notes=notes), model=model, dtype=formats, precision=precision)
 
 
 def _sort(parts: str | None) -> "tuple[list[Technique], str | None]":
@@ -79,13 +82,13 @@ def _sort(parts: str | None) -> "tuple[list[Technique], str | None]":
     return techniques, ",".join(formats) or None
 
 
-def _notes(spec: ModelSpec, techniques: "list[Technique]", precision: Precision) -> list[Note]:
+def _notes(model: Ledgers, techniques: "list[Technique]", precision: Precision) -> list[Note]:
     """For each technique what it does not save; and the non-zeros of sparse weights with their layout."""
     notes = [
         Note(code="technique", text=f"{each.text}, what it does not save: {'; '.join(each.not_saved)}")
         for each in techniques
     ]
-    rows = spec.ops(Workload())
+    rows = model.ops(Workload())
     layouts = sorted({layout for op in rows if (layout := precision.layout(op))})
     if layouts:
         first = next(op.technique for op in rows if op.technique)

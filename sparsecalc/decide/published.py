@@ -5,6 +5,7 @@ from functools import cache
 from math import exp
 from typing import Any
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
@@ -12,16 +13,17 @@ from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Check, Source
-from sparsecalc.estimate import single
-from sparsecalc.estimate.bands import BAND
-from sparsecalc.estimate.costs import engine_default
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernel
+from sparsecalc.estimate.engine_defaults import whole_default
+from sparsecalc.estimate.kernel import Kernel
+from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.serving import Loop, chunks, prefill_step, tpot_seconds
-from sparsecalc.estimate.step import Step, step_time
+from sparsecalc.estimate.serving import StepOf, chunks, prefill_step, tpot_seconds
+from sparsecalc.estimate.step import BAND, Step, step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import load_model
+from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.spec import ModelSpec
 
 Row = dict[str, Any]
@@ -40,6 +42,11 @@ def shipped_device(gpu: str, engine: str) -> DeviceModel:
 @cache
 def _spec(model: str) -> ModelSpec:
     return load_model(model).spec
+
+
+@cache
+def _model(model: str) -> Ledgers:
+    return Ledgers(_spec(model))
 
 
 @cache
@@ -75,28 +82,14 @@ def kernel_checks() -> Iterator[Check]:
 
 def kernel_of(table: Row, row: Row) -> Kernel:
     """The kernel that a row of data/measurements/kernels.json times."""
-    form, dtype, stored = table["form"], table["dtype"], number_format(table["weights"])
-    if table["op"] == "gemm":
-        return single.gemm(row["m"], row["n"], row["k"], form, dtype, stored)
-    if table["op"] == "experts":
-        names = ("tokens", "hidden_size", "moe_intermediate_size", "num_experts_per_tok", "pairs", "distinct")
-        tokens, hidden, inner, k, pairs, distinct = (row[name] for name in names)
-        return single.experts(tokens, hidden, inner, k, pairs, distinct, form, dtype, stored)
-    batch, heads = row["batch_size"], row["num_attention_heads"]
-    if table["op"] == "attention_prefill":
-        return single.prefill_attention(batch, row["prompt_len"], heads, row["head_dim"], form, dtype)
-    context = row["context_len"]
-    if table["op"] == "latent_decode":
-        latent, rope = row["kv_lora_rank"], row["qk_rope_head_dim"]
-        return single.latent_attention(batch, context, heads, latent, rope, form, dtype, stored)
-    kv_heads, head_dim = row["num_key_value_heads"], row["head_dim"]
-    return single.decode_attention(batch, context, heads, kv_heads, head_dim, form, dtype, stored)
+    operands = Operands(form=table["form"], dtype=table["dtype"], stored=number_format(table["weights"]))
+    return benchmarked_kernel(table["op"], row, operands)
 
 
 def step_rows() -> list[Row]:
     """Published steps with a fixed batch."""
-    found: list[Row] = read_data("measurements/fixed_batch.json")["rows"]
-    return found
+    rows: list[Row] = read_data("measurements/fixed_batch.json")["rows"]
+    return rows
 
 
 LARGEST_FITTED = 9e9
@@ -106,7 +99,7 @@ FITTED_ENGINES = ("llama.cpp", "ik_llama.cpp", "gpt-fast")
 
 def fits_engines(row: Row) -> bool:
     """Whether tools/fit_engines.py fits an engine's profile to the row: a small model with one sequence."""
-    small = _spec(row["model"]).ops(Workload()).total("params") <= LARGEST_FITTED
+    small = _model(row["model"]).ops(Workload()).total("params") <= LARGEST_FITTED
     return small and row["batch_size"] == 1 and row["engine"] in FITTED_ENGINES
 
 
@@ -133,66 +126,65 @@ def step_checks() -> Iterator[Check]:
 
 def predict_step(row: Row, device: DeviceModel) -> Step:
     """What the time model says of a row of data/measurements/fixed_batch.json."""
-    spec, precision = _spec(row["model"]), _precision(row["model"], row["weights"], row["kv_cache"])
+    model, precision = _model(row["model"]), _precision(row["model"], row["weights"], row["kv_cache"])
     if "weights_bytes" in row:  # mixed formats are larger than their name says
-        share = row["weights_bytes"] / spec.ops(Workload()).sum(precision.weight_bytes)
+        share = row["weights_bytes"] / model.ops(Workload()).sum(precision.weight_bytes)
         device = device.but(engine=device.engine.but(bandwidth_factor=device.engine.bandwidth_factor / share))
     plan = Placement(tp=row.get("tp", 1), pp=row.get("pp", 1))
     batch, prompt = row["batch_size"], row["prompt_len"]
 
     def step(*works: Workload) -> Step:
-        return step_time(spec, works, precision, device, plan)
+        return step_time(model, works, precision, device, plan)
 
     if row["phase"] == "decode":
         return step(Workload.decode(row["context_len"], batch))
     if row["phase"] == "prefill":
         work = Workload.prefill(row["context_len"], batch, logits="last")
         return step(work.but(new_tokens=prompt))
-    at_once = max(1, _chunk() // prompt)
-    together = min(at_once, batch)
-    seconds = sum(step(part.but(batch_size=together)).seconds for part in chunks(prompt, _chunk()))
+    chunk = whole_default("max_num_batched_tokens")
+    together = min(max(1, chunk // prompt), batch)
+    seconds = sum(step(part.but(batch_size=together)).seconds for part in chunks(prompt, chunk))
     decode = step(Workload.decode(row["context_len"], batch, logits="last"))
     total = batch / together * seconds + (row["output_len"] - 1) * decode.seconds
     return Step(decode.times, total / row["output_len"], decode.spread)
 
 
-def _chunk() -> int:
-    return int(engine_default("max_num_batched_tokens"))
-
-
 def serving_rows() -> list[Row]:
     """Serving runs in closed loop."""
-    found = read_data("measurements/serving.json")
-    return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    table = read_data("measurements/serving.json")
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
 
 def serving_checks(rows: list[Row], device_of: DeviceOf = shipped_device) -> Iterator[Check]:
     """TPOT of serving runs; none of them was fitted."""
     for row in rows:
-        loop, step = _loop(row, device_of)
-        yield _serving_check("serving", row, row["tpot_seconds"], tpot_seconds(loop, step, _decode))
+        requests, prompt, step = _run(row, device_of)
+        tpot = tpot_seconds(requests, prompt, step, _decode)
+        yield _serving_check("serving", row, row["tpot_seconds"], tpot)
 
 
 def ttft_checks(rows: list[Row]) -> Iterator[Check]:
     """TTFT of an idle server beside that of the least loaded runs, which had to queue a little."""
     for row in rows:
         if row["ttft_seconds"] and row["concurrency"] <= IDLE_CONCURRENCY:
-            loop, step = _loop(row, shipped_device)
-            yield _serving_check("ttft", row, row["ttft_seconds"], prefill_step(loop, step))
+            _, prompt, step = _run(row, shipped_device)
+            yield _serving_check("ttft", row, row["ttft_seconds"], prefill_step(prompt, step))
 
 
 IDLE_CONCURRENCY = 4
 """The least concurrency of the serving runs."""
 
 
-def _loop(row: Row, device_of: DeviceOf) -> tuple[Loop, Callable[..., Step]]:
-    spec, precision = _spec(row["model"]), _precision(row["model"], row["dtype"], row["kv_cache"])
+def _run(row: Row, device_of: DeviceOf) -> tuple[Requests, list[Workload], StepOf]:
+    """The requests of a serving run, the chunks of a prompt, and what a step takes."""
+    model, precision = _model(row["model"]), _precision(row["model"], row["dtype"], row["kv_cache"])
     device, plan = device_of(row["gpu"], row["engine"]), Placement(tp=row["tp"], ep=row["ep"])
-    loop = Loop(row["prompt_len"], row["output_len"], row["concurrency"], _chunk())
-    return loop, lambda works: step_time(spec, works, precision, device, plan)
+    requests = Requests(**{name: row[name] for name in ("prompt_len", "output_len", "concurrency")})
+    prompt = chunks(requests.prompt_len, whole_default("max_num_batched_tokens"))
+    return requests, prompt, lambda works: step_time(model, works, precision, device, plan)
 
 
-def _decode(context_len: int, batch_size: Any) -> Workload:
+def _decode(context_len: Number, batch_size: Number) -> Workload:
     return Workload.decode(context_len, batch_size, logits="last")
 
 

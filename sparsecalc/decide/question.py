@@ -1,156 +1,288 @@
-"""What is asked of a model: the load, the formats, the hardware and how it is laid over it."""
+"""What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, cast
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
-from sparsecalc.estimate.costs import Load, engine_default
-from sparsecalc.model.spec import ModelSpec
+from sparsecalc.estimate.engine_defaults import whole_default
+from sparsecalc.estimate.load import Load, Requests
+
+if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
+    from sparsecalc.device.accelerator import Accelerator
 
 LARGEST = 2**30
+MOST_DRAFT_TOKENS = 64
 
 
-class Question(Frozen):
-    """What is asked of each model. Lists of batch sizes, contexts or accelerators make a grid; the first is shown."""
+class Formats(Frozen):
+    """Number formats of weights and KV cache by name; None: the model's own, and bf16."""
 
-    batch_size: int = 1
-    context_len: int | None = None
-    """None: prompt_len + output_len where those are given, else a default."""
     dtype: str | None = None
     kv_cache_dtype: str | None = None
-    gpu: str | None = None
-    """One accelerator or several, joined by commas."""
+
+
+class Hardware(Frozen):
+    """The accelerators, and the share of their memory that may be filled."""
+
+    gpu: str
+    """As typed: one name or several, joined by commas."""
+    accelerators: "tuple[Accelerator, ...]"
+    device_memory_share: float | None = None
+    """None: the engines' default."""
+    calibration: str | None = None
+    """File of constants fitted to one of the accelerators."""
+
+
+class Offload(Frozen):
+    """What lies in host memory: a share of each layer's experts, or of the layers."""
+
+    what: Literal["none", "experts", "layers"] = "none"
+    share: float = 0.0
+    cpu: str = ""
+    """The CPU that computes it; empty: it is sent over the link when needed."""
+    text: str | None = None
+    """As typed."""
+
+
+class Parallelism(Frozen):
+    """How devices are to share a model; what is None follows from the rest."""
+
     num_gpus: int | None = None
     tp: int | None = None
     pp: int | None = None
-    ep: int | None = None
     dp: int | None = None
-    engine: str | None = None
-    routing: str = "uniform"
+    ep: int | None = None
     eplb_replicas: int | None = None
-    offload: str | None = None
-    """`experts=0.5` or `layers=0.3` in host memory, sent when needed; `experts=1@epyc-9654`: computed on that CPU."""
-    prompt_len: int | None = None
-    output_len: int | None = None
-    concurrency: int | None = None
-    """Requests in flight; None: the batch size."""
+    offload: Offload = Offload()
+
+    @property
+    def num_devices(self) -> int:
+        """Devices in all, as far as they are told."""
+        return self.num_gpus or (self.tp or 1) * (self.pp or 1) * (self.dp or 1)
+
+    def without_experts(self) -> "Parallelism":
+        """As many devices for a dense model."""
+        offload = Offload() if self.offload.what == "experts" else self.offload
+        return Parallelism(num_gpus=self.num_devices, offload=offload)
+
+
+class Speculative(Frozen):
+    """Speculative decoding: guesses per step, the share of them that is accepted, and the model that guesses."""
+
     draft_tokens: int = 0
     acceptance: float | None = None
     draft_model: str | None = None
-    device_memory_share: float | None = None
-    max_num_batched_tokens: int | None = None
-    batch_sizes: tuple[int, ...] = ()
-    context_lens: tuple[int, ...] = ()
-    calibration: str | None = None
-    """A calibration's file; with the accelerator `local`, the user's own."""
 
-    def load(self) -> Load:
-        """The load with defaults filled in; refuses what is not positive."""
-        sizes = {
-            "batch size": self.batch_size,
-            "context": self._context_len(),
-            "max-num-batched-tokens": _or_default(self.max_num_batched_tokens, "max_num_batched_tokens"),
-            "number of GPUs": 1 if self.num_gpus is None else self.num_gpus,
-            "prompt length": self.prompt_len if self.prompt_len is not None else 1,
-            "output length": self.output_len if self.output_len is not None else 1,
-            "concurrency": self.concurrency if self.concurrency is not None else 1,
-            **{f"batch size {size}": size for size in self.batch_sizes},
-            **{f"context {size}": size for size in self.context_lens},
-        }
-        for name, value in sizes.items():
-            if not 0 < value <= LARGEST:
-                raise InputError(f"the {name} is {value}", hint="It must be between 1 and 2^30")
-        if self.device_memory_share is not None and not 0 < self.device_memory_share <= 1:
-            raise InputError(f"the share of device memory is {self.device_memory_share}", hint="It must be in (0, 1]")
-        batch, context, chunk = list(sizes.values())[:3]
-        return Load(batch_size=batch, context_len=context, max_num_batched_tokens=chunk)
 
-    def lengths(self) -> tuple[int, int]:
-        """Tokens of a request's prompt and of its answer; together the context, where they are not given."""
-        context = self._context_len()
-        answer = self.output_len
-        if answer is None:
-            most = context - self.prompt_len if self.prompt_len is not None else context // 4
-            answer = max(1, min(int(engine_default("output_len")), most))
-        prompt = self.prompt_len if self.prompt_len is not None else max(1, context - answer)
-        return prompt, answer
+class LoadGrid(Frozen):
+    """The batch sizes and contexts that are asked for, each with each."""
 
-    def accelerators(self) -> list[str]:
-        """The names of the accelerators, in order."""
-        names = [name.strip() for name in (self.gpu or "").split(",")]
-        if self.gpu is not None and not all(names):
-            raise InputError(f"--gpu is {brief(self.gpu)}", hint="Name one, or several joined by commas: h100-sxm,l40s")
-        return names if self.gpu else []
+    batch_sizes: tuple[int, ...]
+    context_lens: tuple[int, ...]
+
+
+class Question(Frozen):
+    """What is asked of each model, checked and with defaults filled in. `ask` makes it.
+
+    `load` is the first point of the `grid`, the one that is shown in full; `requests` are those in flight at it.
+    """
+
+    load: Load
+    requests: Requests
+    grid: LoadGrid
+    formats: Formats = Formats()
+    hardware: Hardware | None = None
+    parallelism: Parallelism = Parallelism()
+    engine: str | None = None
+    routing: str = "uniform"
+    speculative: Speculative = Speculative()
+
+    @property
+    def devices(self) -> Hardware:
+        """The hardware. Raises InputError where none is named."""
+        if self.hardware is None:
+            raise InputError("no accelerator is named", hint="Name one: --gpu h100-sxm")
+        return self.hardware
+
+    def at(self, *, batch_size: int | None = None, context_len: int | None = None) -> "Question":
+        """The same question at another batch size, with as many requests; at another context, which they fill."""
+        load, requests = self.load, self.requests
+        if batch_size is not None:
+            load, requests = load.but(batch_size=batch_size), requests.but(concurrency=batch_size)
+        if context_len is not None:
+            load, requests = load.but(context_len=context_len), Requests.filling(context_len, requests.concurrency)
+        return self.but(load=load, requests=requests)
 
     def for_dense(self) -> "Question":
         """The same of a dense model beside a mixture of experts: as many devices, nothing that is about experts."""
-        devices = self.num_gpus or (self.tp or 1) * (self.pp or 1) * (self.dp or 1)
-        of_experts = (self.offload or "").strip().lower().startswith("experts")
-        return self.but(
-            num_gpus=devices,
-            tp=None,
-            pp=None,
-            dp=None,
-            ep=None,
-            eplb_replicas=None,
-            routing="uniform",
-            offload=None if of_experts else self.offload,
-        )
-
-    def _context_len(self) -> int:
-        if self.context_len is not None:
-            return self.context_len
-        if self.prompt_len is not None and self.output_len is not None:
-            return self.prompt_len + self.output_len
-        return (
-            int(engine_default("context_len"))
-            if self.prompt_len is None
-            else max(int(engine_default("context_len")), self.prompt_len + 1)
-        )
+        return self.but(parallelism=self.parallelism.without_experts(), routing="uniform")
 
     def inputs(self, models: list[str]) -> dict[str, object]:
-        """Everything that was asked, defaults filled in, for the report."""
-        load = self.load()
-        found: dict[str, object] = {
+        """Everything that was asked, defaults filled in, for the document."""
+        hardware, load = self.hardware, self.load
+        asked: dict[str, object] = {
             "models": [printable(name, 1000) for name in models],
             "batch_size": load.batch_size,
             "context_len": load.context_len,
-            "dtype": self.dtype,
-            "kv_cache_dtype": self.kv_cache_dtype or "bf16",
-            "gpu": self.gpu,
-            "num_gpus": self.num_gpus if self.gpu else None,
+            "dtype": self.formats.dtype,
+            "kv_cache_dtype": self.formats.kv_cache_dtype or "bf16",
+            "gpu": hardware.gpu if hardware else None,
+            "num_gpus": self.parallelism.num_gpus if hardware else None,
             "max_num_batched_tokens": load.max_num_batched_tokens,
         }
-        if self.gpu:
-            prompt, answer = self.lengths()
-            found |= {"prompt_len": prompt, "output_len": answer, "concurrency": self.concurrency or load.batch_size}
-            found |= {"engine": self.engine or "generic", "routing": printable(self.routing, 1000)}
-            asked = (
-                "calibration",
-                "tp",
-                "pp",
-                "ep",
-                "dp",
-                "offload",
-                "eplb_replicas",
-                "draft_tokens",
-                "acceptance",
-                "draft_model",
-            )
-            found |= {name: getattr(self, name) for name in asked if getattr(self, name)}
-        return found
+        if not hardware:
+            return asked
+        parallelism, speculative = self.parallelism, self.speculative
+        optional = {
+            "calibration": hardware.calibration,
+            **{name: value for name, value in vars(parallelism).items() if name not in ("num_gpus", "offload")},
+            "offload": parallelism.offload.text,
+            **vars(speculative),
+        }
+        asked |= {**vars(self.requests), "engine": self.engine or "generic", "routing": printable(self.routing, 1000)}
+        return asked | {name: value for name, value in optional.items() if value}
 
 
-def _or_default(value: int | None, name: str) -> int:
-    return int(engine_default(name)) if value is None else value
+def ask(
+    *,
+    batch_size: int | Sequence[int] = 1,
+    context_len: int | Sequence[int] | None = None,
+    prompt_len: int | None = None,
+    output_len: int | None = None,
+    concurrency: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    dtype: str | None = None,
+    kv_cache_dtype: str | None = None,
+    gpu: str | None = None,
+    device_memory_share: float | None = None,
+    calibration: str | None = None,
+    num_gpus: int | None = None,
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    eplb_replicas: int | None = None,
+    offload: str | None = None,
+    engine: str | None = None,
+    routing: str = "uniform",
+    draft_tokens: int = 0,
+    acceptance: float | None = None,
+    draft_model: str | None = None,
+) -> Question:
+    """The question that options ask, named as those of `sparsecalc show`.
+
+    Several batch sizes, contexts or accelerators (joined by commas) make a grid; the first of each is shown in full.
+    Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
+    """
+    positive("number of GPUs", num_gpus)
+    if device_memory_share is not None:
+        check_memory_share(device_memory_share)
+    positive("output length", output_len)
+    grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
+    positive("concurrency", concurrency)
+    return Question(
+        load=load,
+        requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
+        grid=grid,
+        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_dtype),
+        hardware=None if gpu is None else hardware_of(gpu, device_memory_share, calibration),
+        parallelism=Parallelism(
+            num_gpus=num_gpus, tp=tp, pp=pp, dp=dp, ep=ep, eplb_replicas=eplb_replicas, offload=_offload(offload)
+        ),
+        engine=engine,
+        routing=routing,
+        speculative=_speculative(draft_tokens, acceptance, draft_model),
+    )
 
 
-def routing_of(spec: ModelSpec, question: Question) -> Routing:
-    """The routing that is asked for. Raises InputError for a model without experts, or a file that makes no sense."""
-    if question.routing == "uniform":
-        return Routing()
-    from sparsecalc.library.routing_files import load_routing
+def positive(name: str, *values: int | None) -> None:
+    """Raise InputError for a value that is not between 1 and 2^30; None is not asked."""
+    for value in values:
+        if value is not None and not 0 < value <= LARGEST:
+            raise InputError(f"the {name} is {value}", hint="It must be between 1 and 2^30")
 
-    parts = [part for group in spec.layer_groups for part in group.layer.feed_forwards]
-    counts = {part.num_experts for part in parts if hasattr(part, "num_experts")}
-    return load_routing(question.routing, max(counts)) if counts else Routing()
+
+def _loads(
+    batch_size: int | Sequence[int],
+    context_len: int | Sequence[int] | None,
+    prompt_len: int | None,
+    output_len: int | None,
+    max_num_batched_tokens: int | None,
+) -> tuple[LoadGrid, Load]:
+    """The grid of loads and its first point."""
+    batches = _several(batch_size)
+    contexts = _several(_default_context(prompt_len, output_len) if context_len is None else context_len)
+    chunk = whole_default("max_num_batched_tokens") if max_num_batched_tokens is None else max_num_batched_tokens
+    for name, values in {
+        "batch size": batches,
+        "context": contexts,
+        "max-num-batched-tokens": (chunk,),
+        "prompt length": (prompt_len,),
+    }.items():
+        positive(name, *values)
+    load = Load(batch_size=batches[0], context_len=contexts[0], max_num_batched_tokens=chunk)
+    return LoadGrid(batch_sizes=batches, context_lens=contexts), load
+
+
+def _several(value: int | Sequence[int]) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, Sequence) else (value,)
+
+
+def _default_context(prompt_len: int | None, output_len: int | None) -> int:
+    """What prompt and answer need, where they are given; a usual context, or a longer prompt's."""
+    usual = whole_default("context_len")
+    if prompt_len is None:
+        return usual
+    return max(usual, prompt_len + 1) if output_len is None else prompt_len + output_len
+
+
+def hardware_of(gpu: str, device_memory_share: float | None = None, calibration: str | None = None) -> Hardware:
+    """The named accelerators. Raises InputError where one is unknown, or the calibration is of none of them."""
+    from sparsecalc.device.find import load_accelerator
+
+    if device_memory_share is not None:
+        check_memory_share(device_memory_share)
+    names = [name.strip() for name in gpu.split(",")]
+    if not all(names):
+        raise InputError(f"--gpu is {brief(gpu)}", hint="Name one, or several joined by commas: h100-sxm,l40s")
+    accelerators = tuple(load_accelerator(name, calibration) for name in names)
+    if calibration and not any(accelerator.calibration for accelerator in accelerators):
+        named = ", ".join(accelerator.id for accelerator in accelerators)
+        raise InputError(f"the calibration is not of {named}", hint="Name its device: --gpu local")
+    return Hardware(
+        gpu=gpu, accelerators=accelerators, device_memory_share=device_memory_share, calibration=calibration
+    )
+
+
+def check_memory_share(share: float) -> None:
+    """Raise InputError for a share of device memory that is not above 0 and at most 1."""
+    if not 0 < share <= 1:
+        raise InputError(f"the share of device memory is {share}", hint="It must be in (0, 1]")
+
+
+def _offload(text: str | None) -> Offload:
+    """`experts=0.5@cpu-name`: what, which share, on which CPU it is computed (empty: sent over the link)."""
+    if not text:
+        return Offload()
+    what, _, cpu = text.partition("@")
+    kind, equals, share = what.strip().lower().partition("=")
+    try:
+        value = float(share) if equals else 1.0
+    except ValueError:
+        value = -1.0
+    if kind not in ("experts", "layers") or not 0 <= value <= 1:
+        hint = "Such as experts=0.5, layers=0.3, or experts=1@epyc-9654 (computed on that CPU)"
+        raise InputError(f"--offload is {brief(text)}", hint=hint)
+    return Offload(what=cast(Literal["experts", "layers"], kind), share=value, cpu=cpu.strip(), text=text)
+
+
+def _speculative(draft_tokens: int, acceptance: float | None, draft_model: str | None) -> Speculative:
+    if not 0 <= draft_tokens <= MOST_DRAFT_TOKENS:
+        raise InputError(f"--draft-tokens is {draft_tokens}", hint=f"It must be between 0 and {MOST_DRAFT_TOKENS}")
+    if draft_tokens and (acceptance is None or not 0 <= acceptance <= 1):
+        raise InputError(
+            f"--acceptance is {acceptance}", hint="Speculation needs the share of accepted guesses, 0 to 1"
+        )
+    return Speculative(draft_tokens=draft_tokens, acceptance=acceptance, draft_model=draft_model)

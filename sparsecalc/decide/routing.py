@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
-from sparsecalc.core.routing import Routing, expert_capacity
+from sparsecalc.core.routing import RankLoad, Routing, expert_capacity
 from sparsecalc.core.text import brief, printable
-from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.model_name import Variant, load_variant
 from sparsecalc.decide.routing_time import time_rows
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.routing import DistinctRow, DropRow, RankRow, RoutingReport, TimeRow
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.library.routing_files import load_routing
-from sparsecalc.model.derived_parts import MeasuredExperts
-from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.part import HasExperts
+from sparsecalc.model.spec import ModelSpec
 
 LARGEST_BATCH = 2**30
 LARGEST_FACTOR = 1000
@@ -22,7 +24,7 @@ USUAL_DEGREES = (1, 8, 32)
 """Degrees of expert parallelism that are shown unless others are asked for, as far as there are experts."""
 
 
-class Asked(Frozen):
+class RoutingQuestion(Frozen):
     """Which steps and placements are looked at."""
 
     batch_sizes: tuple[int, ...] = (1, 8, 64, 512)
@@ -36,7 +38,7 @@ class Asked(Frozen):
     engine: str | None = None
     dtype: str | None = None
 
-    def refuse_nonsense(self) -> None:
+    def check_ranges(self) -> None:
         """Raises InputError for what is out of range."""
         for name, values, least, most in (
             ("batch size", self.batch_sizes, 1, LARGEST_BATCH),
@@ -49,76 +51,102 @@ class Asked(Frozen):
                     raise InputError(f"the {name} is {brief(value)}", hint=f"It must be from {least} to {most}")
 
 
-def route(name: str, routing: str = "uniform", asked: Asked | None = None) -> RoutingReport:
+class RoutedLayerExperts(Frozen):
+    """The experts of one layer, how many of them a token is expected to select, and by which routing."""
+
+    num_experts: int
+    expected_experts_per_tok: float
+    routing: Routing
+
+    def under(self, routing: Routing) -> "RoutedLayerExperts":
+        """The same experts under another routing."""
+        return self.but(routing=routing)
+
+    def distinct(self, tokens: int) -> float:
+        """Expected distinct experts of a step."""
+        return float(self.routing.expected_distinct(self.num_experts, self.expected_experts_per_tok, tokens))
+
+    def busiest_rank(self, tokens: int, ep: int, replicas: int | None = None) -> RankLoad:
+        """The busiest of `ep` ranks; balanced by EPLB where `replicas` are given."""
+        counts = (self.num_experts, self.expected_experts_per_tok, tokens, ep)
+        return self.routing.busiest_rank(*counts, replicas or 0, balanced=replicas is not None)
+
+    def drop_rate(self, tokens: int, capacity_factor: float) -> float:
+        """Expected share of token-expert pairs beyond the capacity."""
+        return self.routing.drop_rate(self.num_experts, self.expected_experts_per_tok, tokens, capacity_factor)
+
+    @property
+    def relative_loads(self) -> list[list[float]]:
+        """Load of each expert over the mean, a row per measured layer."""
+        rows = self.routing.by_layer(self.num_experts, self.expected_experts_per_tok)
+        return [[p * self.num_experts / self.expected_experts_per_tok for p in row] for row in rows]
+
+
+def route(name: str, routing: str = "uniform", question: RoutingQuestion | None = None) -> RoutingReport:
     """How the tokens of a step spread over the experts of a model, and what follows for one or more ranks.
 
     Raises InputError for a model without experts, and for a routing or a rank that does not fit it.
     """
-    asked = asked or Asked()
-    asked.refuse_nonsense()
+    asked = question or RoutingQuestion()
+    asked.check_ranges()
     variant = load_variant(name, asked.dtype)
-    loaded = variant.loaded
-    layers, part = _experts(loaded)
-    experts, zero = part.num_experts, getattr(part, "zero_experts", 0)
-    given = load_routing(routing, experts)
-    chosen = part.num_experts_per_tok * experts / (experts + zero)
-    degrees = asked.ep or tuple(ranks for ranks in USUAL_DEGREES if ranks <= experts)
-    ranks = [_rank(given, experts, chosen, batch, ep, asked.replicas) for batch in asked.batch_sizes for ep in degrees]
-    distinct = [_distinct(given, experts, chosen, batch) for batch in asked.batch_sizes]
+    layers, mixture = _mixture(variant.loaded.spec)
+    given = load_routing(routing, mixture.num_experts)
+    zero, k = mixture.zero_experts, mixture.num_experts_per_tok
+    expected = k * mixture.num_experts / (mixture.num_experts + zero)
+    experts = RoutedLayerExperts(num_experts=mixture.num_experts, expected_experts_per_tok=expected, routing=given)
+    degrees = asked.ep or tuple(ranks for ranks in USUAL_DEGREES if ranks <= mixture.num_experts)
     points = [(batch, ep) for batch in asked.batch_sizes for ep in degrees]
-    times = []
-    if asked.gpu:
-        where = (asked.gpu, asked.engine)
-        times = time_rows(loaded.spec, variant.precision, *where, given, points, asked.replicas)
-    found = RoutingReport(
+    report = RoutingReport(
         command="routing",
-        inputs={
-            "model": printable(name, 1000),
-            "routing": given.name,
-            "kind": given.kind,
-            **{key: list(value) if isinstance(value, tuple) else value for key, value in vars(asked).items()},
-            "ep": list(degrees),
-        },
-        warnings=_warnings(loaded, given),
-        model=loaded.spec.id,
+        inputs=_inputs(name, given, asked, degrees),
+        warnings=_warnings(variant.loaded, given),
+        model=variant.loaded.spec.id,
         routing=given.name,
         layers=layers,
-        num_experts=experts,
-        num_experts_per_tok=part.num_experts_per_tok,
+        num_experts=mixture.num_experts,
+        num_experts_per_tok=k,
         zero_experts=zero,
         replicas=asked.replicas,
-        distinct=distinct,
-        ranks=ranks,
-        drops=[
-            _drop(given, experts, chosen, batch, factor)
-            for batch in asked.batch_sizes
-            for factor in asked.capacity_factors
-        ],
-        times=times,
-        loads=[[p * experts / chosen for p in row] for row in given.by_layer(experts, chosen)],
+        distinct=[_distinct(experts, batch) for batch in asked.batch_sizes],
+        ranks=[_rank(experts, batch, ep, asked.replicas) for batch, ep in points],
+        drops=[_drop(experts, batch, factor) for batch in asked.batch_sizes for factor in asked.capacity_factors],
+        times=_times(variant, given, points, asked),
+        loads=experts.relative_loads,
         simulated=[],
-        text=[*_conclusion(given, experts, distinct, ranks, asked.replicas), *_in_time(given, times)],
+        text=[],
     )
+    report = report.but(text=[*_conclusion(given, report), *_in_time(given, report.times)])
     if not asked.simulate:
-        return found
+        return report
     from sparsecalc.decide.routing_simulation import simulate
 
-    return found.but(simulated=simulate(found, given, chosen, asked.seed))
+    return report.but(simulated=simulate(report, given, expected, asked.seed))
 
 
-def _experts(loaded: LoadedModel) -> tuple[int, Moe | MeasuredExperts]:
+def _inputs(name: str, given: Routing, asked: RoutingQuestion, degrees: tuple[int, ...]) -> dict[str, object]:
+    options = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(asked).items()}
+    chosen = {"model": printable(name, 1000), "routing": given.name, "kind": given.kind}
+    return {**chosen, **options, "ep": list(degrees)}
+
+
+def _times(
+    variant: Variant, given: Routing, points: Sequence[tuple[int, int]], asked: RoutingQuestion
+) -> list[TimeRow]:
+    if not asked.gpu:
+        return []
+    device = device_model(load_accelerator(asked.gpu), asked.engine)
+    return time_rows(variant.model, variant.precision, device, given, points, asked.replicas)
+
+
+def _mixture(spec: ModelSpec) -> tuple[int, HasExperts]:
     """Layers with experts, and the first kind of them."""
-    found = [
-        (group.count, part)
-        for group in loaded.spec.layer_groups
-        for part in group.layer.feed_forwards
-        if isinstance(part, Moe | MeasuredExperts)
-    ]
-    if not found:
-        hint = "Models with experts: sparsecalc models, kind moe"
-        raise InputError(f"{loaded.spec.id} has no experts to route to", hint=hint)
-    alike = [(count, part) for count, part in found if part.num_experts == found[0][1].num_experts]
-    return sum(count for count, _ in alike), found[0][1]
+    if not spec.mixtures:
+        raise InputError(
+            f"{spec.id} has no experts to route to", hint="Models with experts: sparsecalc models, kind moe"
+        )
+    first = spec.mixtures[0][1]
+    return sum(count for count, part in spec.mixtures if part.num_experts == first.num_experts), first
 
 
 def _warnings(loaded: LoadedModel, given: Routing) -> list[Note]:
@@ -129,26 +157,24 @@ def _warnings(loaded: LoadedModel, given: Routing) -> list[Note]:
     return notes
 
 
-def _distinct(given: Routing, experts: int, chosen: float, batch: int) -> DistinctRow:
-    uniform = Routing().expected_distinct(experts, chosen, batch)
-    expected = given.expected_distinct(experts, chosen, batch)
+def _distinct(experts: RoutedLayerExperts, batch: int) -> DistinctRow:
+    uniform, expected = experts.under(Routing()).distinct(batch), experts.distinct(batch)
     return DistinctRow(
         batch_size=batch,
         uniform=uniform,
         expected=expected,
-        uniform_share=uniform / experts,
-        share=expected / experts,
+        uniform_share=uniform / experts.num_experts,
+        share=expected / experts.num_experts,
     )
 
 
-def _rank(given: Routing, experts: int, chosen: float, batch: int, ep: int, replicas: int) -> RankRow:
-    plain = given.busiest_rank(experts, chosen, batch, ep)
-    balanced = given.busiest_rank(experts, chosen, batch, ep, replicas, balanced=True)
+def _rank(experts: RoutedLayerExperts, batch: int, ep: int, replicas: int) -> RankRow:
+    plain, balanced = experts.busiest_rank(batch, ep), experts.busiest_rank(batch, ep, replicas)
     return RankRow(
         batch_size=batch,
         ep=ep,
-        mean_pairs=batch * chosen / ep,
-        uniform_imbalance=Routing().busiest_rank(experts, chosen, batch, ep).imbalance,
+        mean_pairs=batch * experts.expected_experts_per_tok / ep,
+        uniform_imbalance=experts.under(Routing()).busiest_rank(batch, ep).imbalance,
         imbalance=plain.imbalance,
         balanced_imbalance=balanced.imbalance,
         distinct=plain.distinct,
@@ -156,13 +182,13 @@ def _rank(given: Routing, experts: int, chosen: float, batch: int, ep: int, repl
     )
 
 
-def _drop(given: Routing, experts: int, chosen: float, batch: int, factor: float) -> DropRow:
+def _drop(experts: RoutedLayerExperts, batch: int, factor: float) -> DropRow:
     return DropRow(
         batch_size=batch,
         capacity_factor=factor,
-        capacity=expert_capacity(experts, chosen, batch, factor),
-        uniform=Routing().drop_rate(experts, chosen, batch, factor),
-        drop_rate=given.drop_rate(experts, chosen, batch, factor),
+        capacity=expert_capacity(experts.num_experts, experts.expected_experts_per_tok, batch, factor),
+        uniform=experts.under(Routing()).drop_rate(batch, factor),
+        drop_rate=experts.drop_rate(batch, factor),
     )
 
 
@@ -172,28 +198,28 @@ def _in_time(given: Routing, times: Sequence[TimeRow]) -> list[str]:
         return []
     ratios = [(row.seconds / row.uniform_seconds, row) for row in times]
     (low, best), (high, worst) = min(ratios, key=lambda pair: pair[0]), max(ratios, key=lambda pair: pair[0])
-    found = []
+    sentences = []
     if low < 1:
-        found.append(f"It is quickest at batch {best.batch_size:,} on {best.ep} ranks: {low:.2f}x of uniform routing.")
+        sentences.append(
+            f"It is quickest at batch {best.batch_size:,} on {best.ep} ranks: {low:.2f}x of uniform routing."
+        )
     if high > 1:
         cured = worst.balanced_seconds / worst.uniform_seconds
         text = f"It is slowest at batch {worst.batch_size:,} on {worst.ep} ranks: {high:.2f}x, with EPLB {cured:.2f}x."
-        found.append(text)
-    return found
+        sentences.append(text)
+    return sentences
 
 
-def _conclusion(
-    given: Routing, experts: int, distinct: Sequence[DistinctRow], ranks: Sequence[RankRow], replicas: int
-) -> list[str]:
+def _conclusion(given: Routing, report: RoutingReport) -> list[str]:
     """What the figures say, for the step in which it shows the most."""
-    lines = []
+    experts, replicas, lines = report.num_experts, report.replicas, []
     if given.kind != "uniform":
-        step = max(distinct, key=lambda row: row.uniform - row.expected)
+        step = max(report.distinct, key=lambda row: row.uniform - row.expected)
         lines.append(
             f"At batch {step.batch_size:,} this routing reaches {step.expected:.1f} of {experts} experts, uniform"
             f" routing {step.uniform:.1f}: one device reads {step.expected / step.uniform:.2f}x the experts' weights."
         )
-    worst = max(ranks, key=lambda row: (row.ep, row.batch_size))
+    worst = max(report.ranks, key=lambda row: (row.ep, row.batch_size))
     if worst.ep > 1:
         copies = (
             f" with {replicas} redundant experts ({replicas / experts:.1%} more of their weights)" if replicas else ""

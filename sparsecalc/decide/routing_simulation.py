@@ -4,6 +4,7 @@ from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.routing import Routing, expert_capacity
+from sparsecalc.core.systematic_sampling import sampled_experts
 from sparsecalc.documents.routing import RoutingReport, SimulatedRow
 
 LARGEST_BATCH = 65_536
@@ -16,14 +17,11 @@ CHUNK_ELEMENTS = 2**22
 def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) -> list[SimulatedRow]:
     """Every closed form of the report beside its mean over random steps.
 
-    Each token draws its experts with exactly their inclusion probabilities, none twice: systematic sampling over a
-    random order (W. G. Madow, 1949). A step is drawn for one layer after the other; ranks hold experts as the closed
-    forms place them. Raises InputError for batches over 65,536, or where numpy is missing.
+    Each token draws its experts with exactly their inclusion probabilities, none twice. A step is drawn for one layer
+    after the other; ranks hold experts as the closed forms place them. Raises InputError for batches over 65,536.
     """
-    try:
-        import numpy as np
-    except ImportError as error:
-        raise InputError("--simulate needs numpy", hint="Install it: pip install numpy") from error
+    import numpy as np
+
     random = np.random.default_rng(seed)
     found = []
     for row in report.distinct:
@@ -83,15 +81,12 @@ def _counts(probabilities: tuple[float, ...], tokens: int, random: Any) -> Any:
     """Tokens that each expert gets in one random step."""
     import numpy as np
 
-    p = np.asarray(probabilities)
-    found = np.zeros(p.size, dtype=np.int64)
-    chunk = max(1, CHUNK_ELEMENTS // p.size)
+    counts = np.zeros(len(probabilities), dtype=np.int64)
+    chunk = max(1, CHUNK_ELEMENTS // len(probabilities))
     for first in range(0, tokens, chunk):
-        rows = min(chunk, tokens - first)
-        order = random.random((rows, p.size)).argsort(axis=1)
-        reached = np.floor(np.cumsum(p[order], axis=1) + random.random((rows, 1)) + 1e-9)
-        found += np.bincount(order[np.diff(reached, axis=1, prepend=0) > 0], minlength=p.size)
-    return found
+        selected = sampled_experts(probabilities, min(chunk, tokens - first), random)
+        counts += np.bincount(selected, minlength=len(probabilities))
+    return counts
 
 
 def _membership(arrangement: Any, experts: int) -> Any:

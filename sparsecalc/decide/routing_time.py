@@ -5,28 +5,25 @@ from collections.abc import Sequence
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.device.assemble import device_model
-from sparsecalc.device.find import load_accelerator
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.routing import TimeRow
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.step import step_time
-from sparsecalc.model.spec import ModelSpec
+from sparsecalc.model.ledgers import Ledgers
 
 
 def time_rows(
-    spec: ModelSpec,
+    model: Ledgers,
     precision: Precision,
-    gpu: str,
-    engine: str | None,
+    device: DeviceModel,
     routing: Routing,
     points: Sequence[tuple[int, int]],
     replicas: int,
 ) -> list[TimeRow]:
-    """A row for each batch size and number of ranks. Raises InputError for an unknown accelerator or engine."""
-    device = device_model(load_accelerator(gpu), engine)
+    """A row for each batch size and number of ranks."""
 
     def seconds(batch: int, plan: Placement, how: Routing) -> float:
-        step = step_time(spec, Workload.decode(1, batch, routing=how), precision, device, plan)
+        step = step_time(model, Workload.decode(1, batch, routing=how), precision, device, plan)
         return float(sum(time.seconds for time in step.times if time.kernel.family == "experts"))
 
     rows = []

@@ -1,14 +1,15 @@
 """Seconds of a step over a whole grid of accelerators, device counts, formats, batch sizes and contexts at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Phase, Workload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
-from sparsecalc.decide.question import LARGEST, Question
+from sparsecalc.decide.question import Parallelism, positive
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.step import step_time
@@ -48,37 +49,42 @@ def sweep(
     phase: Phase = "decode",
     engine: str | None = None,
 ) -> Sweep:
-    """`step_time` of every combination: one decode step of each batch at each context, or one prompt of that length.
+    """Seconds of every combination: one decode step of each batch at each context, or one prompt of that length.
 
-    The devices are split into tp and pp as `placement_for` does; memory is not checked. None: the model's own dtype.
+    The devices are split into tp and pp as `show` does; memory is not checked. None: the model's own dtype.
     Raises InputError for what is unknown, and for sizes that are not between 1 and 2^30.
+
+    >>> times = sweep("mixtral-8x7b", [1, 16, 64], [1024, 8192], gpus=["h100-sxm"], num_gpus=[2])
+    >>> times.seconds.shape
+    (1, 1, 1, 3, 2)
     """
     import numpy as np
 
     variant = load_variant(model)
     spec = variant.loaded.spec
     batches, contexts = _sizes("batch size", batch_sizes), _sizes("context", context_lens)
-    found = np.empty((3, len(gpus), len(num_gpus), len(dtypes), batches.size, contexts.size))
-    work: Any = Workload.decode if phase == "decode" else Workload.prefill
+    seconds = np.empty((3, len(gpus), len(num_gpus), len(dtypes), batches.size, contexts.size))
+    works: dict[str, Callable[..., Workload]] = {"decode": Workload.decode, "prefill": Workload.prefill}
+    work = works.get(phase)
+    if work is None:
+        raise InputError(f"unknown phase {brief(phase)}", hint="Phases: decode, prefill")
     pieces = list(_pieces(batches.size, contexts.size))
     for i, gpu in enumerate(gpus):
         device = device_model(load_accelerator(gpu), engine)
         for j, count in enumerate(num_gpus):
-            plan = placement_for(spec, Question(num_gpus=count), device.domain_size)
+            plan = placement_for(spec, Parallelism(num_gpus=count), device.domain_size)
             for k, dtype in enumerate(dtypes):
                 precision = precision_for(spec, dtype or variant.dtype)
                 for rows, columns in pieces:
                     step = step_time(spec, work(contexts[None, columns], batches[rows, None]), precision, device, plan)
-                    found[:, i, j, k, rows, columns] = step.seconds, step.seconds_low, step.seconds_high
-    return Sweep(model, phase, tuple(gpus), tuple(num_gpus), tuple(dtypes), batches, contexts, *found)
+                    seconds[:, i, j, k, rows, columns] = step.seconds, step.seconds_low, step.seconds_high
+    return Sweep(model, phase, tuple(gpus), tuple(num_gpus), tuple(dtypes), batches, contexts, *seconds)
 
 
 def _sizes(name: str, given: Sequence[int]) -> "ndarray[Any, Any]":
     import numpy as np
 
-    for size in given:
-        if not 0 < size <= LARGEST:
-            raise InputError(f"the {name} is {size}", hint="It must be between 1 and 2^30")
+    positive(name, *given)
     return np.asarray(given, float)
 
 

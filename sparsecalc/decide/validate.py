@@ -196,8 +196,8 @@ def _ablation(runs: list[Row]) -> AccuracyTable:
         def device_of(gpu: str, engine: str, change: Callable[[DeviceModel], DeviceModel] = change) -> DeviceModel:
             return change(shipped_device(gpu, engine))
 
-        found = serving_checks(some, device_of)
-        groups.append(_accuracy(name, [check.error for check in found if not check.contradicted]))
+        checks = serving_checks(some, device_of)
+        groups.append(_accuracy(name, [check.error for check in checks if not check.contradicted]))
     return AccuracyTable(
         id="ablation", title="TPOT with a part left out", note=f"Every {ABLATION_STRIDE}th serving run.", groups=groups
     )

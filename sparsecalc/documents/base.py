@@ -1,4 +1,4 @@
-"""The documents that commands return, as the JSON contract names them."""
+"""What all documents have in common."""
 
 from dataclasses import field
 from typing import Any, Literal
@@ -11,6 +11,17 @@ class Document(Frozen):
     """What every document has."""
 
     schema_version: Literal[1] = 1
+    """Version of this contract: within it, keys keep their names and meanings, and more may be added."""
     command: str
+    """The command that made the document."""
     inputs: dict[str, Any]
+    """What was asked, defaults filled in."""
     warnings: list[Note] = field(default_factory=list)
+    """What a reader of the figures must know."""
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """The document as rows of a table, for CSV and JSON lines: here a single row, without inputs and warnings.
+
+        A document that holds a list of its main results overrides this with one row for each of them.
+        """
+        return [{key: value for key, value in self.to_dict().items() if key not in ("inputs", "warnings")}]

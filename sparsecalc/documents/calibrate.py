@@ -1,10 +1,17 @@
 """The document of `calibrate`: the calibration itself, what it was asked for, and where it was written."""
 
+from typing import Any
+
 from sparsecalc.device.calibration import Calibration
 from sparsecalc.documents.base import Document
 
 
 class CalibrationReport(Calibration, Document):
-    """A calibration and where it lies; as JSON it can be given back as one."""
+    """A calibration, and the file that it was written to; this JSON can itself be used as a calibration file."""
 
     written: str
+    """Path of the calibration file."""
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each benchmark."""
+        return self.rows

@@ -1,58 +1,40 @@
-"""The documents of `explain`: a figure term by term, a step kernel by kernel."""
+"""The document of `explain`: a figure term by term."""
+
+from typing import Any
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
 
 
 class ExplainLine(Frozen):
-    """One term of a sum: what it is, the formula with the model's numbers, its value."""
+    """One term of a sum."""
 
     label: str
+    """What the term is."""
     formula: str
+    """How it is computed, with the model's numbers."""
     value: int | float
+    """Its value, in the unit of the sum."""
     source: str = ""
+    """Where the formula comes from."""
 
 
 class ExplainReport(Document):
-    """How a figure comes about, line by line; `result` is the figure that `show` prints."""
+    """One figure of a model, term by term."""
 
     model: str
+    """Id of the model."""
     topic: str
+    """The figure that is explained: total, active, flops, kv_cache or weights."""
     unit: str
+    """Unit of all values: parameters, FLOPs, bytes or bytes per token."""
     text: list[str]
+    """Sentences: what is counted, and where the sizes come from."""
     lines: list[ExplainLine]
+    """The terms."""
     result: int | float
+    """Sum of the terms: the figure that `show` prints."""
 
-
-class StepLine(Frozen):
-    """One kernel of a step, in all its layers."""
-
-    name: str
-    component: str
-    group: str
-    layers: float
-    flops: float
-    weight_bytes: float
-    cache_bytes: float
-    activation_bytes: float
-    seconds: float
-    share: float
-    bound: str
-    compute_share: float
-    """ec of the formula; what `bandwidth_share` (em) and `overhead_seconds` (t0) are to bytes and launches."""
-    bandwidth_share: float
-    overhead_seconds: float
-    origin: str
-
-
-class StepReport(Document):
-    """A step's seconds, kernel by kernel."""
-
-    model: str
-    topic: str
-    text: list[str]
-    lines: list[StepLine]
-    seconds: float
-    seconds_low: float
-    seconds_high: float
-    by_bound: dict[str, float]
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each term."""
+        return [line.to_dict() for line in self.lines]

@@ -1,70 +1,100 @@
-"""The document of `finetune`, and its conclusion: plain sentences, each computed from the figures."""
+"""The document of `finetune`."""
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
 from sparsecalc.estimate.results import Params
-from sparsecalc.estimate.training import (
-    Method,
-    TrainingFlops,
-    TrainingMemory,
-)
+from sparsecalc.estimate.training import Method, TrainingFlops, TrainingMemory
 
 
 class Fit(Frozen):
     """Whether one step fits on the devices, and what would."""
 
     accelerator: str
+    """Id of the accelerator."""
     capacity_bytes: int
+    """Memory of one device, in bytes."""
     device_memory_share: float
+    """Share of that memory that may be used, 0 to 1."""
     fits: bool
+    """Whether one step fits."""
     free_bytes: int
+    """Usable bytes of one device that are left; negative where the step does not fit."""
     largest_batch_size: int
-    """Sequences per device; 0: not even one fits."""
+    """Largest number of sequences per device that fits; 0 where not even one does."""
     gpus_needed: int | None
-    """With this ZeRO stage; null: no number of these devices."""
+    """Smallest number of these devices that fits at this ZeRO stage; null where no number does."""
     gpus_needed_zero3: int | None
+    """The same at ZeRO stage 3."""
 
 
 class Run(Frozen):
-    """Time and price of the run at a model FLOPs utilization, with the band of what others measured."""
+    """Time and price of the run at a model FLOPs utilization (MFU), with the band of published ones."""
 
     mfu: float
+    """Model FLOPs utilization: model FLOPs over what the dense peak allows, 0 to 1."""
     mfu_low: float
+    """Lower end of the band of published utilizations."""
     mfu_high: float
+    """Upper end of the band of published utilizations."""
     mfu_source: str
+    """Where the utilization comes from."""
     peak_flops_per_second: float
+    """Dense peak of one device in the format of training, in FLOP/s."""
     seconds_per_step: float
+    """Seconds of one optimizer step."""
     tokens: float | None
+    """Tokens of the run, all epochs; null without `--tokens`, as all below."""
     steps: float | None
+    """Optimizer steps of the run."""
     hours: float | None
+    """Hours of the run."""
     hours_low: float | None
+    """Hours at the highest utilization of the band."""
     hours_high: float | None
+    """Hours at the lowest utilization of the band."""
     usd: float | None
+    """US dollars of all devices; null without a price."""
     usd_low: float | None
+    """US dollars at the highest utilization of the band."""
     usd_high: float | None
+    """US dollars at the lowest utilization of the band."""
 
 
 class FinetuneFigures(Frozen):
-    """What fine-tuning one model takes; memory is that of one device, FLOPs those of its one pass."""
+    """What fine-tuning one model takes."""
 
     model: str
+    """Id of the model."""
     kind: str
+    """Kind of the model, as in `show`."""
     method: Method
+    """The method of fine-tuning."""
     params: Params
+    """Parameters of the model."""
     trained_params: int
+    """Parameters that are trained: all of them, or those of the adapters."""
     trained_params_in_experts: int
+    """Those of them that belong to routed experts."""
     memory: TrainingMemory
+    """Memory of one device."""
     flops: TrainingFlops
+    """FLOPs of one pass of one device."""
     model_flops_per_token: float
+    """FLOPs per token of forward and backward, nothing counted twice."""
     recomputed_flops_per_token: float
+    """FLOPs per token that activation checkpointing adds."""
     tokens_per_step: int
+    """Tokens of one optimizer step, on all devices."""
     activations_measured: bool
-    """Whether the activations of this model_type are held against the tensors that torch saves."""
+    """Whether the activations of this model_type were checked against the tensors that torch saves."""
     fit: Fit | None
+    """Whether it fits on the devices; null without `--gpu`."""
     run: Run | None
+    """Time and price; null without `--gpu`, or where the device has no known peak in the format of training."""
 
 
 class FinetuneReport(FinetuneFigures, Document):
-    """The figures with their conclusion."""
+    """What fine-tuning one model takes, and a conclusion in words."""
 
     conclusion: list[str]
+    """Sentences that are computed from the figures."""

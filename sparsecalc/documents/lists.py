@@ -6,6 +6,11 @@ from sparsecalc.documents.base import Document
 
 
 class ListReport(Document):
-    """Rows of a list of models, accelerators or families."""
+    """A list of models, families or accelerators."""
 
     rows: list[dict[str, Any]]
+    """An object for each entry, all with the same keys."""
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each entry."""
+        return self.rows

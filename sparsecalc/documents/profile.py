@@ -1,4 +1,4 @@
-"""Documents of `profile` and `bench`: what is asked, and every measurement with what was predicted for it."""
+"""The document of `profile`: every measurement beside what was predicted for it."""
 
 from dataclasses import field
 from typing import Any
@@ -9,69 +9,83 @@ from sparsecalc.documents.base import Document
 
 
 class Measurement(Frozen):
-    """Samples of one thing at one size, and what was predicted for it.
-
-    `component`: `model` (extrapolated to all layers), `step` (what was run), `layer` (one layer of `kind`), a component
-    of one such layer, or, with an empty `kind`, of what stands outside the layers; `rest`: all of that together.
-    """
+    """Samples of one thing at one size, and what was predicted for it."""
 
     phase: Phase
+    """Phase of the step."""
     component: str
+    """What was measured: `model` (extrapolated to all layers), `step` (what was run), `layer` (one layer of `kind`), a
+    component of one such layer, or, with an empty `kind`, a component outside the layers; `rest` is all of those."""
     kind: str = ""
+    """Kind of layer; empty outside the layers."""
     batch_size: int
+    """Sequences in the batch."""
     new_tokens: int
+    """Tokens per sequence that the step computes."""
     context_len: int
+    """Tokens per sequence that the step sees, new ones included."""
     layers: int
-    """How many layers the time is of."""
+    """Number of layers that the time is of."""
     samples_seconds: list[float]
+    """Every sample, in seconds."""
     median_seconds: float
+    """Median of the samples."""
     p10_seconds: float
+    """10th percentile of the samples."""
     p90_seconds: float
+    """90th percentile of the samples."""
     predicted_seconds: float | None = None
+    """Predicted time; null for a device that no prediction is made for."""
     predicted_low: float | None = None
+    """Lower end of the prediction's 80 % band, in seconds."""
     predicted_high: float | None = None
+    """Upper end of the prediction's 80 % band, in seconds."""
     tokens_per_second: float | None = None
+    """Tokens of the step over the median; only of `model` and `step`."""
     flops: float | None = None
     """FLOPs by the ledger."""
     bytes: float | None = None
-    """Weights, cache, states and activations that the step moves, by the ledger; experts as they were touched."""
+    """Bytes of weights, cache, states and activations that are moved, by the ledger and the experts really reached."""
     achieved_flops_per_second: float | None = None
+    """FLOPs over the median, in FLOP/s."""
     achieved_bytes_per_second: float | None = None
+    """Bytes over the median, in bytes/s."""
     share_of_peak_flops: float | None = None
-    """Of the data sheet's dense peak; None where the device has none here."""
+    """Achieved FLOP/s over the data sheet's dense peak; null where the device has none."""
     share_of_bandwidth: float | None = None
+    """Achieved bytes/s over the data sheet's bandwidth; null where the device has none."""
     method: str
-    """wall clock, cuda graph, cuda eager, generate, vllm."""
+    """How it was timed: wall clock, cuda graph, cuda eager, generate or vllm."""
     rejected_samples: int = 0
+    """Samples left out because the process was preempted."""
     outliers_seconds: list[float] = field(default_factory=list)
+    """Samples that are outliers; they are kept."""
     distinct_experts: float | None = None
-    """Experts that a layer's tokens really went to, mean of the samples' draws."""
+    """Distinct experts that the tokens of a layer went to, mean over the samples."""
     expected_distinct_experts: float | None = None
+    """Distinct experts that the routing makes expect."""
     peak_memory_bytes: int | None = None
-    """What the run added to the process's memory (CPU: resident; CUDA: allocated), weights included."""
+    """Memory that the run added to the process, weights included (CPU: resident; CUDA: allocated)."""
     predicted_memory_bytes: int | None = None
+    """Bytes that were predicted for it."""
 
 
 class ProfileReport(Document):
-    """Real layers, measured."""
+    """Real layers with random weights, measured on this machine."""
 
     model: str
+    """Id of the model."""
     environment: dict[str, Any]
+    """Conditions of the measurement: device, versions, clocks, load."""
     layers_measured: dict[str, dict[str, int]]
     """For each kind of layer: `count` in the model, `measured` in the run."""
     measurements: list[Measurement]
+    """The measurements, by phase and size."""
     formulas: list[str]
     """How each step was extrapolated to the whole model, with the numbers."""
     interrupted: bool = False
+    """Whether the run was interrupted; it then holds what was measured until then."""
 
-
-class BenchReport(Document):
-    """A whole model generating tokens."""
-
-    model: str
-    environment: dict[str, Any]
-    layers: int
-    num_hidden_layers: int
-    measurements: list[Measurement]
-    lines: list[str]
-    interrupted: bool = False
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each measurement."""
+        return [row.to_dict() for row in self.measurements]

@@ -1,6 +1,7 @@
 """The document of `show`: everything that is said about one model."""
 
 from dataclasses import field
+from typing import Any
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
@@ -8,55 +9,95 @@ from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Param
 
 
 class GridPoint(Frozen):
-    """One point of a grid over accelerators, batch sizes and contexts."""
+    """One combination of accelerator, batch size and context."""
 
     accelerator: str
+    """Id of the accelerator."""
     num_gpus: int
+    """Number of accelerators."""
     batch_size: int
+    """Sequences in the batch."""
     context_len: int
+    """Tokens per sequence."""
     fits: bool
+    """Whether the model fits; where it does not, the seconds are those of devices large enough."""
     prefill_seconds: float
+    """Seconds of one prompt on an idle server."""
     decode_seconds: float
+    """Seconds of one decode step of the batch."""
     decode_seconds_low: float
+    """Lower end of its 80 % band."""
     decode_seconds_high: float
+    """Upper end of its 80 % band."""
     bound: str
+    """What most of the decode step goes to: weights, kv_cache, activations, compute, overhead, network or host."""
     tpot_seconds: float
+    """Seconds per output token of a request (TPOT), with as many requests in flight as the batch holds."""
     output_tokens_per_second_per_gpu: float
+    """Output tokens per second, divided by the number of accelerators."""
     usd_per_million_output_tokens: float | None
+    """US dollars per million output tokens; null without a price."""
 
 
 class ModelInfo(Frozen):
     """What the model is and where its figures come from."""
 
     id: str
+    """Name of the model: its built-in id, its own name, or what was asked for where a technique is applied."""
     model_type: str
+    """Family, as Hugging Face configs name it."""
     kind: str
+    """Kind of architecture: dense, moe, ssm, hybrid or hybrid moe."""
     num_hidden_layers: int
+    """Number of layers."""
     hidden_size: int
+    """Width of the residual stream."""
     vocab_size: int
+    """Entries of the vocabulary."""
     tie_word_embeddings: bool
+    """Whether the LM head shares the input embedding's table."""
     origin: str
+    """Where the config comes from: built in, a path or a Hub id."""
     hub_id: str | None
+    """Id on the Hugging Face Hub, where it is known."""
     checked_by: str
+    """What its counts are checked against: `transformers`, or only its `formula`."""
     published_total: str | None
+    """Total parameters as its authors state them."""
     published_active: str | None
+    """Active parameters as its authors state them."""
     sources: list[str]
+    """Where its sizes are published."""
 
 
 class ModelReport(Frozen):
     """Everything that is said about one model."""
 
     model: ModelInfo
+    """What the model is."""
     params: Params
+    """Parameters."""
     layers: list[LayerKind]
+    """Kinds of layers."""
     experts: Experts | None
+    """Use of the experts; null for a model without experts."""
     flops: Flops
+    """FLOPs per token."""
     memory: Memory
+    """Bytes of memory."""
     prediction: Prediction | None = None
-    """On the first accelerator that is named, at the first batch size and context."""
+    """Fit and time on the first accelerator, at the first batch size and context; null without `--gpu`."""
     grid: list[GridPoint] = field(default_factory=list)
-    """Every accelerator, batch size and context, where several are named."""
+    """Every combination of accelerators, batch sizes and contexts, where several are named; else empty."""
+
+    def grid_rows(self) -> list[dict[str, Any]]:
+        """A row for each point of the grid, with the model's id."""
+        return [{"model": self.model.id, **point.to_dict()} for point in self.grid]
 
 
 class ShowReport(ModelReport, Document):
-    """One model."""
+    """Everything that is said about one model."""
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each point of the grid; else a single row."""
+        return self.grid_rows() or super().to_rows()

@@ -7,23 +7,34 @@ from sparsecalc.documents.base import Document
 
 
 class BreakEven(Frozen):
-    """Where a sparse kernel overtakes the dense one, for one number of tokens."""
+    """The density at which a sparse kernel is as fast as the dense one, for one number of tokens."""
 
     tokens: int
+    """Tokens that are multiplied with the weight."""
     density: float | None
-    """Largest share of the weight at which it is as fast; None where every or no measured density is."""
+    """Largest share of non-zero weights at which the sparse kernel is as fast; null where it is faster at every
+    measured density, or at none."""
     text: str
-    """In words: `at density 0.21`, `above 0.5`, `nowhere`."""
+    """In words: `at density 0.21`, `above density 0.5`, `nowhere`."""
 
 
 class SparseKernelReport(Document):
-    """One weight matrix of a model, over densities and numbers of tokens."""
+    """Measured times of one weight matrix, over densities and numbers of tokens."""
 
     model: str
+    """Id of the model."""
     technique: str
+    """The sparse kernel."""
     weight: str
-    """The ledger's name of the weight."""
+    """Name of the weight in the model's ledger, and its size."""
     environment: dict[str, Any]
+    """Conditions of the measurement: device, versions, clocks, load."""
     rows: list[dict[str, Any]]
-    """`density`, `tokens`, `seconds` and `dense_seconds` (medians), their samples, `speedup`."""
+    """For each number of tokens and density: `seconds` and `dense_seconds` (medians), the samples of both in seconds,
+    and `speedup`, dense seconds over sparse ones."""
     break_even: list[BreakEven]
+    """The break-even density for each number of tokens."""
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each number of tokens and density."""
+        return self.rows

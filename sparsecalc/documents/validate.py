@@ -1,6 +1,6 @@
 """The document of `validate`: errors by group, and every measurement beside its prediction."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
@@ -12,25 +12,33 @@ class Check(Frozen):
     """One measured time beside the predicted one."""
 
     source: Source
+    """What was measured: single kernels, steps with a fixed batch, serving runs, or first tokens."""
     what: str
     """Class of the kernel and form of its operands, or phase of the step."""
     model: str
+    """Id of the model; empty for kernels."""
     gpu: str
+    """Id of the accelerator."""
     engine: str
+    """Id of the engine."""
     where: str
-    """Shape, or format, placement, load."""
+    """Shape of the kernel; else number format, placement and load."""
     measured_seconds: float
+    """Measured time."""
     predicted_seconds: float
+    """Predicted time."""
     seconds_low: float
+    """Lower end of the prediction's 80 % band."""
     seconds_high: float
+    """Upper end of the prediction's 80 % band."""
     fitted: bool = False
-    """The engine's profile was fitted to this row, among others."""
+    """Whether the engine's profile was fitted to this row, among others."""
     quality: str = "A"
-    """B: lengths are defaults, or the figure is second-hand."""
+    """A: all conditions are stated; B: lengths are defaults, or the figure is second-hand."""
     sparse: bool = False
-    """The model is a mixture of experts."""
+    """Whether the model is a mixture of experts."""
     contradicted: bool = False
-    """The same configuration was measured with times that differ by more than 1.6x."""
+    """Whether other measurements of the same configuration differ by more than a factor of 1.6."""
 
     @property
     def error(self) -> float:
@@ -44,42 +52,64 @@ class Check(Frozen):
 
 
 class Accuracy(Frozen):
-    """Errors |predicted / measured - 1| of a group of rows, as shares of 1."""
+    """Errors of a group of rows, |predicted / measured - 1|, as fractions: 0.1 is 10 %."""
 
     group: str
+    """Name of the group."""
     rows: int
+    """Number of rows."""
     mean_error: float
+    """Mean error."""
     median_error: float
+    """Median error."""
     p90_error: float
+    """90th percentile of the errors."""
     bias: float
     """Median of predicted / measured - 1, with its sign."""
     coverage: float | None = None
-    """Share of the rows whose measured time lies in the predicted 80 % band."""
+    """Share of rows whose measured time lies in the 80 % band of the prediction, 0 to 1."""
 
 
 class AccuracyTable(Frozen):
     """Groups of rows of one kind."""
 
     id: str
+    """Key of the table."""
     title: str
+    """Title of the table."""
     note: str
+    """What to know about its rows."""
     groups: list[Accuracy]
+    """The groups."""
 
 
 class Peer(Frozen):
-    """What others publish of their errors, in per cent."""
+    """Errors that the authors of other tools publish, in per cent of the measured time."""
 
     name: str
+    """Name of the tool."""
     what: str
+    """What its errors are of."""
     mean_percent: float | None
+    """Mean error in per cent."""
     median_percent: float | None
+    """Median error in per cent."""
     p90_percent: float | None
+    """90th percentile of the errors in per cent."""
     source: str
+    """Where they are published."""
 
 
 class ValidateReport(Document):
-    """All tables, the peers' errors, and each measurement beside its prediction."""
+    """Predictions beside the measurements that ship with the package."""
 
     tables: list[AccuracyTable]
+    """Errors by group."""
     peers: list[Peer]
+    """Errors that others publish."""
     checks: list[Check]
+    """Every measurement beside its prediction."""
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each measurement."""
+        return [check.to_dict() for check in self.checks]

@@ -1,39 +1,23 @@
 """Counts, FLOPs and bytes of one model: every figure a sum over its ops."""
 
 from collections.abc import Callable
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
 from sparsecalc.core.components import Component
-from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.data_files import read_data
+from sparsecalc.estimate.engine_defaults import whole_default
+from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
-from sparsecalc.model.derived_parts import MeasuredExperts
-from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.ledgers import Ledgers, Model
 from sparsecalc.model.spec import ModelSpec
 
 
-@cache
-def engine_default(name: str) -> float:
-    """A default of serving engines, from data/engine_defaults.json (with its source)."""
-    return float(read_data("engine_defaults.json")[name]["value"])
-
-
-class Load(Frozen):
-    """How many sequences of which length are held, and how many prompt tokens one step computes at most."""
-
-    batch_size: int = 1
-    context_len: int
-    max_num_batched_tokens: int
-
-
-def params(spec: ModelSpec) -> Params:
-    """Parameters of a spec.
+def params(model: Model) -> Params:
+    """Parameters of a model.
 
         total  = sum of the stored elements of all ops
         active = total - routed experts * (1 - num_experts_per_tok / num_experts)
@@ -41,7 +25,8 @@ def params(spec: ModelSpec) -> Params:
 
     An encoder-decoder has no single path of a token: `active` is its total, and a note tells both paths.
     """
-    rows = spec.ops(Workload())
+    ledgers = Ledgers.of(model)
+    spec, rows = ledgers.spec, ledgers.ops(Workload())
     active_column = "params" if spec.encoder_decoder else "active_params"
     active = rows.total(active_column)
     table = sum(table.rows * table.size for table in spec.tables if table.is_input)
@@ -71,13 +56,14 @@ def layer_kinds(spec: ModelSpec) -> list[LayerKind]:
     return kinds
 
 
-def flops(spec: ModelSpec, context_len: int, **how: Any) -> Flops:
+def flops(model: Model, context_len: int, **how: Any) -> Flops:
     """FLOPs per token: of a whole prompt of `context_len` tokens, and of one more token at that context.
 
     2 per multiply-accumulate of matrix products; attention over the visible pairs; the LM head for every token.
     """
-    prompt = spec.ops(Workload.prefill(context_len, **how))
-    step = spec.ops(Workload.decode(context_len, **how))
+    ledgers = Ledgers.of(model)
+    prompt = ledgers.ops(Workload.prefill(context_len, **how))
+    step = ledgers.ops(Workload.decode(context_len, **how))
     return Flops(
         prefill_per_token=prompt.total("flops") / context_len,
         decode_per_token=step.total("flops"),
@@ -86,21 +72,17 @@ def flops(spec: ModelSpec, context_len: int, **how: Any) -> Flops:
     )
 
 
-def experts(spec: ModelSpec, precision: Precision, load: Load, routing: Routing) -> Experts | None:
+def experts(model: Model, precision: Precision, load: Load, routing: Routing) -> Experts | None:
     """How many experts a decode step reaches, and the bytes of weights that it then reads."""
-    found = [
-        (group.count, part)
-        for group in spec.layer_groups
-        for part in group.layer.feed_forwards
-        if isinstance(part, Moe | MeasuredExperts)
-    ]
-    if not found:
+    ledgers = Ledgers.of(model)
+    mixtures = ledgers.spec.mixtures
+    if not mixtures:
         return None
-    moe = found[0][1]
-    step = spec.ops(Workload.decode(load.context_len, load.batch_size, routing=routing))
+    moe = mixtures[0][1]
+    step = ledgers.ops(Workload.decode(load.context_len, load.batch_size, routing=routing))
     routed = next(op for op in step if op.kind == "experts")
     return Experts(
-        layers=sum(count for count, _ in found),
+        layers=sum(count for count, _ in mixtures),
         num_experts=moe.num_experts,
         num_experts_per_tok=moe.num_experts_per_tok,
         shared_intermediate_size=moe.shared_intermediate_size,
@@ -111,14 +93,15 @@ def experts(spec: ModelSpec, precision: Precision, load: Load, routing: Routing)
     )
 
 
-def memory(spec: ModelSpec, precision: Precision, load: Load, framework_bytes: int = 0) -> Memory:
+def memory(model: Model, precision: Precision, load: Load, framework_bytes: int = 0) -> Memory:
     """Bytes held: weights, KV cache, indexer cache, recurrent state, working memory, logits, framework."""
-    held = spec.ops(Workload.decode(load.context_len, load.batch_size))
+    ledgers = Ledgers.of(model)
+    held = ledgers.ops(Workload.decode(load.context_len, load.batch_size))
     weights = _by_component(held, precision.weight_bytes)
     kv = precision.kv_cache_bytes(held.total("kv_elements"))
     index = precision.kv_cache_bytes(held.total("index_elements"))
     state = precision.state_bytes(held)
-    activations, logits = working_bytes(spec, precision, load)
+    activations, logits = working_bytes(ledgers.spec, precision, load)
     total_weights = sum(weights.values())
     return Memory(
         batch_size=load.batch_size,
@@ -148,26 +131,34 @@ def _by_component(rows: Ledger, value: Callable[[Op], float]) -> dict[Component,
 
 
 def working_bytes(spec: ModelSpec, precision: Precision, load: Load) -> tuple[int, int]:
-    """Peak of a step's intermediate results, and of its logits; the two are not held at the same time.
+    """Peak of a step's intermediate results, and of its logits; the two are not held at the same time."""
+    return activation_bytes(spec, precision, step_tokens(load)), logits_bytes(spec, precision, load.batch_size)
 
-        activations = bytes * tokens * 2 H + the largest layer part's results, held together
-                      (q, k, v, mixed values | gate, up, product, or the same per routed copy with its input)
-        logits      = sequences * vocab_size * (bytes + 4 for the FP32 copy that is sampled from)
 
-    tokens: the larger of one decode step (B) and one chunk of a prompt (at most max_num_batched_tokens).
+def step_tokens(load: Load) -> int:
+    """Tokens of the largest step: one decode step (B), or one chunk of a prompt (at most max_num_batched_tokens)."""
+    return max(load.batch_size, min(load.max_num_batched_tokens, load.batch_size * load.context_len))
+
+
+def activation_bytes(spec: ModelSpec, precision: Precision, tokens: int) -> int:
+    """Peak of the intermediate results of a step of so many tokens.
+
+        bytes * tokens * 2 H + the largest layer part's results, held together
+        (q, k, v, mixed values | gate, up, product, or the same per routed copy with its input)
+
     Holds for fused attention (no score matrix) and fused norms; a framework may keep more.
     """
-    size = int(precision.activations.bits // 8)
-    tokens = max(load.batch_size, min(load.max_num_batched_tokens, load.batch_size * load.context_len))
     step = Workload(phase="prefill", new_tokens=tokens, context_len=tokens, logits="last")
     layers = [group.layer for group in spec.layer_groups]
     live = [sum(op.scratch_elements for op in list(part.ops(step))[:-1]) for layer in layers for part in layer.mixers]
     live += [_mlp_elements(list(part.ops(step))) for layer in layers for part in layer.feed_forwards]
-    largest = max(live, default=0)
-    head = spec.head
-    copies = size + int(engine_default("sampling_logit_bytes"))
-    logits = load.batch_size * (head.out_features * copies if head else 0)
-    return size * (tokens * 2 * spec.hidden_size + largest), logits
+    return int(precision.activations.bits // 8) * (tokens * 2 * spec.hidden_size + max(live, default=0))
+
+
+def logits_bytes(spec: ModelSpec, precision: Precision, sequences: int) -> int:
+    """sequences * vocab_size * (bytes + 4 for the FP32 copy that is sampled from)."""
+    copies = int(precision.activations.bits // 8) + whole_default("sampling_logit_bytes")
+    return sequences * (spec.head.out_features * copies if spec.head else 0)
 
 
 def _mlp_elements(rows: list[Op]) -> int:

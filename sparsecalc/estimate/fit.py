@@ -1,18 +1,21 @@
 """Does it fit: bytes per device against the device's memory, how many devices, and what is left for the cache."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from math import ceil
 
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.largest import largest_within
+from sparsecalc.core.ops import Ledger
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.accelerator import Accelerator
-from sparsecalc.estimate.costs import Load, engine_default, memory, working_bytes
+from sparsecalc.estimate.costs import activation_bytes, logits_bytes, memory, step_tokens
+from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.offload import resident_share
 from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.prices import usd_per_hour
 from sparsecalc.estimate.results import Memory, Prediction
-from sparsecalc.model.spec import ModelSpec
+from sparsecalc.model.ledgers import Ledgers, Model
 
 LARGEST_BATCH = 2**24
 LARGEST_CONTEXT = 2**30
@@ -32,59 +35,103 @@ class DeviceBytes(Frozen):
         return self.weights + self.caches + self.working
 
 
-def bytes_per_gpu(spec: ModelSpec, precision: Precision, load: Load, plan: Placement) -> DeviceBytes:
-    """What the fullest device holds under a placement.
+class DeviceMemory:
+    """What the fullest device of a placement holds, for any load of one model.
 
-    weights = sum of bytes / devices that split them (copies where they cannot be split) / pp, less what is offloaded
-    caches  = the same over the cache and state of batch_size / dp sequences; working memory is held in full
+        weights = sum of bytes / devices that split them (copies where they cannot be split) / pp, less offloaded ones
+        caches  = the same over the cache and state of batch_size / dp sequences; working memory is held in full
+
+    Each sequence has a cache and states of its own, so that the ledger of one batch at a context serves every batch.
     """
-    share = load.batch_size if plan.dp == 1 else -(-load.batch_size // plan.dp)
-    rows = spec.ops(Workload.decode(load.context_len, share))
-    weights = caches = 0.0
-    for op in rows:
-        ways = plan.ways(op)
-        weights += precision.weight_bytes(op) * op.layers / ways * resident_share(plan, op)
-        state = op.state_elements * (4 if op.state_is_fp32 else precision.activations.bits / 8)
-        held = precision.kv_cache_bytes(op.kv_elements) + precision.kv_cache_bytes(op.index_elements)
-        caches += (held + state) * op.layers / ways
-    working = max(working_bytes(spec, precision, replace(load, batch_size=share)))
-    return DeviceBytes(weights=ceil(weights / plan.pp), caches=ceil(caches / plan.pp), working=working)
+
+    def __init__(self, model: Model, precision: Precision, plan: Placement) -> None:
+        self.ledgers, self.precision, self.plan = Ledgers.of(model), precision, plan
+        self._rows: dict[int, tuple[Ledger, int]] = {}
+        self._activations: dict[int, int] = {}
+
+    def at(self, load: Load) -> DeviceBytes:
+        """Bytes under a load."""
+        sequences = -(-load.batch_size // self.plan.dp)
+        if load.context_len not in self._rows:
+            work = Workload.decode(load.context_len, sequences)
+            self._rows[load.context_len] = self.ledgers.ops(work), sequences
+        rows, counted = self._rows[load.context_len]
+        return DeviceBytes(
+            weights=self._weight_bytes(rows),
+            caches=self._cache_bytes(rows, counted, sequences),
+            working=self._working_bytes(load.but(batch_size=sequences)),
+        )
+
+    def _weight_bytes(self, rows: Ledger) -> int:
+        plan, weight_bytes = self.plan, self.precision.weight_bytes
+        held = sum(weight_bytes(op) * op.layers / plan.ways(op) * resident_share(plan, op) for op in rows)
+        return ceil(held / plan.pp)
+
+    def _cache_bytes(self, rows: Ledger, counted: int, sequences: int) -> int:
+        """Of `sequences`, from the ledger of `counted` ones."""
+        precision, held = self.precision, 0.0
+        for op in rows:
+            elements = (op.kv_elements, op.index_elements, op.state_elements)
+            if not any(elements):
+                continue
+            kv, index, state = (count * sequences // counted for count in elements)
+            state_bytes = state * precision.state_element_bytes(op)
+            cached = precision.kv_cache_bytes(kv) + precision.kv_cache_bytes(index)
+            held += (cached + state_bytes) * op.layers / self.plan.ways(op)
+        return ceil(held / self.plan.pp)
+
+    def _working_bytes(self, load: Load) -> int:
+        spec, tokens = self.ledgers.spec, step_tokens(load)
+        if tokens not in self._activations:
+            self._activations[tokens] = activation_bytes(spec, self.precision, tokens)
+        return max(self._activations[tokens], logits_bytes(spec, self.precision, load.batch_size))
 
 
 def budget_bytes(gpu: Accelerator, share: float | None) -> int:
     """Bytes of a device that may be filled: `share` of the usable ones (vLLM's default where None)."""
-    return int(gpu.capacity_bytes * (engine_default("device_memory_share") if share is None else share))
+    return int(gpu.capacity_bytes * memory_share(share))
+
+
+def memory_share(share: float | None) -> float:
+    """Share of a device's usable memory that may be filled; vLLM's default where None."""
+    return engine_default("device_memory_share") if share is None else share
 
 
 def fit(
-    spec: ModelSpec, precision: Precision, load: Load, gpu: Accelerator, plan: Placement, share: float | None = None
+    model: Model, precision: Precision, load: Load, gpu: Accelerator, plan: Placement, share: float | None = None
 ) -> Prediction:
     """Whether `load` fits on the placement's devices, how many it needs, and the largest batch and context that fit.
 
     A device may be filled up to `share` of its usable memory (vLLM's default where None).
     """
-    share = engine_default("device_memory_share") if share is None else share
-    budget = budget_bytes(gpu, share)
-    held = bytes_per_gpu(spec, precision, load, plan)
+    ledgers = Ledgers.of(model)
+    budget, devices = budget_bytes(gpu, share), DeviceMemory(ledgers, precision, plan)
+    held = devices.at(load)
 
-    def fits(changed: Load) -> bool:
-        return bytes_per_gpu(spec, precision, changed, plan).total <= budget
+    def excess(changed: Load) -> int:
+        return devices.at(changed).total - budget
 
     return Prediction(
         accelerator=gpu.id,
         num_gpus=plan.num_gpus,
         placement=plan.name,
         fits=held.total <= budget,
-        gpus_needed=_gpus_needed(memory(spec, precision, load), budget),
+        gpus_needed=_gpus_needed(memory(ledgers, precision, load), budget),
         capacity_bytes=gpu.capacity_bytes,
         capacity_is_measured=gpu.capacity_is_measured,
-        device_memory_share=share,
+        device_memory_share=memory_share(share),
         bytes_per_gpu=held.total,
         weights_bytes_per_gpu=held.weights,
         free_bytes_per_gpu=budget - held.total,
-        largest_batch_size=largest(LARGEST_BATCH, lambda batch: fits(replace(load, batch_size=batch))),
-        largest_context_len=largest(LARGEST_CONTEXT, lambda context: fits(replace(load, context_len=context))),
-        usd_per_hour=None if gpu.usd_per_hour is None else plan.num_gpus * gpu.usd_per_hour.value,
+        largest_batch_size=largest_within(
+            LARGEST_BATCH, lambda batch: excess(load.but(batch_size=batch)), load.batch_size
+        ),
+        largest_context_len=largest_within(
+            LARGEST_CONTEXT,
+            lambda context: excess(load.but(context_len=context)),
+            max(load.context_len, load.max_num_batched_tokens),  # from here on working memory is that of a whole chunk
+        ),
+        usd_per_hour=usd_per_hour(gpu, plan.num_gpus),
     )
 
 
@@ -95,17 +142,3 @@ def _gpus_needed(held: Memory, budget: int) -> int | None:
         return None
     split = held.weights_bytes + held.kv_cache_bytes + held.index_cache_bytes + held.state_bytes
     return max(1, -(-split // room))
-
-
-def largest(limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest value up to `limit` that fits, 0 if even 1 does not; `fits` never comes back once it is lost."""
-    if not fits(1):
-        return 0
-    low, high = 1, 2
-    while high <= limit and fits(high):
-        low, high = high, 2 * high
-    high = min(high, limit + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low

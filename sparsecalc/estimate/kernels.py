@@ -6,107 +6,14 @@ that they add; what lies between (rotary embedding, activation, sampling) become
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
 
-from sparsecalc.core.arrays import is_array, most
-from sparsecalc.core.components import Component
+from sparsecalc.core.arrays import Number, is_array
 from sparsecalc.core.ops import Ledger, Op
-from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.placement import Placement
-
-if TYPE_CHECKING:
-    from sparsecalc.estimate.sparse_speedup import SparseSpeedup
-
-Family = Literal[
-    "gemm",
-    "experts",
-    "attention_decode",
-    "attention_prefill",
-    "latent_decode",
-    "vector",
-    "scan",
-    "all_reduce",
-    "all_to_all",
-]
-ACTIVATION_BYTES = 2
-"""Engines keep activations in 16 bits between kernels."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Kernel:
-    """What one kernel does on one device, for each of `layers` layers. Counts may be numpy arrays."""
-
-    name: str
-    component: Component
-    family: Family
-    form: str = "bf16"
-    """Of the operands, which chooses the constants: the format that is multiplied, or weight-only."""
-    dtype: str = ""
-    """Whose peak bounds it; empty: it computes no products."""
-    group: str = ""
-    layers: Any = 1
-    launches: Any = 1
-    flops: Any = 0
-    padding_flops: Any = 0
-    """What matrix units compute for nothing, since they take whole tiles of rows."""
-    weight_bytes: Any = 0
-    cache_bytes: Any = 0
-    activation_bytes: Any = 0
-    vector_bytes: Any = 0
-    """Traffic of elementwise kernels inside, which run after the products."""
-    distinct: Any = 0
-    """Experts whose weights are read."""
-    extent: Any = 1
-    """What small kernels lack: rows of a product, rows per expert, context of a prompt's attention."""
-    rows_per_cache_head: Any = math.inf
-    """Attention: query rows that share one head of the cache, which fill a tile of the matrix units."""
-    speedup: Any = 1
-    """Of a sparse kernel over its dense twin, by measurement."""
-    technique: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """All that turns ops into kernels besides the ops."""
-
-    precision: Precision
-    placement: Placement
-    peaks: dict[str, float]
-    accelerator: str
-
-    def form(self, op: Op) -> tuple[str, str]:
-        """Form of an op's operands, and the format whose peak bounds it: 16 bits where the device lacks the format."""
-        stored = self.precision.format_of(op)
-        wide = wide_format(self.peaks)
-        if stored is None or stored.bits >= 16:
-            own = stored.id if stored else wide
-            return own, own if own in self.peaks else wide
-        if stored.compute and stored.compute_needs in self.peaks:
-            return stored.id, stored.compute
-        return "weight-only", wide
-
-    def dense_weight_bytes(self, op: Op) -> int:
-        """Bytes of the weights in one layer, were they stored dense."""
-        return self.precision.used_weight_bytes(replace(op, storage=None) if op.storage else op)
-
-    def speedup(self, op: Op) -> Any:
-        """Of a product with sparse weights over its dense twin; 1 for dense weights."""
-        return self.sparse_speedup(op).value if op.storage else 1.0
-
-    def sparse_speedup(self, op: Op) -> "SparseSpeedup":
-        """The same with its source: measured on this device, or a bound."""
-        from sparsecalc.estimate.sparse_speedup import speedup
-
-        stored = self.precision.format_of(op) or self.precision.activations
-        return speedup(op, self.accelerator, stored.id, op.tokens, op.rows * op.cols)
-
-
-def wide_format(peaks: dict[str, float]) -> str:
-    """The 16-bit format that the device multiplies fastest, FP32 where it has none."""
-    return next((name for name in ("bf16", "fp16", "fp32") if name in peaks), next(iter(peaks)))
+from sparsecalc.estimate.expert_kernels import fused_experts
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Family, Kernel, Setting, wide_format
 
 
 def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, setting: Setting) -> list[Kernel]:
@@ -118,7 +25,7 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
     and state updates run for each apart.
     """
     merged = [_merge(ops) for ops in zip(*rows, strict=True)]
-    found: list[Kernel] = []
+    launched: list[Kernel] = []
     for _, places in groupby(range(len(merged)), key=lambda index: _fusion(merged, index)):
         members = [index for index in places if not _is_idle(merged[index])]
         if not members:
@@ -126,18 +33,18 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
         first = merged[members[0]]
         own = [merged[index] for index in members]
         if first.kind == "matmul":
-            found += _products(own, setting)
+            launched += _products(own, setting)
         elif first.kind == "experts":
-            found += _experts(own, reach[members[0]].read_share, works, setting)
+            launched += fused_experts(own, reach[members[0]].read_share, works, setting)
         elif _is_attention(first):
             for ledger, work in zip(rows, works, strict=True):
-                found += _attention([ledger[index] for index in members], work, setting)
+                launched += _attention([ledger[index] for index in members], work, setting)
         elif first.kind in ("scan", "conv"):
             for ledger, work in zip(rows, works, strict=True):
-                found += _recurrent([ledger[index] for index in members], work, setting)
+                launched += _recurrent([ledger[index] for index in members], work, setting)
         else:
-            found += _elementwise(own, setting)
-    return found
+            launched += _elementwise(own, setting)
+    return launched
 
 
 def _is_idle(op: Op) -> bool:
@@ -149,7 +56,7 @@ def _is_attention(op: Op) -> bool:
     return op.kind == "attention" or bool(op.kv_elements_per_token or op.index_elements_per_token)
 
 
-def _fusion(ops: Sequence[Op], index: int) -> tuple[Any, ...]:
+def _fusion(ops: Sequence[Op], index: int) -> tuple[object, ...]:
     """Equal keys of neighbours mean one kernel."""
     op = ops[index]
     if op.kind == "matmul" and op.matrices:
@@ -217,69 +124,9 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         technique=first.technique,
     )
     ways = setting.placement.ways(first)
-    if first.component in ("dense_ffn", "shared_experts") and first.name.startswith(("gate_up", "up_proj")):
+    if first.component in ("dense_ffn", "shared_experts") and first.role in ("gate_up", "gate_up_adapter"):
         sides = first.matrices + 1
         yield _vector("activation", first, ACTIVATION_BYTES * sides * first.tokens * first.rows / ways)
-
-
-def _experts(ops: list[Op], read_share: Any, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
-    """A fused layer of experts on the busiest rank: sort, up, activation, down, weighted sum.
-
-    flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert, unless
-                                                                        the device has no matrix units
-    bytes = distinct * bytes per expert + inputs and outputs of the rank's pairs
-    elementwise: the intermediate results of all T * k pairs, which fused kernels keep whole on every rank, but where
-    pairs are dispatched to their rank (data-parallel attention)
-    """
-    first = ops[0]
-    if not first.num_experts_per_tok:
-        return
-    plan = setting.placement
-    tokens = sum(work.tokens for work in works) * plan.dp
-    pairs_all = first.tokens * plan.dp
-    distinct, pairs = first.num_experts * read_share, pairs_all
-    if plan.ep > 1:
-        load = works[0].routing.busiest_rank(
-            first.num_experts,
-            first.num_experts_per_tok,
-            tokens,
-            plan.ep,
-            replicas=plan.eplb_replicas or 0,
-            balanced=plan.eplb_replicas is not None,
-        )
-        distinct, pairs = load.distinct, load.pairs * pairs_all / (tokens * first.num_experts_per_tok)
-    dispatched = plan.dp > 1 and plan.ep > 1
-    held = pairs if dispatched else pairs_all
-    split = plan.moe_tp
-    elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.num_experts / split
-    stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.num_experts / split
-    per_pair_in = sum(op.cols for op in ops[:1]) + sum(op.cols / split for op in ops[1:])
-    per_pair_out = sum(op.rows * (op.matrices // op.num_experts) / split for op in ops[:-1]) + ops[-1].rows
-    form, dtype = setting.form(first)
-    yield Kernel(
-        name="experts",
-        component=first.component,
-        family="experts",
-        form=form,
-        dtype=dtype,
-        group=first.group,
-        layers=first.layers,
-        flops=2 * elements * pairs,
-        padding_flops=elements * distinct * tile_rows(tokens),
-        weight_bytes=distinct * stored,
-        distinct=distinct,
-        extent=pairs / most(distinct, 1e-9),
-        activation_bytes=ACTIVATION_BYTES * pairs * (per_pair_in + per_pair_out),
-        vector_bytes=ACTIVATION_BYTES
-        * (held * (per_pair_out + sum(op.cols / split for op in ops[1:])) + tokens / plan.dp * first.cols),
-        speedup=setting.speedup(first),
-        technique=first.technique,
-    )
-
-
-def tile_rows(tokens: Any) -> Any:
-    """Rows of a tile that fused experts' kernels choose for so many tokens. Source: vLLM, fused_moe default config."""
-    return 16 + 16 * (tokens > 32) + 32 * (tokens > 96) + 64 * (tokens > 512)
 
 
 def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:
@@ -319,7 +166,7 @@ def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
     """State updates read and write the whole state once per step; a prompt's run in chunks as matrix products."""
     for op in ops:
         ways = setting.placement.ways(op)
-        size = 4 if op.state_is_fp32 else ACTIVATION_BYTES
+        size = setting.precision.state_element_bytes(op)
         moved = (2 * size * op.state_elements + ACTIVATION_BYTES * op.activation_elements) / ways
         yield Kernel(
             name=op.name,
@@ -353,7 +200,7 @@ def _elementwise(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
             )
 
 
-def _vector(name: str, op: Op, moved: Any) -> Kernel:
+def _vector(name: str, op: Op, moved: Number) -> Kernel:
     return Kernel(
         name=name, component=op.component, family="vector", group=op.group, layers=op.layers, activation_bytes=moved
     )

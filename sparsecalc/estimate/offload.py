@@ -1,15 +1,15 @@
 """Weights that lie in host memory: what a step waits for, over the link or computed on the CPU."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate.costs import engine_default
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime
 
@@ -28,45 +28,37 @@ def whole_experts(plan: Placement, op: Op) -> int:
     return round(plan.offload_share * op.num_experts)
 
 
-def hit_rate(routing: Routing, num_experts: int, num_experts_per_tok: int, offloaded: int) -> float:
-    """Share of token-expert pairs whose expert is resident, when the `offloaded` least used ones are not.
-
-    sum of the largest E - offloaded inclusion probabilities / k
-    """
-    chances = sorted(routing.inclusion(num_experts, num_experts_per_tok), reverse=True)
-    return sum(chances[: num_experts - offloaded]) / num_experts_per_tok
-
-
 def offload_times(
     rows: Ledger, works: Sequence[Workload], precision: Precision, plan: Placement, device: DeviceModel
 ) -> list[KernelTime]:
     """What a step spends on weights in host memory; it waits for each, nothing overlaps.
 
     link: bytes needed / link;   cpu: bytes needed / memory bandwidth of the host, where they are multiplied
-    experts: of the least used ones, those that the step reaches, sum over them of 1 - (1 - p) ** tokens
+    experts: of the least used ones, those that the step reaches, sum over them of 1 - (1 - p) ** independent tokens
     """
     if plan.offload == "none" or not plan.offload_share:
         return []
-    tokens = sum(work.tokens for work in works)
-    found = []
+    routing = works[0].routing
+    tokens = routing.independent_tokens(sum(work.tokens for work in works), sum(work.batch_size for work in works))
+    times = []
     for op in rows:
-        needed = _bytes_needed(op, tokens, works[0].routing, precision, plan)
+        needed = _bytes_needed(op, tokens, routing, precision, plan)
         if needed is None:
             continue
         rate = device.host_bytes_per_second * plan.num_gpus if plan.offload_to == "link" else plan.host_memory_rate
         seconds = needed / rate * op.layers
         kernel = Kernel(name=f"{op.name} in host memory", component=op.component, family="vector", group=op.group)
-        found.append(KernelTime(kernel, seconds, engine_default("host_spread"), {"host": seconds}))
-    return found
+        times.append(KernelTime(kernel, seconds, engine_default("host_spread"), {"host": seconds}))
+    return times
 
 
-def _bytes_needed(op: Op, tokens: Any, routing: Routing, precision: Precision, plan: Placement) -> Any:
+def _bytes_needed(op: Op, tokens: Number, routing: Routing, precision: Precision, plan: Placement) -> Number:
     """Bytes of host weights that a step needs in one layer; None where the op has none there."""
     if plan.offload == "layers":
         return precision.read_weight_bytes(op) * plan.offload_share if op.group and op.matrices else None
     offloaded = whole_experts(plan, op) if op.kind == "experts" and op.num_experts_per_tok else 0
     if not offloaded:
         return None
-    chances = sorted(routing.inclusion(op.num_experts, op.num_experts_per_tok))[:offloaded]
+    chances = sorted(routing.inclusion(op.num_experts, op.expected_experts_per_tok))[:offloaded]
     reached = sum(1 - (1 - chance) ** tokens for chance in chances)
     return precision.used_weight_bytes(op) / op.num_experts * reached

@@ -1,4 +1,4 @@
-"""How a model is laid over devices: tensor, expert, pipeline parallelism, data-parallel attention, host memory."""
+"""How a model is split over devices: tensor, expert, pipeline parallelism, data-parallel attention, host memory."""
 
 from typing import Literal
 
@@ -54,11 +54,10 @@ class Placement(Frozen):
         return min(self.tp, op.shards) if op.shards else self.tp
 
     def check_against(self, spec: ModelSpec) -> None:
-        """Raise InputError where the model cannot be laid out so."""
+        """Raise InputError where the model cannot be split this way."""
         for name in ("tp", "pp", "dp", "ep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}", hint="It must be 1 or more")
-        layers = [group.layer for group in spec.layer_groups]
         heads = attention_heads(spec)
         for count in heads:
             if count % self.tp:
@@ -69,7 +68,7 @@ class Placement(Frozen):
                 )
         if self.pp > spec.num_hidden_layers:
             raise InputError(f"pp {self.pp} is more than the {spec.num_hidden_layers} layers of {spec.id}")
-        experts = [part.num_experts for layer in layers for part in layer.feed_forwards if hasattr(part, "num_experts")]
+        experts = [mixture.num_experts for _, mixture in spec.mixtures]
         if self.ep > 1 and not experts:
             raise InputError(f"ep {self.ep} for {spec.id}, which has no experts", hint="Leave --ep out")
         if self.ep > 1 and self.ep > min(experts):
@@ -82,13 +81,4 @@ class Placement(Frozen):
 
 def attention_heads(spec: ModelSpec) -> list[int]:
     """Numbers of heads that tensor parallelism must divide, one for each kind of mixer."""
-    mixers = [mixer for group in spec.layer_groups for mixer in group.layer.mixers]
-    return sorted({count for mixer in mixers if (count := _heads(mixer))})
-
-
-def _heads(mixer: object) -> int | None:
-    for name in ("num_attention_heads", "num_heads", "num_value_heads"):
-        found = getattr(mixer, name, None)
-        if isinstance(found, int):
-            return found
-    return None
+    return sorted({mixer.tensor_parallel_heads for mixer in spec.mixers if mixer.tensor_parallel_heads})

@@ -16,8 +16,8 @@ from sparsecalc.data_files import read_data
 @cache
 def law_data() -> dict[str, Any]:
     """The contents of data/equivalence_laws.json."""
-    found: dict[str, Any] = read_data("equivalence_laws.json")
-    return found
+    data: dict[str, Any] = read_data("equivalence_laws.json")
+    return data
 
 
 class Sparse(Frozen):

@@ -114,7 +114,7 @@ class ServingPrediction(Frozen):
 
 
 class Prediction(Frozen):
-    """What a number of accelerators makes of it: whether it fits, and how long its steps take."""
+    """A model on a number of accelerators: whether it fits, and how long its steps take."""
 
     accelerator: str
     num_gpus: int
@@ -141,3 +141,8 @@ class Prediction(Frozen):
     usd_per_million_output_tokens: float | None = None
     usd_per_million_input_tokens: float | None = None
     usd_per_hour: float | None = None
+
+    @property
+    def reserved_bytes_per_gpu(self) -> int:
+        """Bytes of a device that are left to the driver, the engine and fragmentation."""
+        return self.capacity_bytes - self.bytes_per_gpu - self.free_bytes_per_gpu

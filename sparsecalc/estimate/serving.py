@@ -1,46 +1,36 @@
 """A server under load: TTFT of an idle server, TPOT in closed loop, speculative decoding."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from sparsecalc.core.arrays import is_array, least, most
+from sparsecalc.core.arrays import Number, is_array, least, most
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.step import Step
-
-
-@dataclass(slots=True)
-class Loop:
-    """Requests of `prompt_len` tokens that each generate `output_len`; `concurrency` of them are always in flight."""
-
-    prompt_len: Any
-    output_len: int
-    concurrency: Any
-    max_num_batched_tokens: int
-    routing: Routing = field(default_factory=Routing)
-
 
 StepOf = Callable[[Sequence[Workload]], Step]
 """Seconds of a step that computes these workloads together."""
+DecodeOf = Callable[[Number, Number], Workload]
+"""The decode step of so many sequences (second) at a context (first)."""
 
 
-def chunks(prompt_len: Any, size: int, routing: Routing | None = None) -> list[Workload]:
+def chunks(prompt_len: Number, size: int, routing: Routing | None = None) -> list[Workload]:
     """A prompt in chunks of at most `size` tokens, each of which sees the ones before it (chunked prefill).
 
     Of an array of prompts, the shorter ones have no new tokens in the last chunks.
     """
-    found = []
-    for start in range(0, int(prompt_len.max()) if is_array(prompt_len) else prompt_len, size):
+    longest = int(prompt_len.max()) if is_array(prompt_len) else prompt_len
+    workloads = []
+    for start in range(0, longest, size):
         end = least(prompt_len, start + size)
         work = Workload.prefill(end, logits="last", routing=routing or Routing())
-        found.append(work.but(new_tokens=most(end - start, 0)))
-    return found
+        workloads.append(work.but(new_tokens=most(end - start, 0)))
+    return workloads
 
 
-def prefill_step(loop: Loop, step: StepOf) -> Step:
+def prefill_step(prompt: Sequence[Workload], step: StepOf) -> Step:
     """One prompt (no array of them) on an idle server: its chunks one after another, as one step."""
-    steps = [step([chunk]) for chunk in chunks(loop.prompt_len, loop.max_num_batched_tokens, loop.routing)]
+    steps = [step([chunk]) for chunk in prompt]
     if len(steps) == 1:
         return steps[0]
     seconds = sum(part.seconds for part in steps)
@@ -48,23 +38,26 @@ def prefill_step(loop: Loop, step: StepOf) -> Step:
     return Step([time for part in steps for time in part.times], seconds, spread)
 
 
-def tpot_seconds(loop: Loop, step: StepOf, decode: Callable[[Any, Any], Workload], tokens_per_step: float = 1) -> Step:
-    """Seconds per output token of one request, when each slot prefills once per request.
+def tpot_seconds(
+    requests: Requests, prompt: Sequence[Workload], step: StepOf, decode: DecodeOf, tokens_per_step: float = 1
+) -> Step:
+    """Seconds per output token of one request, when each slot prefills its `prompt`, in chunks, once per request.
 
-    [t(c) + (c - 1) / (n - 1) * sum over chunks of (t(c - 1 with the chunk) - t(c))] / tokens_per_step
+        [t(c) + (c - 1) / (n - 1) * sum over chunks of (t(c - 1 with the chunk) - t(c))] / tokens_per_step
+
     c the concurrency, n = output_len / tokens_per_step the steps of a request, contexts at their mean,
     prompt_len + output_len / 2. prompt_len and concurrency may be arrays that broadcast.
     """
-    context = loop.prompt_len + loop.output_len // 2
-    alone = step([decode(context, loop.concurrency)])
-    steps = loop.output_len / tokens_per_step
-    extra: Any = 0.0
+    concurrency, steps = requests.concurrency, requests.output_len / tokens_per_step
+    context = requests.prompt_len + requests.output_len // 2
+    alone = step([decode(context, concurrency)])
+    extra: Number = 0.0
     if steps > 1:
-        others = decode(context, most(loop.concurrency - 1, 1))
-        for chunk in chunks(loop.prompt_len, loop.max_num_batched_tokens, loop.routing):
+        others = decode(context, most(concurrency - 1, 1))
+        for chunk in prompt:
             longer = most(step([others, chunk]).seconds - alone.seconds, 0.0)
             extra = extra + longer * (chunk.new_tokens > 0)
-        extra = extra * (loop.concurrency - 1) / (steps - 1)
+        extra = extra * (concurrency - 1) / (steps - 1)
     return Step(alone.times, (alone.seconds + extra) / tokens_per_step, alone.spread)
 
 

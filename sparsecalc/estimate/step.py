@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
-from typing import Any
 
-from sparsecalc.core.arrays import is_array
+from sparsecalc.core.arrays import Number, is_array
 from sparsecalc.core.precision import Precision
+from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate.bands import BAND
-from sparsecalc.estimate.costs import engine_default
-from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Kernel, Setting, kernels
+from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime, kernel_time, transfer_time
+from sparsecalc.model.ledgers import Ledgers, Model
 from sparsecalc.model.spec import ModelSpec
+
+BAND = 1.2816
+"""Standard normal quantile of an 80 % band."""
 
 
 @dataclass(slots=True)
@@ -23,30 +27,30 @@ class Step:
     """Seconds of one step; `times` add up to them."""
 
     times: list[KernelTime]
-    seconds: Any
-    spread: Any
+    seconds: Number
+    spread: Number
     """Standard deviation of ln(measured / predicted)."""
 
     @property
-    def seconds_low(self) -> Any:
+    def seconds_low(self) -> Number:
         """Lower end of the 80 % band."""
         return self.seconds * _exp(-BAND * self.spread)
 
     @property
-    def seconds_high(self) -> Any:
+    def seconds_high(self) -> Number:
         """Upper end of the 80 % band."""
         return self.seconds * _exp(BAND * self.spread)
 
-    def by_bound(self) -> dict[str, Any]:
+    def by_bound(self) -> dict[str, Number]:
         """Seconds by what they are spent on."""
-        sums: dict[str, Any] = {}
+        sums: dict[str, Number] = {}
         for time in self.times:
             for bound, seconds in time.parts.items():
                 sums[bound] = sums.get(bound, 0.0) + seconds
         return sums
 
     @property
-    def bound(self) -> Any:
+    def bound(self) -> Number:
         """What most of the step is spent on; of many steps an array of names."""
         sums = self.by_bound()
         if is_array(self.seconds):
@@ -55,9 +59,9 @@ class Step:
             return np.array(list(sums))[np.argmax(np.broadcast_arrays(*sums.values()), axis=0)]
         return max(sums, key=lambda name: sums[name])
 
-    def by_component(self) -> dict[str, Any]:
+    def by_component(self) -> dict[str, Number]:
         """Seconds by component of the model; `network` and `framework` beside them."""
-        sums: dict[str, Any] = {}
+        sums: dict[str, Number] = {}
         for time in self.times:
             name = "network" if "network" in time.parts else time.kernel.component
             sums[name] = sums.get(name, 0.0) + time.seconds
@@ -65,7 +69,7 @@ class Step:
 
 
 def step_time(
-    spec: ModelSpec,
+    model: Model,
     works: Workload | Sequence[Workload],
     precision: Precision,
     device: DeviceModel,
@@ -78,30 +82,41 @@ def step_time(
     The works' batch is that of all devices: each copy of the attention (dp) has its share. With pp stages, a batch
     passes them as pp micro-batches, so `works` is split by pp, and the step is a pass of one of them.
     """
-    plan = placement or Placement()
+    ledgers, plan = Ledgers.of(model), placement or Placement()
     works = [works] if isinstance(works, Workload) else list(works)
     local = [_share(work, plan.dp * plan.pp) for work in works]
     tokens = sum(work.tokens for work in local)
     setting = Setting(precision, plan, device.peak_flops_per_second, device.accelerator)
-    ledgers = [spec.ops(work) for work in local]
-    if len(local) == 1 and plan.dp == 1:
-        reach = ledgers[0]
-    else:
-        reach = spec.ops(Workload.decode(1, tokens * plan.dp, routing=local[0].routing))
-    found = [kernel_time(kernel, device) for kernel in _on_devices(kernels(ledgers, local, reach, setting), plan)]
-    found += offload_times(reach, local, precision, plan, device)
-    found += _collectives(spec, tokens, sum(work.batch_size for work in local), plan, device)
-    found.append(_framework(sum(work.batch_size for work in local) * plan.dp, device))
-    return total(found, device.engine.spread)
+    sequences = sum(work.batch_size for work in local)
+    rows = [ledgers.ops(work) for work in local]
+    reach = rows[0]
+    if len(local) > 1 or plan.dp > 1:
+        reach = ledgers.ops(_together(tokens * plan.dp, sequences * plan.dp, local[0].routing))
+    times = [kernel_time(kernel, device) for kernel in _on_devices(kernels(rows, local, reach, setting), plan)]
+    times += offload_times(reach, local, precision, plan, device)
+    times += _collectives(ledgers.spec, tokens, sequences, plan, device)
+    times.append(_engine_time(sequences * plan.dp, device))
+    return total(times, device.engine.spread)
 
 
-def _on_devices(found: list[Kernel], plan: Placement) -> list[Kernel]:
+def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
+    """One step of all tokens, from which the share of the experts that they reach is taken.
+
+    Without correlation the tokens are independent, each a sequence of its own.
+    """
+    if routing.correlation == 1:
+        return Workload.decode(1, tokens, routing=routing)
+    each = tokens / sequences
+    return Workload(phase="decode", batch_size=sequences, new_tokens=each, context_len=each, routing=routing)
+
+
+def _on_devices(launched: list[Kernel], plan: Placement) -> list[Kernel]:
     """The kernels that the devices run: less what the host computes."""
     if plan.offload_to == "cpu" and plan.offload_share:
-        for kernel in found:
+        for kernel in launched:
             if kernel.family == "experts" or (plan.offload == "layers" and kernel.group):
                 kernel.layers = kernel.layers * (1 - plan.offload_share)
-    return found
+    return launched
 
 
 def _share(work: Workload, ways: int) -> Workload:
@@ -126,7 +141,7 @@ def total(times: list[KernelTime], system_spread: float) -> Step:
     return Step(times, seconds, (variance + system_spread**2) ** 0.5)
 
 
-def _framework(sequences: Any, device: DeviceModel) -> KernelTime:
+def _engine_time(sequences: Number, device: DeviceModel) -> KernelTime:
     engine = device.engine
     seconds = engine.step_seconds + engine.sequence_seconds * sequences
     kernel = Kernel(name=f"{engine.name}, per step", component="other", family="vector")
@@ -134,7 +149,7 @@ def _framework(sequences: Any, device: DeviceModel) -> KernelTime:
 
 
 def _collectives(
-    spec: ModelSpec, tokens: Any, sequences: Any, plan: Placement, device: DeviceModel
+    spec: ModelSpec, tokens: Number, sequences: Number, plan: Placement, device: DeviceModel
 ) -> list[KernelTime]:
     """What crosses links in a step.
 
@@ -142,28 +157,27 @@ def _collectives(
     dp    with experts on all copies: dispatch and combine of tokens * k rows; pp: hand-over between stages
     """
     size = ACTIVATION_BYTES * tokens * spec.hidden_size
-    found = []
+    transfers = []
     mixers = sum(group.count * len(group.layer.mixers) for group in spec.layer_groups)
-    parts = [(group.count, part) for group in spec.layer_groups for part in group.layer.feed_forwards]
-    routed = [(count, part) for count, part in parts if hasattr(part, "num_experts_per_tok")]
+    forwards = sum(group.count * len(group.layer.feed_forwards) for group in spec.layer_groups)
     spread_out = plan.dp > 1 and plan.ep > 1
     if plan.tp > 1:
-        dense = sum(count for count, _ in parts) - (sum(count for count, _ in routed) if spread_out else 0)
-        found.append(transfer_time("all-reduce", "all_reduce", mixers + dense, plan.tp, size, device))
+        dense = forwards - (sum(count for count, _ in spec.mixtures) if spread_out else 0)
+        transfers.append(transfer_time("all-reduce", "all_reduce", mixers + dense, plan.tp, size, device))
         if spec.head:
             logits = ACTIVATION_BYTES * sequences * spec.head.out_features / plan.tp
-            found.append(transfer_time("gather of the logits", "all_to_all", 1, plan.tp, logits * plan.tp, device))
+            transfers.append(transfer_time("gather of the logits", "all_to_all", 1, plan.tp, logits * plan.tp, device))
     if spread_out:
-        for count, part in routed:
-            rows = min(part.num_experts_per_tok, plan.ep) * size / plan.tp
-            found.append(transfer_time("dispatch", "all_to_all", count, plan.ep, rows, device))
-            found.append(transfer_time("combine", "all_to_all", count, plan.ep, rows, device))
+        for count, mixture in spec.mixtures:
+            rows = min(mixture.num_experts_per_tok, plan.ep) * size / plan.tp
+            transfers.append(transfer_time("dispatch", "all_to_all", count, plan.ep, rows, device))
+            transfers.append(transfer_time("combine", "all_to_all", count, plan.ep, rows, device))
     if plan.pp > 1:
-        found.append(transfer_time("between stages", "all_to_all", plan.pp - 1, 2, 2 * size, device))
-    return found
+        transfers.append(transfer_time("between stages", "all_to_all", plan.pp - 1, 2, 2 * size, device))
+    return transfers
 
 
-def _exp(value: Any) -> Any:
+def _exp(value: Number) -> Number:
     if is_array(value):
         import numpy as np
 

@@ -4,11 +4,11 @@ Constants per class of kernels come from a `DeviceModel`; they are data. All cou
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from sparsecalc.core.arrays import most
-from sparsecalc.device.time_constants import DeviceModel, KernelConstants
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.core.arrays import Number, most
+from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.estimate.kernel import Kernel
 
 COMPUTE_FAMILIES = ("gemm", "experts", "attention_prefill")
 """Kernels whose share of the peak depends on the engine."""
@@ -21,10 +21,10 @@ class KernelTime:
     """Seconds of one kernel in all its layers, and how they divide."""
 
     kernel: Kernel
-    seconds: Any
+    seconds: Number
     spread: float
     """Standard deviation of ln(predicted / measured)."""
-    parts: dict[Bound, Any]
+    parts: dict[Bound, Number]
     """Seconds by what they are spent on; they add up to `seconds`."""
 
 
@@ -32,7 +32,7 @@ TINY = 1e-300
 """Keeps a quotient of two zeros at zero."""
 
 
-def norm(first: Any, second: Any, power: float) -> Any:
+def norm(first: Number, second: Number, power: float) -> Number:
     """||(first, second)||_p: the sum at p = 1, the larger one for large p, more than the sum below 1."""
     if power == 1:
         return first + second
@@ -80,7 +80,7 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
         overhead = overhead + constants.alone_seconds
     share = work * layers / most(compute + memory, TINY)
     per_byte = share / rate
-    parts: dict[Bound, Any] = {
+    parts: dict[Bound, Number] = {
         "compute": share * compute,
         "weights": per_byte * weights,
         "kv_cache": per_byte * kernel.cache_bytes,
@@ -91,7 +91,7 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
 
 
 def transfer_time(
-    name: str, kind: str, count: Any, devices: int, size: Any, device: DeviceModel, *, alone: bool = False
+    name: str, kind: str, count: Number, devices: int, size: Number, device: DeviceModel, *, alone: bool = False
 ) -> KernelTime:
     """Seconds of `count` collectives among `devices`, `size` bytes per device each.
 
@@ -117,8 +117,3 @@ def transfer_time(
         name=name, component="other", family="all_reduce" if kind == "all_reduce" else "all_to_all", layers=count
     )
     return KernelTime(kernel, seconds * count, constants.spread, {"network": seconds * count})
-
-
-def constants_of(kernel: Kernel, device: DeviceModel) -> KernelConstants:
-    """The constants that `kernel_time` uses."""
-    return device.of(kernel.family, kernel.form)

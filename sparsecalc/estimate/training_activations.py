@@ -113,7 +113,7 @@ def _attention(part: Gqa, step: TrainingStep) -> Iterator[Saved]:
         yield from _norm("q, k norm", (heads + groups) * dim, heads + groups, False, step)
     yield Saved(name="queries", elements=tokens * heads * dim, bytes_each=size)
     mixed = tokens * heads * value_dim
-    window = part.sliding_window or part.attention_chunk_size
+    window = part.window
     masked = step.kernels == "torch" and window is not None and work.new_tokens > window
     if step.kernels == "eager":
         pairs = tokens * work.new_tokens * heads

@@ -1,15 +1,15 @@
 """Softmax attention with a cache of keys and values: MHA, MQA, GQA, windowed, chunked, gated, shared."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
-class Gqa(Part):
+class Gqa(MixerPart):
     """Grouped-query attention (MHA: K = N heads; MQA: K = 1).
 
         params  = H*N*h * (2 if gated) + H*K*(h + v) + N*v*H + biases + q/k norms
@@ -19,6 +19,7 @@ class Gqa(Part):
     N query heads, K key-value heads, h head_dim, v v_head_dim. Source: GQA, arXiv:2305.13245.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["gqa"] = "gqa"
     name: str = "self_attn"
     hidden_size: int
@@ -46,6 +47,16 @@ class Gqa(Part):
     relative_attention_num_buckets: int = 0
     """T5: a table of buckets x N biases, in the first layer of a stack."""
 
+    @property
+    def window(self) -> int | None:
+        """`sliding_window`, or `attention_chunk_size`."""
+        return self.sliding_window or self.attention_chunk_size
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
+
     def ops(self, work: Workload) -> Iterator[Op]:
         value_dim = self.v_head_dim or self.head_dim
         queries = self.num_attention_heads * self.head_dim
@@ -57,14 +68,18 @@ class Gqa(Part):
         if self.key_value == "cross" and work.phase == "decode":
             source_tokens = 0  # keys and values of the source are computed once, with the prompt
         gate = 2 if self.output_gate == "per_element" else 1
-        yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias)
+        yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias, role="query_head")
         if self.key_value != "shared":
             k_bias = bias if self.k_bias is None else self.k_bias
-            yield linear("k_proj", "attention", hidden, keys, source_tokens, bias=k_bias, shards=kv_heads)
+            yield linear(
+                "k_proj", "attention", hidden, keys, source_tokens, bias=k_bias, shards=kv_heads, role="key_value"
+            )
             if self.v_proj:
-                yield linear("v_proj", "attention", hidden, values, source_tokens, bias=bias, shards=kv_heads)
+                yield linear(
+                    "v_proj", "attention", hidden, values, source_tokens, bias=bias, shards=kv_heads, role="key_value"
+                )
         if self.output_gate == "per_head":
-            yield linear("gate_proj", "attention", hidden, self.num_attention_heads, tokens)
+            yield linear("gate_proj", "attention", hidden, self.num_attention_heads, tokens, role="query_head")
         if self.qk_norm:
             yield vector("qk_norm", "norm", self.qk_norm, tokens)
         if self.sinks:
@@ -73,7 +88,7 @@ class Gqa(Part):
             buckets = self.relative_attention_num_buckets * self.num_attention_heads
             yield vector("relative_attention_bias", "attention", buckets, tokens)
         yield self.scores(work)
-        yield linear("o_proj", "attention", mixed, hidden, tokens, bias=self.o_bias)
+        yield linear("o_proj", "attention", mixed, hidden, tokens, bias=self.o_bias, role="query_head")
 
     def scores(self, work: Workload) -> Op:
         """Scores and weighted values: 2 * pairs * N * (h + v), and the cache that they read."""
@@ -81,7 +96,7 @@ class Gqa(Part):
         pairs = work.pairs(self.sliding_window, self.attention_chunk_size)
         if not self.causal or self.key_value == "cross":
             pairs = work.batch_size * work.new_tokens * work.context_len
-        limit = self.sliding_window or self.attention_chunk_size
+        limit = self.window
         width = self.num_key_value_heads * (self.head_dim + value_dim)
         cached = self.key_value != "shared" and self.causal  # an encoder keeps nothing for later steps
         per_token = width if cached else 0
@@ -91,6 +106,7 @@ class Gqa(Part):
             name="scores_and_values",
             component="attention",
             kind="attention",
+            role="query_head",
             tokens=work.tokens,
             flops=2 * pairs * heads * (self.head_dim + value_dim),
             kv_elements_per_token=per_token,

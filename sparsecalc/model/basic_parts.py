@@ -61,9 +61,15 @@ class Projection(Part):
     """How many rows each token sends through it."""
 
     def ops(self, work: Workload) -> Iterator[Op]:
-        rows = work.tokens * self.per_token
         yield linear(
-            self.name, self.component, self.in_features, self.out_features, rows, bias=self.bias, matrices=self.matrices
+            self.name,
+            self.component,
+            self.in_features,
+            self.out_features,
+            work.tokens * self.per_token,
+            bias=self.bias,
+            matrices=self.matrices,
+            role="neurons" if self.component == "dense_ffn" else "",  # one linear map in an MLP's place
         )
 
 

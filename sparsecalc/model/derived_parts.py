@@ -4,13 +4,31 @@
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sparsecalc.core.arrays import figure, least
-from sparsecalc.core.components import Component
+from sparsecalc.core.components import Component, Role
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import HasExperts, MixerPart, Part
+
+KEY_VALUE_MAPS = ("k_proj", "v_proj", "kv_proj", "kv_a_proj_with_mqa")
+
+
+def role_of(name: str, component: Component) -> Role:
+    """The role of a map, by the name that its family gave it; the one place that reads such names."""
+    if name in KEY_VALUE_MAPS:
+        return "key_value"
+    if name.startswith("indexer"):
+        return "indexer"
+    if component == "state_space":
+        return "state_update" if name == "dt_proj" else ""
+    if component not in ("dense_ffn", "shared_experts") or name == "receptance":
+        return ""
+    is_gate_up = name.startswith(("gate_up", "up_proj"))
+    if "adapter" in name:
+        return "gate_up_adapter" if is_gate_up else ""
+    return "gate_up" if is_gate_up else "neurons"
 
 
 class Weights(Part):
@@ -59,6 +77,7 @@ class Weights(Part):
             name=self.name,
             component=self.component,
             kind="experts" if self.num_experts > 1 else self.op if self.matrices or flops else "vector",
+            role=role_of(self.name, self.component),
             rows=self.rows,
             cols=self.cols,
             matrices=self.matrices,
@@ -90,6 +109,11 @@ class Scores(Part):
     attention_chunk_size: int | None = None
     causal: bool = True
 
+    @property
+    def is_indexer(self) -> bool:
+        """Whether the call only scores what an attention then picks."""
+        return role_of(self.name, "attention") == "indexer"
+
     def ops(self, work: Workload) -> Iterator[Op]:
         yield self.op(work, self.head_dim + self.v_head_dim)
 
@@ -103,6 +127,7 @@ class Scores(Part):
             name=self.name,
             component="attention",
             kind="attention",
+            role="indexer" if self.is_indexer else "",
             tokens=work.tokens,
             flops=2 * pairs * heads * per_pair,
             activation_elements=work.tokens * heads * wide,
@@ -112,7 +137,7 @@ class Scores(Part):
         )
 
 
-class MeasuredAttention(Part):
+class DerivedAttention(MixerPart):
     """Attention as it was seen to run: its weights, its calls, and what it leaves in the cache.
 
     cache = cache_per_token elements per token, at most `cache_window` tokens
@@ -120,6 +145,7 @@ class MeasuredAttention(Part):
     maps that expand the latent run over the new tokens only (DeepSeek-V2, arXiv:2405.04434, appendix C)
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["attention"] = "attention"
     weights: tuple[Weights, ...] = ()
     scores: tuple[Scores, ...] = ()
@@ -130,7 +156,7 @@ class MeasuredAttention(Part):
     latent_rank: int = 0
 
     @property
-    def sliding_window(self) -> int | None:
+    def window(self) -> int | None:
         """The narrowest bound on what a query sees, for the layer's label."""
         bounds = [bound for call in self.scores for bound in (call.sliding_window, call.attention_chunk_size) if bound]
         return min(bounds, default=None)
@@ -143,7 +169,7 @@ class MeasuredAttention(Part):
         yield from rows[:-1]
         for call in self.scores:
             per_pair = self.latent_rank + self.cache_per_token if absorbed else call.head_dim + call.v_head_dim
-            yield call.op(work, call.head_dim + call.v_head_dim if call.name.startswith("indexer") else per_pair)
+            yield call.op(work, call.head_dim + call.v_head_dim if call.is_indexer else per_pair)
         if self.cache_per_token or self.index_per_token:
             yield self._cache(work)
         yield from rows[-1:]
@@ -163,7 +189,7 @@ class MeasuredAttention(Part):
         )
 
 
-class MeasuredRecurrent(Part):
+class DerivedRecurrent(MixerPart):
     """A recurrent mixer as it was seen to run: its weights, and the states that the cache holds for it.
 
         flops = 2 * tokens * state * products + those of the weights
@@ -198,7 +224,7 @@ class MeasuredRecurrent(Part):
         yield from rows[-1:]
 
 
-class MeasuredMlp(Part):
+class DerivedMlp(Part):
     """A dense feed-forward as it was seen to run: the sum of its weights."""
 
     kind: Literal["mlp"] = "mlp"
@@ -209,7 +235,7 @@ class MeasuredMlp(Part):
             yield from part.ops(work)
 
 
-class MeasuredExperts(Part):
+class DerivedExperts(Part):
     """Experts as they were seen to run: router, stacked matrices of which a token uses k of E, shared experts.
 
     read = expected distinct experts, E * (1 - (1 - k / E) ** tokens) under uniform routing
@@ -221,6 +247,16 @@ class MeasuredExperts(Part):
     def ops(self, work: Workload) -> Iterator[Op]:
         for part in self.weights:
             yield from part.ops(work)
+
+    @property
+    def mixture(self) -> HasExperts:
+        """Itself."""
+        return self
+
+    @property
+    def zero_experts(self) -> int:
+        """0: none were seen that compute nothing."""
+        return 0
 
     @property
     def num_experts(self) -> int:

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
-from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import Moe
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
-class ExpertAttention(Part):
+class ExpertAttention(MixerPart):
     """Mixture of attention heads (JetMoE): E pairs of query and output maps, k of them per token, one set of K and V.
 
         params = E*H + E * 2*H*K*h + H * 2*K*h + H;   scores: 2 * pairs * K*k * 2h;   cache 2*K*h per token
@@ -20,6 +19,7 @@ class ExpertAttention(Part):
     K num_key_value_heads, h head_dim. Source: arXiv:2404.07413, section 2.2.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["expert_attention"] = "expert_attention"
     hidden_size: int
     num_experts: int
@@ -39,7 +39,7 @@ class ExpertAttention(Part):
         router, query, output = maps.ops(work)
         yield router
         yield replace(query, name="experts.input_linear")
-        yield linear("kv_proj", "attention", hidden, 2 * keys, work.tokens)
+        yield linear("kv_proj", "attention", hidden, 2 * keys, work.tokens, role="key_value")
         heads = Gqa(
             hidden_size=hidden,
             num_attention_heads=self.num_key_value_heads * k,
@@ -49,37 +49,3 @@ class ExpertAttention(Part):
         yield heads.scores(work)
         yield replace(output, name="experts.output_linear")
         yield vector("bias", "attention", hidden, work.tokens)
-
-
-class IdleExperts(Part):
-    """Experts of another modality (ERNIE 4.5 VL's for images): stored, but no text token is routed to them.
-
-    stored = E * 3 * H * I + the router's E * H (+ `router_bias`); read, used and computed by text tokens: nothing.
-    """
-
-    kind: Literal["idle_experts"] = "idle_experts"
-    hidden_size: int
-    num_experts: int
-    moe_intermediate_size: int
-    router_bias: int = 0
-
-    def ops(self, work: Workload) -> Iterator[Op]:
-        hidden, width, count = self.hidden_size, self.moe_intermediate_size, self.num_experts
-        shapes: tuple[tuple[str, Component, int, int, int, int], ...] = (
-            ("vision_router", "router", 1, count, hidden, self.router_bias),
-            ("vision_experts.gate_up_proj", "routed_experts", 2 * count, width, hidden, 0),
-            ("vision_experts.down_proj", "routed_experts", count, hidden, width, 0),
-        )
-        for name, component, matrices, rows, cols, vectors in shapes:
-            yield Op(
-                name=name,
-                component=component,
-                kind="experts",
-                rows=rows,
-                cols=cols,
-                matrices=matrices,
-                vectors=vectors,
-                num_experts_per_tok=0,
-                num_experts=count,
-                read_share=0,
-            )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import HasExperts, Part
 
 
 class DenseMlp(Part):
@@ -30,9 +30,16 @@ class DenseMlp(Part):
             work.tokens,
             bias=self.up_bias,
             matrices=matrices,
+            role="gate_up",
         )
         yield linear(
-            "down_proj", self.component, self.intermediate_size, self.hidden_size, work.tokens, bias=self.down_bias
+            "down_proj",
+            self.component,
+            self.intermediate_size,
+            self.hidden_size,
+            work.tokens,
+            bias=self.down_bias,
+            role="neurons",
         )
 
 
@@ -56,8 +63,10 @@ class Moe(Part):
     moe_intermediate_size: int
     gated: bool = True
     expert_bias: bool = False
-    router_bias: int = 0
-    """Further elements of the router: biases and scales."""
+    router_bias: bool = False
+    """One more element of the router per expert: a bias, or a scale."""
+    router_scales: int = 0
+    """Elements of the router that do not depend on the number of experts, such as scales of its input."""
     router_input_size: int | None = None
     zero_experts: int = 0
     shared_intermediate_size: int = 0
@@ -72,12 +81,22 @@ class Moe(Part):
             known = f"num_experts ({self.num_experts})"
             raise ValueError(f"num_experts_per_tok is {self.num_experts_per_tok}, more than {known}")
 
+    @property
+    def router_outputs(self) -> int:
+        """Experts that the router tells apart, E + Z."""
+        return self.num_experts + self.zero_experts
+
+    @property
+    def mixture(self) -> HasExperts:
+        """Itself."""
+        return self
+
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens
-        routed_to = self.num_experts + self.zero_experts
-        yield linear("router", "router", self.router_input_size or hidden, routed_to, tokens, shards=1)
-        if self.router_bias:
-            yield vector("router.bias", "router", self.router_bias, tokens)
+        outputs = self.router_outputs
+        yield linear("router", "router", self.router_input_size or hidden, outputs, tokens, shards=1)
+        if vectors := self.router_scales + (outputs if self.router_bias else 0):
+            yield vector("router.bias", "router", vectors, tokens)
         width, read = self.expert_input_size or hidden, self._read_share(work)
         yield self._experts("experts.gate_up_proj" if self.gated else "experts.up_proj", width, True, work, read)
         yield self._experts("experts.down_proj", width, False, work, read)
@@ -135,8 +154,8 @@ class RwkvChannelMix(Part):
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens
-        yield linear("key", "dense_ffn", hidden, self.intermediate_size, tokens)
-        yield linear("value", "dense_ffn", self.intermediate_size, hidden, tokens)
+        yield linear("key", "dense_ffn", hidden, self.intermediate_size, tokens, role="neurons")
+        yield linear("value", "dense_ffn", self.intermediate_size, hidden, tokens, role="neurons")
         yield linear("receptance", "dense_ffn", hidden, hidden, tokens)
         yield Op(
             name="time_mix",
@@ -145,3 +164,37 @@ class RwkvChannelMix(Part):
             vectors=2 * hidden,
             state_elements=work.batch_size * hidden,
         )
+
+
+class IdleExperts(Part):
+    """Experts of another modality (ERNIE 4.5 VL's for images): stored, but no text token is routed to them.
+
+    stored = E * 3 * H * I + the router's E * H (+ E with `router_bias`); text tokens read, use and compute none of it.
+    """
+
+    kind: Literal["idle_experts"] = "idle_experts"
+    hidden_size: int
+    num_experts: int
+    moe_intermediate_size: int
+    router_bias: bool = False
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        hidden, width, count = self.hidden_size, self.moe_intermediate_size, self.num_experts
+        shapes: tuple[tuple[str, Component, int, int, int, int], ...] = (
+            ("vision_router", "router", 1, count, hidden, count if self.router_bias else 0),
+            ("vision_experts.gate_up_proj", "routed_experts", 2 * count, width, hidden, 0),
+            ("vision_experts.down_proj", "routed_experts", count, hidden, width, 0),
+        )
+        for name, component, matrices, rows, cols, vectors in shapes:
+            yield Op(
+                name=name,
+                component=component,
+                kind="experts",
+                rows=rows,
+                cols=cols,
+                matrices=matrices,
+                vectors=vectors,
+                num_experts_per_tok=0,
+                num_experts=count,
+                read_share=0,
+            )

@@ -2,9 +2,9 @@
 
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
-from sparsecalc.model.derived_parts import MeasuredAttention, MeasuredExperts, MeasuredMlp, MeasuredRecurrent, Weights
-from sparsecalc.model.expert_attention import ExpertAttention, IdleExperts
-from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
+from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, DerivedMlp, DerivedRecurrent, Weights
+from sparsecalc.model.expert_attention import ExpertAttention
+from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.shared_transformer import SharedTransformer
@@ -22,8 +22,8 @@ Mixer = (
     | RgLru
     | ExpertAttention
     | SharedTransformer
-    | MeasuredAttention
-    | MeasuredRecurrent
+    | DerivedAttention
+    | DerivedRecurrent
 )
-FeedForward = DenseMlp | Moe | RwkvChannelMix | MeasuredMlp | MeasuredExperts
+FeedForward = DenseMlp | Moe | RwkvChannelMix | DerivedMlp | DerivedExperts
 Extra = Norm | Projection | Product | Constants | Weights | IdleExperts

@@ -1,15 +1,15 @@
 """Multi-head latent attention (MLA), with or without a sparse indexer (DSA), and DeepSeek-V4's compressed attention."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sparsecalc.core.arrays import figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
-class Mla(Part):
+class Mla(MixerPart):
     """Multi-head latent attention: the cache holds one latent of kv_lora_rank + qk_rope_head_dim per token.
 
         expanded: kv_b_proj turns every cached latent into N keys and values;   2 * pairs * N * (nope + rope + v)
@@ -19,6 +19,7 @@ class Mla(Part):
     r kv_lora_rank. Source: DeepSeek-V2, arXiv:2405.04434, section 2.1; absorbed form: its appendix C.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["mla"] = "mla"
     hidden_size: int
     num_attention_heads: int
@@ -33,6 +34,11 @@ class Mla(Part):
     index_head_dim: int = 0
     index_topk: int | None = None
 
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
+
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, tokens, bias = self.hidden_size, self.num_attention_heads, work.tokens, self.attention_bias
         nope, rope, v, r = self.qk_nope_head_dim, self.qk_rope_head_dim, self.v_head_dim, self.kv_lora_rank
@@ -43,7 +49,7 @@ class Mla(Part):
             norms += self.q_lora_rank
             yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias, shards=1)
             yield linear("q_b_proj", "attention", self.q_lora_rank, heads * (nope + rope), tokens)
-        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias, shards=1)
+        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias, shards=1, role="key_value")
         yield vector("latent_norms", "norm", norms, tokens)
         absorbed = work.latent_attention == "absorbed" or (work.latent_attention == "auto" and work.phase == "decode")
         expanded_tokens = tokens if absorbed else work.batch_size * work.context_len
@@ -96,6 +102,7 @@ class Mla(Part):
             name="indexer.scores",
             component="attention",
             kind="attention",
+            role="indexer",
             tokens=work.tokens,
             flops=2 * pairs * self.index_n_heads * (self.index_head_dim + 1),
             index_elements_per_token=self.index_head_dim,
@@ -108,7 +115,7 @@ class Mla(Part):
         )
 
 
-class CompressedAttention(Part):
+class CompressedAttention(MixerPart):
     """DeepSeek-V4's attention: one shared key-value head, a sliding window, and a compressed far context.
 
         q = q_b(norm(q_a(x))), N heads of h;  kv = norm(kv_proj(x)), one head of h, keys and values alike
@@ -120,6 +127,7 @@ class CompressedAttention(Part):
     beside them the indexer's own compressed keys. Source: transformers' deepseek_v4; DeepSeek-V4 report.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["compressed"] = "compressed"
     hidden_size: int
     num_attention_heads: int
@@ -136,11 +144,21 @@ class CompressedAttention(Part):
     index_head_dim: int = 0
     index_topk: int | None = None
 
+    @property
+    def window(self) -> int | None:
+        """`sliding_window`; the far context behind it is compressed."""
+        return self.sliding_window
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
+
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, dim, tokens = self.hidden_size, self.num_attention_heads, self.head_dim, work.tokens
         yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, shards=1)
         yield linear("q_b_proj", "attention", self.q_lora_rank, heads * dim, tokens)
-        yield linear("kv_proj", "attention", hidden, dim, tokens, shards=1)
+        yield linear("kv_proj", "attention", hidden, dim, tokens, shards=1, role="key_value")
         yield vector("q_a_norm, kv_norm", "norm", self.q_lora_rank + dim, tokens)
         yield vector("sinks", "attention", heads, tokens)
         if self.compress_rate:
@@ -156,6 +174,7 @@ class CompressedAttention(Part):
                 name="indexer.scores",
                 component="attention",
                 kind="attention",
+                role="indexer",
                 tokens=tokens,
                 flops=2 * pairs * wide,
                 index_elements_per_token=self.index_head_dim // self.compress_rate,

@@ -12,7 +12,7 @@ from typing import Literal
 from sparsecalc.core.arrays import figure
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
 def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: int | None = None) -> Op:
@@ -50,7 +50,7 @@ def _scan(work: Workload, state: int, products: int, source: str, width: int, *,
     )
 
 
-class Mamba(Part):
+class Mamba(MixerPart):
     """Selective state space (Mamba-1). d = intermediate_size, n = state_size, r = time_step_rank.
 
     params = H*2d + d*(r + 2n) + r*d + d + d*n + d + d*H + conv; state d*n per sequence. Source: arXiv:2312.00752.
@@ -78,7 +78,7 @@ class Mamba(Part):
         yield linear("in_proj", "state_space", hidden, 2 * inner, tokens, bias=self.use_bias)
         yield _conv(inner, self.conv_kernel, self.use_conv_bias, work)
         yield linear("x_proj", "state_space", inner, r + 2 * n, tokens)
-        yield linear("dt_proj", "state_space", r, inner, tokens, bias=True)
+        yield linear("dt_proj", "state_space", r, inner, tokens, bias=True, role="state_update")
         yield vector("A_log, D", "state_space", inner * n + inner, tokens)
         if self.dt_bc_norm:
             yield vector("dt, b and c layernorm", "norm", r + 2 * n, tokens)
@@ -86,7 +86,7 @@ class Mamba(Part):
         yield linear("out_proj", "state_space", inner, hidden, tokens, bias=self.use_bias)
 
 
-class Mamba2(Part):
+class Mamba2(MixerPart):
     """State space duality (Mamba-2). d = num_heads * head_dim, g groups of B and C, n = state_size.
 
     params = H*(2d + 2gn + heads) + (d + 2gn)*(conv + bias) + 3*heads + d + d*H; state d*n. Source: arXiv:2405.21060.
@@ -105,6 +105,11 @@ class Mamba2(Part):
     """Whether out_proj has a bias; None: as `use_bias`."""
     gated_norm: bool = True
 
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_heads`."""
+        return self.num_heads
+
     def ops(self, work: Workload) -> Iterator[Op]:
         inner, tokens = self.num_heads * self.head_dim, work.tokens
         conv_dim = inner + 2 * self.n_groups * self.state_size
@@ -119,7 +124,7 @@ class Mamba2(Part):
         yield linear("out_proj", "state_space", inner, self.hidden_size, tokens, bias=out_bias)
 
 
-class GatedDeltaNet(Part):
+class GatedDeltaNet(MixerPart):
     """Gated delta rule with scalar decay (Qwen3-Next) or per-channel decay from a low-rank map (Kimi Delta Attention).
 
     Per value head a state of dk x dv; three products per element: prediction, update, read-out.
@@ -135,6 +140,11 @@ class GatedDeltaNet(Part):
     conv_kernel: int
     channel_decay: bool = False
     """Kimi: decay per key channel and output gate, each through a bottleneck of head_dim."""
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_value_heads`."""
+        return self.num_value_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         keys, values = self.num_key_heads * self.key_head_dim, self.num_value_heads * self.value_head_dim
@@ -159,7 +169,7 @@ class GatedDeltaNet(Part):
         yield linear("out_proj", "state_space", values, hidden, tokens)
 
 
-class LightningAttention(Part):
+class LightningAttention(MixerPart):
     """Linear attention with a fixed decay per head (MiniMax-01): q, k, v, an output gate and a norm; state N*h*h.
 
     Source: arXiv:2501.08313.
@@ -170,6 +180,11 @@ class LightningAttention(Part):
     num_attention_heads: int
     head_dim: int
 
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
+
     def ops(self, work: Workload) -> Iterator[Op]:
         wide, tokens = self.num_attention_heads * self.head_dim, work.tokens
         yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens)
@@ -179,7 +194,7 @@ class LightningAttention(Part):
         yield linear("out_proj", "state_space", wide, self.hidden_size, tokens)
 
 
-class ShortConv(Part):
+class ShortConv(MixerPart):
     """Gated short convolution (LFM2): H -> 3H, a depthwise convolution of conv_L_cache taps, H -> H."""
 
     kind: Literal["short_conv"] = "short_conv"
@@ -194,7 +209,7 @@ class ShortConv(Part):
         yield linear("out_proj", "state_space", hidden, hidden, tokens, bias=self.conv_bias)
 
 
-class RwkvTimeMix(Part):
+class RwkvTimeMix(MixerPart):
     """RWKV-4's attention: key, value, receptance and output maps, and per-channel decays; state of 4 rows per layer.
 
     The recurrence is elementwise, so only the four maps count as FLOPs. Source: arXiv:2305.13048.
@@ -214,7 +229,7 @@ class RwkvTimeMix(Part):
         yield linear("output", "state_space", inner, hidden, tokens)
 
 
-class RgLru(Part):
+class RgLru(MixerPart):
     """Griffin's recurrent block: two maps H -> d, a convolution, the real-gated linear recurrence, d -> H.
 
     The two gates are block-diagonal, one block of (d / heads)^2 per head; the recurrence is elementwise, with a state
@@ -227,13 +242,18 @@ class RgLru(Part):
     num_heads: int
     conv_kernel: int
 
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_heads`."""
+        return self.num_heads
+
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, inner, tokens = self.hidden_size, self.lru_width, work.tokens
         block = inner // self.num_heads
         yield linear("linear_y, linear_x", "state_space", hidden, inner, tokens, bias=True, matrices=2)
         yield _conv(inner, self.conv_kernel, True, work, self.conv_kernel - 1)
         gates = linear("recurrence gates", "state_space", block, block, tokens, bias=True, matrices=2 * self.num_heads)
-        yield replace(gates, activation_elements=3 * tokens * inner)
+        yield replace(gates, role="state_update", activation_elements=3 * tokens * inner)
         yield vector("recurrent_param", "state_space", inner, tokens)
         state = work.batch_size * inner
         yield Op(name="state", component="state_space", kind="vector", state_elements=state, state_is_fp32=True)

@@ -2,22 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp
-from sparsecalc.model.part import Part
+from sparsecalc.model.part import MixerPart
 
 
-class SharedTransformer(Part):
+class SharedTransformer(MixerPart):
     """Zamba2: attention over the hidden state and the embedding side by side (2H), then an MLP, shared by many layers.
 
     One of `num_mem_blocks` sets of weights is used in turn; a layer `owns` the set that it is the first to use. Each
     layer has low-rank adapters and a cache of its own, and a map H -> H behind the block. Source: arXiv:2411.15242.
     """
 
+    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["shared_transformer"] = "shared_transformer"
     hidden_size: int
     num_attention_heads: int
@@ -29,14 +30,21 @@ class SharedTransformer(Part):
     attention_adapters: bool = False
     owns: bool
 
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
+
     def ops(self, work: Workload) -> Iterator[Op]:
         yield from (replace(op, tied=not self.owns) if op.used_params else op for op in self._shared(work))
         hidden, rank, tokens = self.hidden_size, self.adapter_rank, work.tokens
         if self.attention_adapters:
             yield linear("adapters down", "attention", 2 * hidden, rank, tokens, matrices=3)
             yield linear("adapters up", "attention", rank, 2 * hidden, tokens, matrices=3)
-        yield linear("gate_up_proj_adapter down", "dense_ffn", hidden, rank, tokens)
-        yield linear("gate_up_proj_adapter up", "dense_ffn", rank, 2 * self.intermediate_size, tokens)
+        yield linear("gate_up_proj_adapter down", "dense_ffn", hidden, rank, tokens, role="gate_up_adapter")
+        yield linear(
+            "gate_up_proj_adapter up", "dense_ffn", rank, 2 * self.intermediate_size, tokens, role="gate_up_adapter"
+        )
         yield linear("linear", "other", hidden, hidden, tokens)
 
     def _shared(self, work: Workload) -> Iterator[Op]:
@@ -50,8 +58,8 @@ class SharedTransformer(Part):
         )
         yield vector("input_layernorm, pre_ff_layernorm", "norm", 3 * hidden, tokens)
         yield linear("q_proj", "attention", 2 * hidden, queries, tokens)
-        yield linear("k_proj", "attention", 2 * hidden, keys, tokens)
-        yield linear("v_proj", "attention", 2 * hidden, keys, tokens)
+        yield linear("k_proj", "attention", 2 * hidden, keys, tokens, role="key_value")
+        yield linear("v_proj", "attention", 2 * hidden, keys, tokens, role="key_value")
         yield heads.scores(work)
         yield linear("o_proj", "attention", queries, hidden, tokens)
         dense = DenseMlp(

@@ -8,6 +8,7 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger, Op, ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.basic_parts import Head, Norm, Table
+from sparsecalc.model.part import HasExperts
 
 if TYPE_CHECKING:  # the parts are imported where they are used: most models need few of them
     from sparsecalc.model.kinds import Extra, FeedForward, Mixer
@@ -28,12 +29,16 @@ class Layer(Frozen):
             yield from part.ops(work)
 
     @property
+    def mixtures(self) -> list[HasExperts]:
+        """The feed-forwards that are mixtures of experts."""
+        return [part.mixture for part in self.feed_forwards if part.mixture]
+
+    @property
     def label(self) -> str:
         """Short name of the kind: `gqa+moe`, `gqa(window 128)+dense`, `mamba2`."""
         names = []
         for mixer in self.mixers:
-            window = getattr(mixer, "sliding_window", None) or getattr(mixer, "attention_chunk_size", None)
-            names.append(mixer.kind + (f"(window {window})" if window else ""))
+            names.append(mixer.kind + (f"(window {mixer.window})" if mixer.window else ""))
         names += [part.kind for part in self.feed_forwards]
         return ("encoder: " if self.stack == "encoder" else "") + "+".join(names or ["extras"])
 
@@ -86,14 +91,21 @@ class ModelSpec(Frozen):
     @property
     def kind(self) -> str:
         """dense, moe, ssm or hybrid; moe with recurrent layers is `hybrid moe`."""
-        layers = [group.layer for group in self.layer_groups]
-        moe = any(part.kind in ("moe", "experts") for layer in layers for part in layer.feed_forwards)
-        softmax = {"gqa", "mla", "compressed", "expert_attention", "shared_transformer", "attention"}
-        kinds = {mixer.kind for layer in layers for mixer in layer.mixers}
-        if kinds and not kinds & softmax:
+        attend = {mixer.is_softmax_attention for mixer in self.mixers}
+        if attend == {False}:
             return "ssm"
-        family = "hybrid" if kinds - softmax else ""
-        return " ".join(filter(None, (family, "moe" if moe else ""))) or "dense"
+        family = "hybrid" if False in attend else ""
+        return " ".join(filter(None, (family, "moe" if self.mixtures else ""))) or "dense"
+
+    @property
+    def mixers(self) -> "list[Mixer]":
+        """The mixers of each group of layers, in order."""
+        return [mixer for group in self.layer_groups for mixer in group.layer.mixers]
+
+    @property
+    def mixtures(self) -> list[tuple[int, HasExperts]]:
+        """The mixtures of experts of each group of layers, in order, each with the number of layers."""
+        return [(group.count, mixture) for group in self.layer_groups for mixture in group.layer.mixtures]
 
     @property
     def encoder_decoder(self) -> bool:

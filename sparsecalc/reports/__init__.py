@@ -1,1 +1,1 @@
-"""Floor 6: documents as text. `views` says what people read; one file per format writes it."""
+"""Floor 6: documents as text. `views` says what people read of each document, `formats` writes it."""

@@ -20,7 +20,6 @@ PAGE_TOKENS = 16
 """Tokens of a page of Quest's cache (arXiv:2406.10774, section 4)."""
 QUEST_DENSE_LAYERS = 2
 """First layers that Quest leaves dense (arXiv:2406.10774, section 4)."""
-PER_HEAD = ("q_proj", "gate_proj", "o_proj", "scores_and_values", "page_scores")
 _GQA_HINT = "It needs attention with keys and values per head (gqa), such as llama-2-7b's"
 
 
@@ -47,7 +46,7 @@ class SparseGqa(Gqa):
         rows = [self._page_scores(work)] if self.page_budget else []
         own_cache = heads == self.num_key_value_heads and work.phase == "decode"
         for op in (*rows, *super().ops(work)):
-            if active < heads and op.name in PER_HEAD:
+            if active < heads and op.role == "query_head":
                 yield thinned(op, active / heads, work.tokens, cache_share=active / heads if own_cache else 1.0)
             else:
                 yield op
@@ -81,6 +80,7 @@ class SparseGqa(Gqa):
             name="page_scores",
             component="attention",
             kind="attention",
+            role="query_head",
             tokens=work.tokens,
             flops=2 * queries * pages * heads * 2 * dim,
             index_elements_per_token=2 * kv_heads * dim // PAGE_TOKENS,
@@ -96,8 +96,11 @@ class SparseGqa(Gqa):
 
 def windowed(mixer: Gqa, window: int) -> Gqa:
     """`mixer` with a window of at most `window` tokens; the same where it sees no more already."""
-    limit = mixer.sliding_window or mixer.attention_chunk_size
-    return mixer if limit and limit <= window else mixer.but(sliding_window=window, attention_chunk_size=None)
+    return (
+        mixer
+        if mixer.window and mixer.window <= window
+        else mixer.but(sliding_window=window, attention_chunk_size=None)
+    )
 
 
 def sparse(mixer: Gqa, **fields: Any) -> SparseGqa:

@@ -11,9 +11,6 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer, LayerGroup, ModelSpec
 from sparsecalc.techniques.base import Technique, count, kept_share, refuse, scaled, sparsity, thinned
 
-KEY_VALUE_MAPS = ("k_proj", "v_proj", "kv_proj", "kv_a_proj_with_mqa")
-"""Maps that fill the cache; they run for tokens that skip the layer too, since later tokens look there."""
-
 
 class Neurons(Technique):
     """`neurons=0.6`: for each token 60 % of the MLP's neurons are skipped (contextual sparsity).
@@ -45,8 +42,8 @@ class Neurons(Technique):
 
 
 def _is_mlp(op: Op) -> bool:
-    """Whether the op's rows or columns are an MLP's neurons; adapters' and receptance's are not."""
-    return op.component == "dense_ffn" and op.kind == "matmul" and "adapter" not in op.name and op.name != "receptance"
+    """Whether the op is a product of a dense MLP whose rows or columns are its neurons."""
+    return op.component == "dense_ffn" and op.kind == "matmul" and op.role in ("gate_up", "neurons")
 
 
 def _of_union(op: Op, union: Any) -> Op:
@@ -73,7 +70,8 @@ class SkippedLayer(Layer):
             yield from rows
             return
         for op in rows:
-            yield op if op.name in KEY_VALUE_MAPS else thinned(op, self.run_share, work.tokens)
+            # key and value maps run for all tokens: later ones look in the cache of this layer
+            yield op if op.role == "key_value" else thinned(op, self.run_share, work.tokens)
 
     @property
     def label(self) -> str:

@@ -1,12 +1,11 @@
 """A smaller model: narrower MLPs, fewer layers, fewer experts; and experts run with a capacity."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Self
 
 from sparsecalc.core.arrays import is_array, most
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.ops import Ledger, Op, linear
+from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
@@ -141,25 +140,19 @@ class KeptExperts(ExpertTechnique):
         if self.experts < moe.num_experts_per_tok:
             hint = f"Select fewer first: +top-k={self.experts}+{self.text}"
             raise InputError(f"{self.text}: a token selects {moe.num_experts_per_tok}", hint=hint)
-        dropped = moe.num_experts - self.experts
-        own = moe.router_bias >= moe.num_experts  # one element of the router per expert, beside any others
-        return moe.but(num_experts=self.experts, router_bias=moe.router_bias - (dropped if own else 0))
+        return moe.but(num_experts=self.experts)
 
 
 class MergedMoe(Moe):
     """Experts merged into fewer; the router still tells the original ones apart (M-SMoE, arXiv:2310.01334)."""
 
-    router_outputs: int
+    original_experts: int
+    """Zero-compute ones among them."""
 
-    def ops(self, work: Workload) -> Iterator[Op]:
-        """The ops of `Moe` with the original router."""
-        width = self.router_input_size or self.hidden_size
-        for op in super().ops(work):
-            yield (
-                linear("router", "router", width, self.router_outputs, work.tokens, shards=1)
-                if op.name == "router"
-                else op
-            )
+    @property
+    def router_outputs(self) -> int:
+        """`original_experts`."""
+        return self.original_experts
 
 
 class Merge(ExpertTechnique):
@@ -181,7 +174,7 @@ class Merge(ExpertTechnique):
         if self.experts == moe.num_experts:
             return moe
         fewer = {"num_experts": self.experts, "num_experts_per_tok": min(self.experts, moe.num_experts_per_tok)}
-        return MergedMoe(**{**vars(moe), **fewer}, router_outputs=moe.num_experts + moe.zero_experts)
+        return MergedMoe(**{**vars(moe), **fewer}, original_experts=moe.router_outputs)
 
 
 class Capacity(Technique):

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.measure.timing.sampling import quantile, synchronize
+from sparsecalc.measure.machine.stopwatch import quantile, synchronize
 
 KIB, MIB = 2**10, 2**20
 SIZES = {"cuda": (8 * KIB, 64 * KIB, 512 * KIB, 4 * MIB, 32 * MIB, 256 * MIB), "cpu": (8 * KIB, 256 * KIB, 4 * MIB)}
@@ -69,7 +69,7 @@ def measure_collectives(ranks: int, timeout_seconds: float = 180.0) -> list[dict
     with TemporaryDirectory() as folder:
         out = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-        command += ["-m", "sparsecalc.measure.timing.distributed", "--parts", "collectives", "--output", str(out)]
+        command += ["-m", "sparsecalc.measure.timing.ranks", "--parts", "collectives", "--output", str(out)]
         try:
             subprocess.run(command, capture_output=True, text=True, timeout=timeout_seconds, check=True)
         except (OSError, subprocess.SubprocessError) as error:

@@ -11,9 +11,9 @@ from sparsecalc.device.assemble import blank_device, calibrated, device_model
 from sparsecalc.device.calibration import Calibration, load_calibration, local_path, read_calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.measure.calibrate.eager_fit import NAME
-from sparsecalc.measure.calibrate.fitting import base_model
-from sparsecalc.measure.calibrate.microbench import copy_case, gemm_case, run_case
+from sparsecalc.measure.calibrate.device_fit import base_model
+from sparsecalc.measure.calibrate.engine_fit import NAME
+from sparsecalc.measure.calibrate.kernel_benchmarks import copy_case, gemm_case, run_case
 
 PROBE_SECONDS = 0.4
 """Given to each of the probe's pieces of work."""

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsecalc.measure.counts.architecture import ATTENTION, RECURRENT
-from sparsecalc.measure.counts.counting import CountingError
-from sparsecalc.measure.derive.observing import Call, Place, Seen, layer_finder, observe
+from sparsecalc.measure.architecture.meta_model import ATTENTION, RECURRENT
+from sparsecalc.measure.architecture.meta_pass import CountingError
+from sparsecalc.measure.derive.watched_pass import Call, Place, Seen, layer_finder, observe
 
 PROMPTS = (12, 40)
 """Lengths of the two prompts; one decode step follows the second. verify counts at other lengths."""

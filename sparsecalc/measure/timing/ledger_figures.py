@@ -10,8 +10,8 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.step import step_time, total
 from sparsecalc.estimate.timing import KernelTime
-from sparsecalc.measure.counts.components import Key
-from sparsecalc.measure.timing.layers import Kind
+from sparsecalc.measure.architecture.component_marks import Key
+from sparsecalc.measure.architecture.layer_slice import Kind
 from sparsecalc.model.spec import ModelSpec
 
 OUTSIDE = ""
@@ -44,7 +44,7 @@ def moved_bytes(op: Op, precision: Precision, touched: float) -> float:
     """Bytes of weights, cache, state and activations; routed experts' weights times `touched` over the expected."""
     weights = precision.read_weight_bytes(op) * (touched if op.kind == "experts" else 1)
     cache = op.cache_read_elements * precision.kv_cache.bits_per_weight / 8
-    state = op.state_elements * (4 if op.state_is_fp32 else precision.activations.bits / 8)
+    state = op.state_elements * precision.state_element_bytes(op)
     return weights + cache + state + op.activation_elements * precision.activations.bits / 8
 
 
@@ -55,10 +55,9 @@ def held_bytes(rows: Rows, layers: dict[str, int], precision: Precision, work: W
     modules hold until they return; experts' results twice more, weighted and put back in order.
     """
     added = rows.added(layers)
-    size = precision.activations.bits / 8
     weights = sum(times * precision.weight_bytes(op) for op, times in added)
     cache = sum(times * precision.kv_cache_bytes(op.kv_elements + op.index_elements) for op, times in added)
-    state = sum(times * op.state_elements * (4 if op.state_is_fp32 else size) for op, times in added)
+    state = sum(times * op.state_elements * precision.state_element_bytes(op) for op, times in added)
     return int(weights + cache + state + working_bytes(rows, precision, work, hidden_size))
 
 

@@ -12,8 +12,8 @@ import torch.distributed as dist
 from torch import nn
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.measure.calibrate.microbench import random_tensor
-from sparsecalc.measure.counts.architecture import build, routing
+from sparsecalc.measure.architecture.meta_model import build, routing
+from sparsecalc.measure.calibrate.kernel_benchmarks import random_tensor
 
 _BY_ROWS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 """Split over their outputs: each rank computes its heads, its neurons."""

@@ -19,18 +19,20 @@ from sparsecalc.documents.profile import Measurement, ProfileReport
 from sparsecalc.library.formats import number_format, precision_for
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.library.routing_files import load_routing
-from sparsecalc.measure.calibrate.eager_bench import warm_up
+from sparsecalc.measure.architecture.component_marks import Key, Marks, Unit, units
+from sparsecalc.measure.architecture.filled_cache import cache_argument, empty_cache, filled_cache, inputs
+from sparsecalc.measure.architecture.layer_slice import Slice, build_slice
+from sparsecalc.measure.architecture.meta_model import build
+from sparsecalc.measure.calibrate.eager_benchmarks import warm_up
 from sparsecalc.measure.calibrate.local_device import local_device
-from sparsecalc.measure.counts.architecture import build
-from sparsecalc.measure.counts.components import Key, Marks, Unit, units
-from sparsecalc.measure.counts.filled_cache import cache_argument, empty_cache, filled_cache, inputs
-from sparsecalc.measure.timing.environment import doubts, environment, find_device, memory_bytes, noise
-from sparsecalc.measure.timing.layers import Slice, build_slice
+from sparsecalc.measure.machine.conditions import doubts, environment, find_device, memory_bytes, noise
+from sparsecalc.measure.machine.peak_memory import PeakMemory
+from sparsecalc.measure.machine.stopwatch import FEWEST, FLUSH_IN_CACHES, last_level_cache_bytes, measure, synchronize
+from sparsecalc.measure.timing.forced_routing import ForcedRouting
 from sparsecalc.measure.timing.ledger_figures import rows_of, working_bytes
-from sparsecalc.measure.timing.memory import PeakMemory
-from sparsecalc.measure.timing.readings import Reading, formula, measurements
-from sparsecalc.measure.timing.routing_force import ForcedRouting
-from sparsecalc.measure.timing.sampling import FEWEST, FLUSH_IN_CACHES, last_level_cache_bytes, measure, synchronize
+from sparsecalc.measure.timing.step_samples import Reading, formula, measurements
+from sparsecalc.model.latent import Mla
+from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru
 from sparsecalc.model.spec import ModelSpec
 
 TORCH_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -39,6 +41,8 @@ FREE_SHARE = 0.6
 WORKING_SLACK = 3
 """transformers' forward pass holds more results at once than a fused one; assumed before anything is run."""
 LEAST_POINT_SECONDS = 1.0
+FUSED_ELSEWHERE = (Mamba, Mamba2, GatedDeltaNet, LightningAttention, RgLru)
+"""Mixers whose state updates engines run as one kernel, and transformers operation by operation."""
 
 
 @dataclass
@@ -174,10 +178,10 @@ def _note_forms(bed: Bed, question: ProfileQuestion) -> None:
         bed.warn(
             "contiguous-head", "the LM head gets a copy of the prompts' last rows: on the view, torch is much slower"
         )
-    mixers = {mixer.kind for kind in bed.slice.kinds for mixer in kind.layer.mixers}
-    if mixers & {"mla", "sparse_mla"} and "decode" in question.phases:
+    mixers = [mixer for kind in bed.slice.kinds for mixer in kind.layer.mixers]
+    if any(isinstance(mixer, Mla) for mixer in mixers) and "decode" in question.phases:
         bed.warn("expanded-latents", "transformers expands the cached latents of all tokens at every decode step")
-    if any(name in kind for kind in mixers for name in ("mamba", "delta", "lightning", "rglru")):
+    if any(isinstance(mixer, FUSED_ELSEWHERE) for mixer in mixers):
         bed.warn(
             "no-fused-scan", "recurrent layers may run without their fused kernels: prompts are slower than in engines"
         )

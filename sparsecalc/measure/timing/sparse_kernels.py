@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.measure.calibrate.microbench import DTYPES, MOST_COPIES, Work, copies_for, each, random_tensor
-from sparsecalc.measure.timing.sampling import Samples, measure
+from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, MOST_COPIES, Work, copies_for, each, random_tensor
+from sparsecalc.measure.machine.stopwatch import Samples, measure
 
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 BLOCK = 16

@@ -24,7 +24,7 @@ def read(config: Fields) -> Body:
         num_experts=experts,
         num_experts_per_tok=config.size("num_experts_per_tok", required=True),
         moe_intermediate_size=width,
-        router_bias=experts,
+        router_bias=True,
         shared_intermediate_size=(config.optional_size("num_shared_experts", zero=True) or 0) * width,
     )
     config.ignore("route_norm", "route_scale", "load_balance_coeff", "num_expert_groups", "num_limited_groups")

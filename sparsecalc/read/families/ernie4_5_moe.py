@@ -3,8 +3,8 @@
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import note_mtp
 from sparsecalc.read.fields import Fields, whole
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -21,7 +21,7 @@ def read(config: Fields) -> Body:
         num_experts=experts,
         num_experts_per_tok=config.size("moe_k", required=True),
         moe_intermediate_size=width,
-        router_bias=experts,
+        router_bias=True,
         shared_intermediate_size=config.size("moe_num_shared_experts", zero=True) * width,
         shared_bias=bias,
     )

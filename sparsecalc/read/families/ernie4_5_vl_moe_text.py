@@ -1,12 +1,12 @@
 """ERNIE 4.5 VL: ERNIE 4.5's experts for text, others of their own for images beside them, shared ones for both."""
 
 from sparsecalc.core.text import brief
-from sparsecalc.model.expert_attention import IdleExperts
-from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.feed_forward import IdleExperts, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import dense_by_type, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_by_type
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -20,13 +20,11 @@ def read(config: Fields) -> Body:
         num_experts=experts,
         num_experts_per_tok=config.size("moe_k", required=True),
         moe_intermediate_size=width,
-        router_bias=experts,
+        router_bias=True,
         shared_intermediate_size=config.size("moe_num_shared_experts", zero=True) * width,
         shared_bias=bias,
     )
-    vision = IdleExperts(
-        hidden_size=hidden, num_experts=experts, moe_intermediate_size=vision_width, router_bias=experts
-    )
+    vision = IdleExperts(hidden_size=hidden, num_experts=experts, moe_intermediate_size=vision_width, router_bias=True)
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=bias)
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     is_dense = dense_by_type(config, count, [index < 1 for index in range(count)])

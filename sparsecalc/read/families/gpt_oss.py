@@ -15,7 +15,7 @@ def read(config: Fields) -> Body:
         num_experts_per_tok=config.size("num_experts_per_tok", required=True),
         moe_intermediate_size=config.size("intermediate_size", required=True),
         expert_bias=True,
-        router_bias=experts,
+        router_bias=True,
     )
     config.ignore("experts_per_token")
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias, sinks=True)

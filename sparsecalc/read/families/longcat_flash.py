@@ -2,9 +2,10 @@
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
+from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import Body, body, fixed, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import latent_attention, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -38,6 +39,6 @@ def _experts(config: Fields, hidden: int, count: int) -> Moe:
         num_experts=experts,
         num_experts_per_tok=config.size("moe_topk", required=True),
         moe_intermediate_size=width,
-        router_bias=experts + zero if config.flag("router_bias", default=False) else 0,
+        router_bias=config.flag("router_bias", default=False),
         zero_experts=zero,
     )

@@ -25,7 +25,7 @@ def read(config: Fields) -> Body:
         num_experts_per_tok=1,
         moe_intermediate_size=width,
         gated=False,
-        router_bias=experts if config.flag("router_bias") else 0,
+        router_bias=config.flag("router_bias"),
     )
     dense = mlp(hidden, width, gated=False)
     encoder_layers = config.layers("num_layers")

@@ -1,0 +1,75 @@
+"""A model on the accelerators of a question, and what must be known about it there."""
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.notes import Note
+from sparsecalc.core.precision import Precision
+from sparsecalc.core.routing import Routing
+from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.placement import placement_for
+from sparsecalc.decide.question import Offload, Question
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.device.assemble import device_model
+from sparsecalc.estimate.deployment import Deployment, Drafting
+from sparsecalc.estimate.kernel import Setting
+from sparsecalc.library.routing_files import load_routing
+from sparsecalc.model.ledgers import Ledgers
+from sparsecalc.model.spec import ModelSpec
+
+
+def routing_of(spec: ModelSpec, routing: str) -> Routing:
+    """The routing that is asked for; uniform for a model without experts. Raises InputError for a malformed file."""
+    counts = {mixture.num_experts for _, mixture in spec.mixtures}
+    return load_routing(routing, max(counts)) if counts and routing != "uniform" else Routing()
+
+
+def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accelerator) -> Deployment:
+    """A model on one of the question's accelerators. Raises InputError where it cannot be split as is asked."""
+    device = device_model(gpu, question.engine)
+    plan = placement_for(model.spec, question.parallelism, device.domain_size)
+    return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question.routing))
+
+
+def drafting(question: Question, gpu: Accelerator) -> Drafting | None:
+    """The speculation that is asked for, the draft model on the same devices; None where there is none."""
+    asked = question.speculative
+    if not asked.draft_tokens:
+        return None
+    draft = None
+    if asked.draft_model:
+        variant = load_variant(asked.draft_model)
+        parallelism = question.parallelism.but(ep=None, offload=Offload())
+        alone = question.but(parallelism=parallelism, routing="uniform")
+        draft = deploy(variant.model, variant.precision, alone, gpu)
+    return Drafting(asked.draft_tokens, asked.acceptance or 0.0, draft)
+
+
+def format_warnings(deployed: Deployment, requested: bool) -> list[Note]:
+    """Formats that the device cannot multiply: refused where asked for, else widened to 16 bits with a warning."""
+    peaks, precision = deployed.device.peak_flops_per_second, deployed.precision
+    formats = {fmt.id: fmt for fmt in (precision.weights, *precision.by_component.values())}
+    lacking = [fmt for fmt in formats.values() if fmt.compute and fmt.compute_needs not in peaks]
+    if not lacking:
+        return []
+    first = lacking[0]
+    text = f"{deployed.gpu.id} has no {first.compute_needs} units for {first.id}"
+    if requested and first.compute == first.compute_needs:
+        usable = "int4, int8" + (", fp8" if "fp8" in peaks else "")
+        raise InputError(text, hint=f"Formats that it can use: bf16, {usable}")
+    wide = f"{text}: weights stay in {first.id} and are multiplied in 16 bits"
+    return [Note(code="format-widened", text=wide, model=deployed.model.spec.id)]
+
+
+def speedup_warnings(deployed: Deployment, question: Question) -> list[Note]:
+    """Sparse weights whose kernel was not measured on this device and format: where their speed-up comes from."""
+    rows = deployed.model.ops(deployed.decode_of(question.load))
+    sparse = next((op for op in rows if op.storage), None)
+    if sparse is None:
+        return []
+    device = deployed.device
+    setting = Setting(deployed.precision, deployed.placement, device.peak_flops_per_second, device.accelerator)
+    speedup = setting.sparse_speedup(sparse)
+    if speedup.measured:
+        return []
+    reached = f"{speedup.value:.2f}x comes from {speedup.source}"
+    text = f"{sparse.technique} was not measured on {deployed.gpu.id} for this: {reached}"
+    return [Note(code="speedup-not-measured", text=text, model=deployed.model.spec.id)]

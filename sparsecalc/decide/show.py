@@ -1,0 +1,76 @@
+"""Show one model: everything that is said about it."""
+
+from sparsecalc.core.notes import Note
+from sparsecalc.core.routing import Routing
+from sparsecalc.core.text import printable
+from sparsecalc.decide.model_name import load_variant, split_name
+from sparsecalc.decide.question import Question, ask
+from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
+from sparsecalc.estimate import costs
+from sparsecalc.estimate.results import Prediction
+from sparsecalc.library.models import LoadedModel
+from sparsecalc.model.spec import ModelSpec
+
+
+def show(name: str, question: Question | None = None) -> ShowReport:
+    """Everything about one model."""
+    asked = question or ask()
+    shown, warnings = model_report(name, asked)
+    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **vars(shown))
+
+
+def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
+    """One model's figures, and the warnings that belong to them."""
+    formats, load = question.formats, question.load
+    variant = load_variant(name, formats.dtype, formats.kv_cache_dtype)
+    loaded, model, precision = variant.loaded, variant.model, variant.precision
+    warnings = loaded.warnings
+    prediction: Prediction | None = None
+    grid: list[GridPoint] = []
+    reserved = 0
+    if question.hardware:
+        from sparsecalc.decide.predict import predict
+
+        requested = bool(variant.dtype or formats.dtype)
+        prediction, grid, more = predict(model, precision, question, requested=requested)
+        warnings += more
+        reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
+    shown = ModelReport(
+        model=_info(loaded, name if split_name(name)[1] else loaded.spec.id),
+        params=costs.params(model),
+        layers=costs.layer_kinds(loaded.spec),
+        experts=costs.experts(model, precision, load, _routing_of(loaded.spec, question)),
+        flops=costs.flops(model, load.context_len),
+        memory=costs.memory(model, precision, load, reserved),
+        prediction=prediction,
+        grid=grid,
+    )
+    return shown, warnings
+
+
+def _routing_of(spec: ModelSpec, question: Question) -> Routing:
+    if question.routing == "uniform":
+        return Routing()
+    from sparsecalc.decide.deploy import routing_of
+
+    return routing_of(spec, question.routing)
+
+
+def _info(loaded: LoadedModel, name: str) -> ModelInfo:
+    spec, facts = loaded.spec, loaded.facts
+    published = facts.get("published") or {}
+    return ModelInfo(
+        id=printable(name, 1000),
+        model_type=spec.model_type,
+        kind=spec.kind,
+        num_hidden_layers=spec.num_hidden_layers,
+        hidden_size=spec.hidden_size,
+        vocab_size=spec.vocab_size,
+        tie_word_embeddings=spec.tie_word_embeddings,
+        origin=loaded.origin,
+        hub_id=facts.get("hub_id"),
+        checked_by=spec.checked_by,
+        published_total=published.get("total_text"),
+        published_active=published.get("active_text"),
+        sources=[str(source) for source in facts.get("sources") or []] or [loaded.origin],
+    )

@@ -1,0 +1,71 @@
+"""A model on devices: everything that stays the same from step to step, and the steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sparsecalc.core.arrays import Number
+from sparsecalc.core.precision import Precision
+from sparsecalc.core.routing import Routing
+from sparsecalc.core.workload import Workload
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.serving import accepted_tokens, chunks
+from sparsecalc.estimate.step import Step, step_time
+from sparsecalc.model.ledgers import Ledgers
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model in its formats on the devices of a placement, under an engine."""
+
+    model: Ledgers
+    precision: Precision
+    gpu: Accelerator
+    device: DeviceModel
+    placement: Placement = field(default_factory=Placement)
+    routing: Routing = field(default_factory=Routing)
+
+    def step(self, works: Sequence[Workload]) -> Step:
+        """Seconds of one step that computes these workloads together."""
+        return step_time(self.model, works, self.precision, self.device, self.placement)
+
+    def decode(self, context_len: Number, batch_size: Number, draft_tokens: int = 0) -> Workload:
+        """One more token of each sequence, and `draft_tokens` guesses that are verified beside it."""
+        return Workload(
+            phase="decode",
+            batch_size=batch_size,
+            new_tokens=1 + draft_tokens,
+            context_len=context_len + draft_tokens,
+            routing=self.routing,
+        )
+
+    def decode_of(self, load: Load) -> Workload:
+        """One more token of each sequence of a load."""
+        return self.decode(load.context_len, load.batch_size)
+
+    def prompt(self, requests: Requests, load: Load) -> list[Workload]:
+        """The chunks in which one prompt is computed."""
+        return chunks(requests.prompt_len, load.max_num_batched_tokens, self.routing)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """Speculative decoding: guesses per step, the chance that each is accepted, and the model that makes them."""
+
+    draft_tokens: int
+    acceptance: float
+    draft: Deployment | None = None
+    """None: guesses cost nothing."""
+
+    @property
+    def accepted_tokens(self) -> float:
+        """Expected tokens of one step."""
+        return accepted_tokens(self.draft_tokens, self.acceptance)
+
+    def draft_seconds(self, load: Load) -> float:
+        """Seconds of the draft model's steps for one step of the model: one for each guess."""
+        if self.draft is None:
+            return 0.0
+        return float(self.draft_tokens * self.draft.step([self.draft.decode_of(load)]).seconds)

@@ -1,0 +1,1 @@
+"""The machine that is measured: its devices, their conditions, and times and memory taken on them."""

@@ -1,0 +1,59 @@
+"""docs/accuracy.md: the tables of `validate`, with what was fitted to which data."""
+
+from sparsecalc.core import units
+from sparsecalc.data_files import read_data
+from sparsecalc.device.time_constants import Engine
+from sparsecalc.documents.validate import ValidateReport
+from sparsecalc.reports.formats.markdown import markdown_table
+from sparsecalc.reports.view import Grid
+from sparsecalc.reports.views.validate import accuracy_grid, counts, peer_grid
+
+FITTED = """\
+- Constants of kernels and collectives (`data/kernel_constants.json`): fitted by `tools/fit_constants.py` to a part of
+  the shapes that ai-dynamo/aiconfigurator commits for A100, H100, H200, B200, B300, GB200, GB300 and RTX PRO 6000; for
+  experts to four models (Qwen3-30B-A3B, Mixtral-8x7B, gpt-oss-20b, DeepSeek-V3); for collectives to every other size.
+  `data/measurements/kernels.json` is drawn from the rest. Accelerators of the same architecture take these constants;
+  others have the default, which was chosen by hand on the same kernels.
+- Bands: the spread of a class of kernels is such that its 80 % band covers 80 % of those held-out rows, so the
+  coverage of kernels below is no test; that of steps is.
+- Profiles of engines (`data/engines.json`): the table below. Where they are fitted, it is to steps with one sequence;
+  larger models, mixtures of experts and larger batches are held out.
+- No predicted time was fitted to a serving run. Three things were decided with the runs in view: how much of a kernel's
+  overhead counts inside a step (at most the default's; a benchmark that times a kernel alone sees more); that quantized
+  products keep the default's bandwidth (held-out kernels fit as well with it as with one of their own); and how wide
+  the bands of vLLM, SGLang and TensorRT-LLM are (with the default spread they held 90 % of the runs).
+- Known to be off: batches of 2 to 32 on Apple's GPUs (no constants describe llama.cpp's products of few rows); prompts
+  that llama.cpp splits over GPUs by layers (it overlaps their parts); llama.cpp's mixtures of experts; latent
+  attention in FP8 on Hopper under SGLang; experts of B200 under vLLM in 16 bits beyond 1,000 tokens."""
+DEVICES = """\
+Real layers and kernels with random weights, by `bench/cpu.sh` or `bench/gpu.sh`; every point with its samples is in
+`bench/results`."""
+PEERS = "Their rows are not ours, except in the first three lines; per cent of the measured time."
+
+
+def accuracy_page(document: ValidateReport, devices: dict[str, str] | None = None) -> str:
+    """docs/accuracy.md; `devices` are the tables that bench/cpu.sh and bench/gpu.sh wrote, by title."""
+    parts = ["# Accuracy", "Written by `sparsecalc validate --write-docs`; do not edit.", counts(document)]
+    parts += ["## What was fitted", FITTED, markdown_table(_engines())]
+    for table in document.tables:
+        parts += [f"## {table.title}", *([table.note] if table.note else []), markdown_table(accuracy_grid(table))]
+    if devices:
+        parts += ["## Devices after `sparsecalc calibrate`", DEVICES]
+        parts += [part for title, table in devices.items() for part in (f"### {title}", table)]
+    parts += ["## What others publish", PEERS, markdown_table(peer_grid(document.peers))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _engines() -> Grid:
+    """What each engine adds to its kernels, and where that comes from."""
+    rows = [
+        [
+            entry["name"],
+            units.duration(entry["step_seconds"]),
+            units.duration(entry["sequence_seconds"]),
+            f"{entry.get('spread', Engine.spread):g}",
+            entry["source"],
+        ]
+        for entry in read_data("engines.json")["engines"]
+    ]
+    return Grid(headers=["engine", "time per step", "per sequence", "spread", "source"], rows=rows)

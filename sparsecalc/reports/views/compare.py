@@ -1,0 +1,44 @@
+"""What people read of `compare`: the models side by side with ratios to the first, and the conclusion."""
+
+from sparsecalc.documents.compare import CompareReport
+from sparsecalc.documents.show import ModelReport
+from sparsecalc.reports.view import Grid, View
+from sparsecalc.reports.views.model_figures import Figure, figures, grid_tables
+
+
+def view(document: CompareReport) -> View:
+    """A row for each figure; of every model but the first, a column of ratios."""
+    models = document.models
+    headers = ["", models[0].model.id]
+    for model in models[1:]:
+        headers += [model.model.id, "ratio"]
+    rows = [_plain("family", [f"{model.model.model_type} ({model.model.kind})" for model in models])]
+    rows += _formats(models)
+    rows += [_row(list(same)) for same in zip(*map(figures, models), strict=True)]
+    return View(grids=[Grid(headers=headers, rows=rows), *grid_tables(models)], lines=document.conclusion)
+
+
+def _formats(models: list[ModelReport]) -> list[list[str]]:
+    """A row of the weights' formats where they differ."""
+    formats = [model.memory.weights_dtype for model in models]
+    return [_plain("format of the weights", formats)] if len(set(formats)) > 1 else []
+
+
+def _plain(label: str, texts: list[str]) -> list[str]:
+    """A row without ratios."""
+    return [label, texts[0], *(cell for text in texts[1:] for cell in (text, ""))]
+
+
+def _row(same: list[Figure]) -> list[str]:
+    """The same figure of every model."""
+    base = same[0].value
+    row = [_label(same), same[0].text]
+    for figure in same[1:]:
+        row += [figure.text, f"{figure.value / base:.2f}x" if base and figure.value is not None else ""]
+    return row
+
+
+def _label(same: list[Figure]) -> str:
+    """One label for all models: where theirs differ, the part in brackets is left out."""
+    label = same[0].label
+    return label if all(figure.label == label for figure in same) else label.split(" (")[0]

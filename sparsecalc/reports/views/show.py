@@ -1,0 +1,46 @@
+"""What people read of `show`: a model's figures, its components, its kinds of layers, and what its experts do."""
+
+from sparsecalc.core import units
+from sparsecalc.documents.show import ModelReport, ShowReport
+from sparsecalc.estimate.results import Experts
+from sparsecalc.reports.view import Grid, View
+from sparsecalc.reports.views.model_figures import figures, grid_tables
+
+
+def view(document: ShowReport) -> View:
+    """Tables of figures, components and kinds of layers, then the grid; a sentence about the experts."""
+    grids = [_figures(document), _components(document), _layers(document), *grid_tables([document])]
+    return View(grids=grids, lines=[_expert_sentence(document.experts)] if document.experts else [])
+
+
+def _figures(model: ModelReport) -> Grid:
+    info = model.model
+    rows = [
+        ["family", f"{info.model_type} ({info.kind}), {info.num_hidden_layers} layers"],
+        ["published", f"{info.published_total or '-'} total, {info.published_active or '-'} active"],
+        *([figure.label, figure.text] for figure in figures(model)),
+    ]
+    return Grid(headers=["", info.id], rows=rows)
+
+
+def _components(model: ModelReport) -> Grid:
+    active, weights = model.params.active_by_component, model.memory.weights_by_component
+    rows = [
+        [name, f"{count:,}", f"{active[name]:,}", units.nbytes(weights[name])]
+        for name, count in model.params.by_component.items()
+        if count
+    ]
+    return Grid(headers=["component", "parameters", "active", "weights"], rows=rows)
+
+
+def _layers(model: ModelReport) -> Grid:
+    rows = [[kind.kind, str(kind.count), f"{kind.params:,}", f"{kind.active:,}"] for kind in model.layers]
+    return Grid(headers=["kind of layer", "layers", "parameters each", "active each"], rows=rows)
+
+
+def _expert_sentence(experts: Experts) -> str:
+    return (
+        f"Experts: {experts.num_experts_per_tok} of {experts.num_experts} per token in {experts.layers} layers; a"
+        f" decode step of batch {experts.batch_size} reaches {experts.expected_distinct:.2f} of them on average"
+        f" ({experts.routing} routing) and reads {units.nbytes(experts.weight_bytes_read)} of weights."
+    )
