@@ -40,6 +40,8 @@ from sparsecalc.measure.calibrate.kernel_benchmarks import (
 from sparsecalc.measure.machine.device import last_level_cache_bytes
 from sparsecalc.measure.timing.sparse_kernels import BLOCK, KERNELS, Sizes, break_even, compare_kernels, pruned
 
+pytestmark = pytest.mark.slow
+
 CPU_DEVICE = torch.device("cpu")
 GIB = 2**30
 ROW = {"op": "copy", "bytes": 8, "seconds": 1e-3, "samples": [1e-3]}
