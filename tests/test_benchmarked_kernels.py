@@ -16,7 +16,7 @@ from sparsecalc.estimate.benchmarked_kernels import (
     latent_attention,
     prefill_attention,
 )
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.library.formats import number_format
 
 

@@ -6,7 +6,7 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.step import step_time

@@ -11,7 +11,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.device.assemble import blank_device, calibrated
 from sparsecalc.device.time_constants import DeviceModel, Engine, KernelConstants
 from sparsecalc.estimate.benchmarked_kernels import Operands, decode_attention, experts, gemm
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for

@@ -18,7 +18,8 @@ from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.benchmarked_kernels import Operands, experts, gemm
-from sparsecalc.estimate.kernels import Kernel, Setting, kernels
+from sparsecalc.estimate.kernel import Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import chunks, tpot_seconds

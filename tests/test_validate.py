@@ -21,7 +21,8 @@ from sparsecalc.estimate.benchmarked_kernels import (
     latent_attention,
     prefill_attention,
 )
-from sparsecalc.estimate.kernels import Kernel, Setting, kernels
+from sparsecalc.estimate.kernel import Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for

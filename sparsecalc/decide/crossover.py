@@ -16,7 +16,7 @@ from sparsecalc.documents.crossover import Axis, Cost, Crossing, CrossoverReport
 from sparsecalc.estimate.break_even import ClosedForms, closed_forms
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.fit import fit
-from sparsecalc.estimate.kernels import Setting
+from sparsecalc.estimate.kernel import Setting
 from sparsecalc.estimate.step import BAND
 
 COSTS: dict[str, tuple[Cost, ...]] = {

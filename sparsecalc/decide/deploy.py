@@ -10,7 +10,7 @@ from sparsecalc.decide.question import Offload, Question
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
 from sparsecalc.estimate.deployment import Deployment, Drafting
-from sparsecalc.estimate.kernels import Setting
+from sparsecalc.estimate.kernel import Setting
 from sparsecalc.library.routing_files import load_routing
 from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.spec import ModelSpec

@@ -15,7 +15,7 @@ from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Check, Source
 from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernel
 from sparsecalc.estimate.engine_defaults import whole_default
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import StepOf, chunks, prefill_step, tpot_seconds

@@ -18,12 +18,10 @@ def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) 
     """Every closed form of the report beside its mean over random steps.
 
     Each token draws its experts with exactly their inclusion probabilities, none twice. A step is drawn for one layer
-    after the other; ranks hold experts as the closed forms place them. Raises InputError for batches over 65,536, or where numpy is missing.
+    after the other; ranks hold experts as the closed forms place them. Raises InputError for batches over 65,536.
     """
-    try:
-        import numpy as np
-    except ImportError as error:
-        raise InputError("--simulate needs numpy", hint="Install it: pip install numpy") from error
+    import numpy as np
+
     random = np.random.default_rng(seed)
     found = []
     for row in report.distinct:

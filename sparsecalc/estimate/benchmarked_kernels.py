@@ -19,7 +19,9 @@ from sparsecalc.core.number_format import NumberFormat
 from sparsecalc.core.ops import Ledger, Op, linear
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.kernels import ExpertsLoad, Kernel, Setting, experts_kernel, kernels
+from sparsecalc.estimate.expert_kernels import ExpertsLoad, experts_kernel
+from sparsecalc.estimate.kernel import Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import Moe

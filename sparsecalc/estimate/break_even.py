@@ -9,7 +9,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
-from sparsecalc.estimate.kernels import Setting
+from sparsecalc.estimate.kernel import Setting
 
 
 class ClosedForms(Frozen):

@@ -6,107 +6,14 @@ that they add; what lies between (rotary embedding, activation, sampling) become
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
 
-from sparsecalc.core.arrays import Number, is_array, most
-from sparsecalc.core.components import Component
+from sparsecalc.core.arrays import Number, is_array
 from sparsecalc.core.ops import Ledger, Op
-from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.placement import Placement
-
-if TYPE_CHECKING:
-    from sparsecalc.estimate.sparse_speedup import SparseSpeedup
-
-Family = Literal[
-    "gemm",
-    "experts",
-    "attention_decode",
-    "attention_prefill",
-    "latent_decode",
-    "vector",
-    "scan",
-    "all_reduce",
-    "all_to_all",
-]
-ACTIVATION_BYTES = 2
-"""Engines keep activations in 16 bits between kernels."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Kernel:
-    """What one kernel does on one device, for each of `layers` layers. Counts may be numpy arrays."""
-
-    name: str
-    component: Component
-    family: Family
-    form: str = "bf16"
-    """Of the operands, which chooses the constants: the format that is multiplied, or weight-only."""
-    dtype: str = ""
-    """Whose peak bounds it; empty: it computes no products."""
-    group: str = ""
-    layers: Number = 1
-    launches: Number = 1
-    flops: Number = 0
-    padding_flops: Number = 0
-    """What matrix units compute for nothing, since they take whole tiles of rows."""
-    weight_bytes: Number = 0
-    cache_bytes: Number = 0
-    activation_bytes: Number = 0
-    vector_bytes: Number = 0
-    """Traffic of elementwise kernels inside, which run after the products."""
-    distinct: Number = 0
-    """Experts whose weights are read."""
-    extent: Number = 1
-    """What small kernels lack: rows of a product, rows per expert, context of a prompt's attention."""
-    rows_per_cache_head: Number = math.inf
-    """Attention: query rows that share one head of the cache, which fill a tile of the matrix units."""
-    speedup: Number = 1
-    """Of a sparse kernel over its dense twin, by measurement."""
-    technique: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """All that turns ops into kernels besides the ops."""
-
-    precision: Precision
-    placement: Placement
-    peaks: dict[str, float]
-    accelerator: str
-
-    def form(self, op: Op) -> tuple[str, str]:
-        """Form of an op's operands, and the format whose peak bounds it: 16 bits where the device lacks the format."""
-        stored = self.precision.format_of(op)
-        wide = wide_format(self.peaks)
-        if stored is None or stored.bits >= 16:
-            own = stored.id if stored else wide
-            return own, own if own in self.peaks else wide
-        if stored.compute and stored.compute_needs in self.peaks:
-            return stored.id, stored.compute
-        return "weight-only", wide
-
-    def dense_weight_bytes(self, op: Op) -> int:
-        """Bytes of the weights in one layer, were they stored dense."""
-        return self.precision.used_weight_bytes(replace(op, storage=None) if op.storage else op)
-
-    def speedup(self, op: Op) -> Number:
-        """Of a product with sparse weights over its dense twin; 1 for dense weights."""
-        return self.sparse_speedup(op).value if op.storage else 1.0
-
-    def sparse_speedup(self, op: Op) -> "SparseSpeedup":
-        """The same with its source: measured on this device, or a bound."""
-        from sparsecalc.estimate.sparse_speedup import speedup
-
-        stored = self.precision.format_of(op) or self.precision.activations
-        return speedup(op, self.accelerator, stored.id, op.tokens, op.rows * op.cols)
-
-
-def wide_format(peaks: dict[str, float]) -> str:
-    """The 16-bit format that the device multiplies fastest, FP32 where it has none."""
-    return next((name for name in ("bf16", "fp16", "fp32") if name in peaks), next(iter(peaks)))
+from sparsecalc.estimate.expert_kernels import fused_experts
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Family, Kernel, Setting, wide_format
 
 
 def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, setting: Setting) -> list[Kernel]:
@@ -128,7 +35,7 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
         if first.kind == "matmul":
             launched += _products(own, setting)
         elif first.kind == "experts":
-            launched += _experts(own, reach[members[0]].read_share, works, setting)
+            launched += fused_experts(own, reach[members[0]].read_share, works, setting)
         elif _is_attention(first):
             for ledger, work in zip(rows, works, strict=True):
                 launched += _attention([ledger[index] for index in members], work, setting)
@@ -220,97 +127,6 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
     if first.component in ("dense_ffn", "shared_experts") and first.role in ("gate_up", "gate_up_adapter"):
         sides = first.matrices + 1
         yield _vector("activation", first, ACTIVATION_BYTES * sides * first.tokens * first.rows / ways)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsLoad:
-    """What a step leaves to one rank's layer of experts."""
-
-    tokens: Number
-    """Of the whole step: they choose the tile."""
-    own_tokens: Number
-    """Tokens whose weighted sums the rank keeps."""
-    held_pairs: Number
-    """Token-expert pairs whose intermediate results it keeps."""
-    pairs: Number
-    """Token-expert pairs that it computes."""
-    distinct: Number
-    """Experts whose weights it reads."""
-
-
-def _experts(ops: list[Op], read_share: Number, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
-    """The fused layer of experts of the busiest rank.
-
-    Fused kernels keep the intermediate results of all T * k pairs whole on every rank, but where pairs are dispatched
-    to their rank (data-parallel attention).
-    """
-    first, plan = ops[0], setting.placement
-    if not first.num_experts_per_tok:
-        return
-    tokens, all_pairs = sum(work.tokens for work in works) * plan.dp, first.tokens * plan.dp
-    pairs, distinct = _busiest_rank(first, all_pairs, read_share, works, plan)
-    held = pairs if plan.dp > 1 and plan.ep > 1 else all_pairs
-    yield experts_kernel(ops, ExpertsLoad(tokens, tokens / plan.dp, held, pairs, distinct), setting)
-
-
-def experts_kernel(ops: Sequence[Op], load: ExpertsLoad, setting: Setting) -> Kernel:
-    """A fused layer of experts on one rank: sort, up, activation, down, weighted sum.
-
-    flops = 2 * elements per expert * (pairs + distinct * tile / 2)     half a tile of rows is wasted per expert, unless
-                                                                        the device has no matrix units
-    bytes = distinct * bytes per expert + inputs and outputs of the rank's pairs
-    elementwise: the intermediate results of the pairs that it keeps, and a row of each token
-    """
-    first, split = ops[0], setting.placement.moe_tp
-    elements = sum(op.matrices * op.rows * op.cols for op in ops) / first.num_experts / split
-    stored = sum(setting.dense_weight_bytes(op) for op in ops) / first.num_experts / split
-    inner_in = sum(op.cols / split for op in ops[1:])
-    per_pair_out = sum(op.rows * (op.matrices // op.num_experts) / split for op in ops[:-1]) + ops[-1].rows
-    form, dtype = setting.form(first)
-    return Kernel(
-        name="experts",
-        component=first.component,
-        family="experts",
-        form=form,
-        dtype=dtype,
-        group=first.group,
-        layers=first.layers,
-        flops=2 * elements * load.pairs,
-        padding_flops=elements * load.distinct * tile_rows(load.tokens),
-        weight_bytes=load.distinct * stored,
-        distinct=load.distinct,
-        extent=load.pairs / most(load.distinct, 1e-9),
-        activation_bytes=ACTIVATION_BYTES * load.pairs * (first.cols + inner_in + per_pair_out),
-        vector_bytes=ACTIVATION_BYTES * (load.held_pairs * (per_pair_out + inner_in) + load.own_tokens * first.cols),
-        speedup=setting.speedup(first),
-        technique=first.technique,
-    )
-
-
-def _busiest_rank(
-    op: Op, all_pairs: Number, read_share: Number, works: Sequence[Workload], plan: Placement
-) -> tuple[Number, Number]:
-    """Token-expert pairs and distinct experts of the busiest rank of expert parallelism."""
-    if plan.ep == 1:
-        return all_pairs, op.num_experts * read_share
-    tokens, sequences = (
-        plan.dp * sum(counts) for counts in zip(*((work.tokens, work.batch_size) for work in works), strict=True)
-    )
-    load = works[0].routing.busiest_rank(
-        op.num_experts,
-        op.expected_experts_per_tok,
-        tokens,
-        plan.ep,
-        replicas=plan.eplb_replicas or 0,
-        balanced=plan.eplb_replicas is not None,
-        sequences=sequences,
-    )
-    return load.pairs * all_pairs / (tokens * op.expected_experts_per_tok), load.distinct
-
-
-def tile_rows(tokens: Number) -> Number:
-    """Rows of a tile that fused experts' kernels choose for so many tokens. Source: vLLM, fused_moe default config."""
-    return 16 + 16 * (tokens > 32) + 32 * (tokens > 96) + 64 * (tokens > 512)
 
 
 def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:

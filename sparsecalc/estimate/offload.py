@@ -9,7 +9,7 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.engine_defaults import engine_default
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime
 

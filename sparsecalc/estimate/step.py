@@ -10,7 +10,8 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.engine_defaults import engine_default
-from sparsecalc.estimate.kernels import ACTIVATION_BYTES, Kernel, Setting, kernels
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Setting
+from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime, kernel_time, transfer_time

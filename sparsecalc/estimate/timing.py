@@ -8,7 +8,7 @@ from typing import Literal
 
 from sparsecalc.core.arrays import Number, most
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.kernel import Kernel
 
 COMPUTE_FAMILIES = ("gemm", "experts", "attention_prefill")
 """Kernels whose share of the peak depends on the engine."""

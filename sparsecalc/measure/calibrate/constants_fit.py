@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from sparsecalc.device.time_constants import Collective, DeviceModel, KernelConstants
-from sparsecalc.estimate.kernels import Kernel
+from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 
 Floats = npt.NDArray[np.float64]

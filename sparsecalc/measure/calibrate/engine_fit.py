@@ -5,7 +5,7 @@ from typing import Any
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel, Engine
-from sparsecalc.estimate.kernels import ACTIVATION_BYTES
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.library.formats import precision_for
 from sparsecalc.measure.calibrate.eager_benchmarks import PAST, tiny_spec
