@@ -24,23 +24,27 @@ class Calibration(Frozen):
     """
 
     schema_version: Literal[1] = 1
+    """Version of this format."""
     created: str
-    """UTC, ISO 8601."""
+    """Time of the calibration, UTC, in ISO 8601."""
     device: str
-    """As torch names its kind: cpu, cuda, mps."""
+    """Kind of device, as torch names it: cpu, cuda or mps."""
     device_name: str
+    """Name of the device, as it calls itself."""
     accelerator: str | None = None
     """Id of the data sheet that the efficiencies are shares of; None where the device is not known."""
     complete: bool = True
-    """False while benchmarks are still to be run."""
+    """Whether all benchmarks were run."""
     environment: dict[str, Any] = field(default_factory=dict)
+    """Conditions of the measurement: versions, clocks, load."""
     rows: list[dict[str, Any]] = field(default_factory=list)
+    """The benchmarks; each has an `op`, its shapes, `seconds` (the median) and `samples` (all, in seconds)."""
     constants: dict[str, Any] | None = None
-    """What predictions use; None before the fit."""
+    """The fitted constants, which predictions use; None before the fit."""
     prior: dict[str, Any] | None = None
-    """The constants that the fit started from and is drawn toward."""
+    """The constants that the fit started from, and that it stays near where few rows speak against them."""
     residuals: dict[str, Any] | None = None
-    """How far the fitted formulas are from the rows, by class of operation."""
+    """Errors of the fitted formulas over the rows, by class of operation."""
 
 
 def user_folder() -> Path:

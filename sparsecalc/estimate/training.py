@@ -97,31 +97,40 @@ class TrainingMemory(Frozen):
     """Bytes on one device at the peak of a step; `total_bytes` is the sum of the other fields."""
 
     weights_bytes: int
+    """Bytes of the model's own weights."""
     adapters_bytes: int
+    """Bytes of LoRA's adapters."""
     gradients_bytes: int
+    """Bytes of the gradients of all trained parameters."""
     optimizer_bytes: int
+    """Bytes of the optimizer's states."""
     master_bytes: int
+    """Bytes of the copy in fp32 of weights that are trained in half precision."""
     gathered_bytes: int
-    """One layer's whole weights and gradients under ZeRO, or one matrix out of its quantized form."""
+    """Bytes of one layer's whole weights and gradients under ZeRO, or of one matrix that is dequantized."""
     activations_bytes: int
-    """Kept from the forward pass to the backward pass."""
+    """Bytes kept from the forward pass to the backward pass."""
     logits_bytes: int
+    """Bytes of the logits and their gradient."""
     recomputed_bytes: int
-    """One layer's activations computed again, as far as they exceed the logits, which are gone by then."""
+    """Bytes of one layer that checkpointing computes again, as far as they exceed the logits."""
     total_bytes: int = 0
+    """Sum of the fields above."""
 
 
 class TrainingFlops(Frozen):
     """FLOPs of one pass of one device, forward and backward."""
 
     forward: int
+    """FLOPs of the forward pass."""
     backward: int
+    """FLOPs of the backward pass."""
     attention: int
-    """Scores and values within forward and backward."""
+    """FLOPs of attention scores and values, contained in forward and backward."""
     adapters: int
-    """Adapters within forward and backward."""
+    """FLOPs of adapters, contained in forward and backward."""
     recomputed: int
-    """Of checkpointing, beside forward and backward."""
+    """FLOPs that checkpointing computes again, beside forward and backward."""
 
     @property
     def model(self) -> int:
