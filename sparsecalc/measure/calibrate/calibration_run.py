@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.errors import SparsecalcError, named_reason_of
 from sparsecalc.core.notes import Note
-from sparsecalc.core.errors import named_reason_of
 from sparsecalc.device.calibration import Calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.measure.calibrate.benchmark import Benchmark, run_benchmark
