@@ -65,11 +65,11 @@ def benchmarks(name: str, document: dict[str, Any]) -> Iterator[str]:
 
 def accuracy(parts: dict[str, Any]) -> dict[str, list[float]]:
     """|predicted / measured - 1| by kind: layers by phase, models that generate, distinct experts, peak memory."""
-    found: dict[str, list[float]] = {}
+    by_kind: dict[str, list[float]] = {}
 
     def add(kind: str, predicted: float | None, actual: float | None) -> None:
         if predicted and actual:
-            found.setdefault(kind, []).append(abs(predicted / actual - 1))
+            by_kind.setdefault(kind, []).append(abs(predicted / actual - 1))
 
     for part in parts.values():
         for row in part.get("measurements", ()):
@@ -80,8 +80,8 @@ def accuracy(parts: dict[str, Any]) -> dict[str, list[float]]:
                 add("distinct experts", row["expected_distinct_experts"], row["distinct_experts"])
             if row["component"] == "step" and not generated:
                 add("peak memory", row["predicted_memory_bytes"], row["peak_memory_bytes"])
-    layers = [error for kind, errors in found.items() if kind.startswith("one layer") for error in errors]
-    return {**found, **({"one layer, all": layers} if layers else {})}
+    layers = [error for kind, errors in by_kind.items() if kind.startswith("one layer") for error in errors]
+    return {**by_kind, **({"one layer, all": layers} if layers else {})}
 
 
 def accuracy_table(errors: dict[str, list[float]]) -> Iterator[str]:
@@ -97,28 +97,28 @@ def accuracy_table(errors: dict[str, list[float]]) -> Iterator[str]:
 
 def main() -> None:
     parts, out = Path(sys.argv[1]), Path(sys.argv[2])
-    found: dict[str, Any] = {}
+    documents: dict[str, Any] = {}
     for path in sorted(parts.glob("*.json")):
         try:
-            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+            documents[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             print(f"{path.name} is not whole; left out", file=sys.stderr)
-    environments = [part["environment"] for part in found.values() if part.get("environment")]
+    environments = [part["environment"] for part in documents.values() if part.get("environment")]
     if not environments:
         sys.exit("nothing was measured")
     device, date = environments[0]["device_name"], datetime.now(UTC).date().isoformat()
     failed = sorted(path.stem for path in parts.glob("*.failed"))
     slug = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     target = out / f"{slug}-{date}.json"
-    errors = accuracy(found)
+    errors = accuracy(documents)
     document = {"device": device, "date": date, "environment": environments[0], "failed": failed}
-    document |= {"accuracy": errors, "parts": found}
+    document |= {"accuracy": errors, "parts": documents}
     target.write_text(json.dumps(document) + "\n", encoding="utf-8")
     page = [f"# {device}, {date}\n", "Medians in ms; ratio: predicted / measured.\n"]
     page += [f"- {key}: {value}" for key, value in environments[0].items()]
     page += [f"\nParts that failed or ran out of time: {', '.join(failed)}.\n" if failed else ""]
     page += accuracy_table(errors) if errors else []
-    for name, part in found.items():
+    for name, part in documents.items():
         page += measured(name, part) if "measurements" in part else benchmarks(name, part) if "rows" in part else []
     target.with_suffix(".md").write_text("\n".join(page) + "\n", encoding="utf-8")
     print(target)

@@ -47,8 +47,8 @@ _NONE = object()
 
 def changes(config: dict[str, Any], base: dict[str, Any]) -> str:
     """What a config has that its small config has not."""
-    found = {key: config.get(key) for key in {**config, **base} if config.get(key, _NONE) != base.get(key, _NONE)}
-    return json.dumps(found)
+    changed = {key: config.get(key) for key in {**config, **base} if config.get(key, _NONE) != base.get(key, _NONE)}
+    return json.dumps(changed)
 
 
 def main() -> int:
@@ -74,13 +74,13 @@ def main() -> int:
             if text in seen:
                 continue
             seen.add(text)
-            found = outcome(config)
-            tallies[family][found.status] += 1
-            if found.status in ("refused", "not built", "not run"):
-                reasons[f"{family}: {found.status}: {found.text}"] += 1
-            if found.status in ("exact", "differs", "crash"):
+            result = outcome(config)
+            tallies[family][result.status] += 1
+            if result.status in ("refused", "not built", "not run"):
+                reasons[f"{family}: {result.status}: {result.text}"] += 1
+            if result.status in ("exact", "differs", "crash"):
                 break
-        if found.status in ("differs", "crash"):
+        if result.status in ("differs", "crash"):
             smallest = shrink(config, base)
             shown.append({"family": family, "config": smallest, "text": outcome(smallest).text})
             print(

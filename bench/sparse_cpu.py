@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from sparsecalc.measure.calibrate.kernel_benchmarks import gemm_case, run_case
-from sparsecalc.measure.machine.conditions import environment
+from sparsecalc.measure.calibrate.benchmark import run_benchmark
+from sparsecalc.measure.calibrate.kernel_benchmarks import gemm_benchmark
+from sparsecalc.measure.machine.conditions import machine_conditions
 from sparsecalc.measure.timing.sparse_kernels import BLOCK, DENSITIES, Sizes, break_even, compare_kernels
 
 INDEX_BYTES = 4
@@ -41,17 +42,17 @@ def main() -> None:
     asked = parser.parse_args()
     device = torch.device("cpu")
     sizes = Sizes(asked.side, asked.side, (1, 64), DENSITIES, "fp32", budget_seconds=asked.seconds)
-    read = run_case(gemm_case(1, asked.side, asked.side, "fp32"), device, asked.seconds)["seconds"]
+    read = run_benchmark(gemm_benchmark(1, asked.side, asked.side, "fp32"), device, asked.seconds)["seconds"]
     bytes_per_second = asked.side**2 * 4 / read
-    large = run_case(gemm_case(512, asked.side, asked.side, "fp32"), device, asked.seconds)["seconds"]
+    large = run_benchmark(gemm_benchmark(512, asked.side, asked.side, "fp32"), device, asked.seconds)["seconds"]
     peak = 2 * 512 * asked.side**2 / large
-    found: list[dict[str, Any]] = []
+    every_row: list[dict[str, Any]] = []
     print(f"dense weights are read at {bytes_per_second / 1e9:.1f} GB/s; products reach {peak / 1e9:.0f} GFLOP/s")
     print("| kernel | tokens | speed-up at density " + " | ".join(map(str, DENSITIES)) + " | break-even | predicted |")
     print("|---" * (len(DENSITIES) + 4) + "|")
     for technique in ("csr", "bsr"):
         rows = compare_kernels(technique, device, sizes)
-        found += rows
+        every_row += rows
         for tokens in sizes.tokens:
             own = [row for row in rows if row["tokens"] == tokens]
             crossing = break_even(own)
@@ -61,8 +62,8 @@ def main() -> None:
             cells += [beyond if crossing is None else f"{crossing:.2f}", f"{expected:.2f}"]
             print(f"| {' | '.join(cells)} |")
     if asked.output:
-        document = {"date": datetime.now(UTC).date().isoformat(), "environment": environment(device)}
-        document |= {"bytes_per_second": bytes_per_second, "flops_per_second": peak, "rows": found}
+        document = {"date": datetime.now(UTC).date().isoformat(), "environment": machine_conditions(device)}
+        document |= {"bytes_per_second": bytes_per_second, "flops_per_second": peak, "rows": every_row}
         Path(asked.output).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

@@ -35,27 +35,27 @@ RUNS = 5
 CHECKED = 200
 
 
-def scalar(found: Sweep, place: tuple[int, ...]) -> float:
+def scalar(swept: Sweep, place: tuple[int, ...]) -> float:
     """Seconds of one point by plain numbers."""
     gpu, count, dtype, batch, context = place
-    spec, device = load_model(found.model).spec, device_model(load_accelerator(found.gpus[gpu]))
-    work = Workload.decode if found.phase == "decode" else Workload.prefill
+    spec, device = load_model(swept.model).spec, device_model(load_accelerator(swept.gpus[gpu]))
+    work = Workload.decode if swept.phase == "decode" else Workload.prefill
     return float(
         step_time(
             spec,
-            work(int(found.context_lens[context]), int(found.batch_sizes[batch])),
-            precision_for(spec, found.dtypes[dtype]),
+            work(int(swept.context_lens[context]), int(swept.batch_sizes[batch])),
+            precision_for(spec, swept.dtypes[dtype]),
             device,
-            placement_for(spec, Parallelism(num_gpus=found.num_gpus[count]), device.domain_size),
+            placement_for(spec, Parallelism(num_gpus=swept.num_gpus[count]), device.domain_size),
         ).seconds
     )
 
 
-def largest_difference(found: Sweep) -> float:
+def largest_difference(swept: Sweep) -> float:
     """Largest relative difference of random points from the scalar path."""
     random = Random(0)
-    places = [tuple(random.randrange(size) for size in found.seconds.shape) for _ in range(CHECKED)]
-    return max(abs(found.seconds[place] / scalar(found, place) - 1) for place in places)
+    places = [tuple(random.randrange(size) for size in swept.seconds.shape) for _ in range(CHECKED)]
+    return max(abs(swept.seconds[place] / scalar(swept, place) - 1) for place in places)
 
 
 def scalar_seconds(name: str) -> float:
@@ -73,13 +73,13 @@ def timed(name: str, phase: Any) -> dict[str, Any]:
     samples = []
     for _ in range(RUNS):
         start = time.process_time()
-        found = sweep(name, phase=phase, **GRID)
+        swept = sweep(name, phase=phase, **GRID)
         samples.append(time.process_time() - start)
     return {
-        "points": found.seconds.size,
+        "points": swept.seconds.size,
         "samples_processor_seconds": samples,
-        "points_per_second": found.seconds.size / statistics.median(samples),
-        "largest_relative_difference": largest_difference(found),
+        "points_per_second": swept.seconds.size / statistics.median(samples),
+        "largest_relative_difference": largest_difference(swept),
     }
 
 

@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="rewrite tests/snapshots from today's output")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Tests that start processes of their own are slow."""
+    for item in items:
+        if "run" in item.fixturenames:
+            item.add_marker("slow")
+
+
 def pytest_collection_finish() -> None:
     """What the imports made stays: the garbage collector need not look through torch again and again."""
     gc.collect()
@@ -157,9 +164,9 @@ def hub_run(hub: FakeHub, quick_run: Run, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe of this device's peaks takes no time: no test looks at its figures."""
-    from sparsecalc.measure.calibrate import local_device, microbench
+    from sparsecalc.measure.calibrate import benchmark, local_device
 
     small = {"PROBE_SECONDS": 0.01, "PROBE_BYTES": 2**14, "PROBE_SIDE": 128}
     for name, value in small.items():
         monkeypatch.setattr(local_device, name, value)
-    monkeypatch.setattr(microbench, "last_level_cache_bytes", lambda device: 2**14)
+    monkeypatch.setattr(benchmark, "last_level_cache_bytes", lambda device: 2**14)

@@ -18,7 +18,7 @@ from transformers import CONFIG_MAPPING
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.architecture.meta_model import build
+from sparsecalc.measure.architecture.meta_model import meta_model
 from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import read_config
 
@@ -311,7 +311,7 @@ def outcome(config: dict[str, Any]) -> Outcome:
         spec = read_config(copy.deepcopy(config), model_id="drawn")
     except InputError as error:
         try:
-            build(config)
+            meta_model(config)
         except InputError as refused:
             return Outcome("not built", str(refused))
         return Outcome("refused", str(error).splitlines()[0])

@@ -16,7 +16,8 @@ from sparsecalc.device.assemble import calibrated
 from sparsecalc.device.calibration import Calibration, load_calibration, local_path, read_calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.measure.calibrate import calibration_run as calibrating
-from sparsecalc.measure.calibrate.calibration_run import (
+from sparsecalc.measure.calibrate.benchmark import Benchmark, Work, copies_for, run_benchmark
+from sparsecalc.measure.calibrate.benchmark_plans import (
     CPU,
     FEW_ROWS,
     GPU,
@@ -24,24 +25,22 @@ from sparsecalc.measure.calibrate.calibration_run import (
     QUICK_GPU,
     Plan,
     gemm_shapes,
-    plan_cases,
+    planned_benchmarks,
 )
-from sparsecalc.measure.calibrate.eager_benchmarks import eager_case
-from sparsecalc.measure.calibrate.expert_benchmarks import draw_routing, experts_module, moe_case
+from sparsecalc.measure.calibrate.eager_benchmarks import eager_benchmark
+from sparsecalc.measure.calibrate.expert_benchmarks import draw_routing, experts_benchmark, experts_module
 from sparsecalc.measure.calibrate.kernel_benchmarks import (
-    Benchmark,
     HeadShape,
-    Work,
-    attention_case,
-    copies_for,
-    copy_case,
-    elementwise_case,
-    gemm_case,
-    launch_case,
-    run_case,
+    attention_benchmark,
+    copy_benchmark,
+    elementwise_benchmark,
+    gemm_benchmark,
+    launch_benchmark,
 )
-from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes
+from sparsecalc.measure.machine.device import last_level_cache_bytes
 from sparsecalc.measure.timing.sparse_kernels import BLOCK, KERNELS, Sizes, break_even, compare_kernels, pruned
+
+pytestmark = pytest.mark.slow
 
 CPU_DEVICE = torch.device("cpu")
 GIB = 2**30
@@ -51,7 +50,7 @@ ROW = {"op": "copy", "bytes": 8, "seconds": 1e-3, "samples": [1e-3]}
 @pytest.fixture(autouse=True)
 def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few copies of every operand."""
-    for module in ("kernel_benchmarks", "expert_benchmarks", "eager_benchmarks"):
+    for module in ("benchmark", "expert_benchmarks", "eager_benchmarks"):
         monkeypatch.setattr(f"sparsecalc.measure.calibrate.{module}.last_level_cache_bytes", lambda device: 2**14)
 
 
@@ -61,14 +60,14 @@ MEASURED: dict[str, dict[str, Any]] = {}
 def run_once(case: Benchmark, device: torch.device, seconds: float) -> dict[str, Any]:
     """The benchmark's row; where it has been run before in this process, the same again."""
     if case.name not in MEASURED:
-        MEASURED[case.name] = run_case(case, device, seconds)
+        MEASURED[case.name] = run_benchmark(case, device, seconds)
     return dict(MEASURED[case.name])
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Plan:
     """The plan of every device is a tiny one, whose benchmarks are run once for all tests."""
-    monkeypatch.setattr(calibrating, "run_case", run_once)
+    monkeypatch.setattr(calibrating, "run_benchmark", run_once)
     plan = Plan(2, 8, (128, 256), ("fp32",), (4096,), ((1, 16),), (16,), (), (1,), ("tinyllama-1.1b",), seconds=0.01)
     monkeypatch.setattr(calibrating, "plan_for", lambda device, quick: plan)
     return plan
@@ -77,20 +76,20 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Plan:
 @pytest.mark.parametrize(
     "case",
     [
-        copy_case(4096),
-        launch_case(False),
-        gemm_case(3, 128, 256, "bf16"),
-        attention_case(HeadShape(4, 2, 16), 2, 32, "bf16", prefill=False),
-        attention_case(HeadShape(4, 4, 16), 1, 32, "fp32", prefill=True),
-        elementwise_case("rms_norm", 4, 64, "bf16"),
-        elementwise_case("silu_mul", 4, 64, "bf16"),
-        eager_case("llama", "layer"),
-        eager_case("qwen3_moe", "rest"),
+        copy_benchmark(4096),
+        launch_benchmark(False),
+        gemm_benchmark(3, 128, 256, "bf16"),
+        attention_benchmark(HeadShape(4, 2, 16), 2, 32, "bf16", prefill=False),
+        attention_benchmark(HeadShape(4, 4, 16), 1, 32, "fp32", prefill=True),
+        elementwise_benchmark("rms_norm", 4, 64, "bf16"),
+        elementwise_benchmark("silu_mul", 4, 64, "bf16"),
+        eager_benchmark("llama", "layer"),
+        eager_benchmark("qwen3_moe", "rest"),
     ],
     ids=lambda case: case.row["op"],
 )
 def test_a_benchmark_gives_its_row(case: Benchmark) -> None:
-    row = run_case(case, CPU_DEVICE, 0.01)
+    row = run_benchmark(case, CPU_DEVICE, 0.01)
     assert case.is_row(row)
     assert row["seconds"] > 0
     assert len(row["samples"]) >= 5
@@ -99,7 +98,7 @@ def test_a_benchmark_gives_its_row(case: Benchmark) -> None:
 
 
 def test_elementwise_counts_the_kernels_that_torch_launches() -> None:
-    row = run_case(elementwise_case("silu_mul", 4, 64, "bf16"), CPU_DEVICE, 0.01)
+    row = run_benchmark(elementwise_benchmark("silu_mul", 4, 64, "bf16"), CPU_DEVICE, 0.01)
     assert (row["kernels"], row["bytes"]) == (2, (2 + 3) * 4 * 64 * 2)
 
 
@@ -112,10 +111,10 @@ def test_copies_are_colder_than_the_cache() -> None:
 def test_experts_are_the_real_module_and_touch_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"model_type": "qwen3_moe", "hidden_size": 32, "moe_intermediate_size": 24, "num_experts": 16}
     config |= {"num_experts_per_tok": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64}
-    monkeypatch.setattr("sparsecalc.measure.calibrate.expert_benchmarks.spec_config", lambda name: config)
+    monkeypatch.setattr("sparsecalc.measure.calibrate.expert_benchmarks.built_in_config", lambda name: config)
     experts_module.cache_clear()
     for implementation in ("grouped_mm", "eager"):
-        row = run_case(moe_case("tiny", 3, implementation, GIB), CPU_DEVICE, 0.01)
+        row = run_benchmark(experts_benchmark("tiny", 3, implementation, GIB), CPU_DEVICE, 0.01)
         assert (row["num_experts"], row["num_experts_per_tok"], row["moe_intermediate_size"]) == (16, 4, 24)
         assert 4 <= row["distinct"] <= 12
     cut, _ = experts_module("tiny", 8 * 3 * 32 * 24 * 2, CPU_DEVICE)
@@ -141,12 +140,12 @@ def test_plans(plan: Plan) -> None:
     assert len(set(shapes)) == plan.gemms
     assert all(1 <= m <= plan.most_rows and n % 128 == k % 128 == 0 for m, n, k in shapes)
     assert 2 * sum(m <= FEW_ROWS for m, _, _ in shapes) >= plan.gemms
-    cases = plan_cases(plan, 64 * GIB)
+    cases = planned_benchmarks(plan, 64 * GIB)
     assert len({case.name for case in cases}) == len(cases)
     kinds = {case.row["op"] for case in cases}
     assert kinds == {"copy", "launch", "eager", "gemm", "attention_decode", "attention_prefill", "moe", "elementwise"}
     assert {case.row["op"] for case in cases[:8]} >= kinds - {"attention_prefill"}, "kinds take turns"
-    assert len(plan_cases(plan, GIB)) <= len(cases)
+    assert len(planned_benchmarks(plan, GIB)) <= len(cases)
 
 
 def test_interrupted_calibration_goes_on(tiny: Plan) -> None:
@@ -164,7 +163,7 @@ def test_interrupted_calibration_goes_on(tiny: Plan) -> None:
     found, _ = calibrating.calibrate(CPU_DEVICE, earlier=saved[-1])
     assert found.rows[:3] == saved[-1].rows
     assert found.complete
-    assert len(found.rows) == len(plan_cases(tiny, 64 * GIB))
+    assert len(found.rows) == len(planned_benchmarks(tiny, 64 * GIB))
     again, _ = calibrating.calibrate(CPU_DEVICE, earlier=found)
     assert again.rows == found.rows, "nothing is left to measure"
 
@@ -174,7 +173,7 @@ def test_a_failing_benchmark_loses_nothing_else() -> None:
         raise RuntimeError("out of memory\nat length")
 
     found, warnings = calibrating.calibrate(
-        CPU_DEVICE, chosen=[Benchmark({"op": "copy", "bytes": 1}, fail), copy_case(4096)]
+        CPU_DEVICE, chosen=[Benchmark({"op": "copy", "bytes": 1}, fail), copy_benchmark(4096)]
     )
     assert [row["bytes"] for row in found.rows] == [4096]
     (warning,) = [warn for warn in warnings if warn.code == "benchmark-failed"]
@@ -182,8 +181,8 @@ def test_a_failing_benchmark_loses_nothing_else() -> None:
 
 
 def test_constants_are_fitted_to_the_rows_and_make_a_device_model() -> None:
-    cases = [gemm_case(m, n, 128, "fp32") for m in (1, 4, 32) for n in (128, 256)]
-    found, warnings = calibrating.calibrate(CPU_DEVICE, chosen=[*cases, copy_case(4096)])
+    cases = [gemm_benchmark(m, n, 128, "fp32") for m in (1, 4, 32) for n in (128, 256)]
+    found, warnings = calibrating.calibrate(CPU_DEVICE, chosen=[*cases, copy_benchmark(4096)])
     assert "not-fitted" not in {warn.code for warn in warnings}
     assert found.constants is not None
     assert found.prior is not None
@@ -195,7 +194,7 @@ def test_constants_are_fitted_to_the_rows_and_make_a_device_model() -> None:
     best = max(2 * row["m"] * row["n"] * row["k"] / row["seconds"] for row in found.rows[:-1])
     assert model.peak("fp32") == pytest.approx(best)
     assert model.of("gemm", "fp32").to_dict() == found.constants["kernels"]["gemm.fp32"]
-    alone, warnings = calibrating.calibrate(CPU_DEVICE, chosen=[copy_case(4096)])
+    alone, warnings = calibrating.calibrate(CPU_DEVICE, chosen=[copy_benchmark(4096)])
     assert alone.constants is None
     assert "not-fitted" in {warn.code for warn in warnings}
 
@@ -235,7 +234,7 @@ def test_an_interrupted_command_resumes(tiny: Plan, quick_run: Run, tmp_path: Pa
     nothing = quick_run("calibrate", "--device", "cpu", "--resume", "-o", target)
     assert (nothing.rc, nothing.stdout) == (2, "")
     assert "no interrupted calibration" in nothing.stderr
-    real, calls = calibrating.run_case, 0
+    real, calls = calibrating.run_benchmark, 0
 
     def interrupted(case: Benchmark, device: torch.device, seconds: float) -> Any:
         nonlocal calls
@@ -244,7 +243,7 @@ def test_an_interrupted_command_resumes(tiny: Plan, quick_run: Run, tmp_path: Pa
             raise KeyboardInterrupt
         return real(case, device, seconds)
 
-    monkeypatch.setattr(calibrating, "run_case", interrupted)
+    monkeypatch.setattr(calibrating, "run_benchmark", interrupted)
     stopped = quick_run("calibrate", "--device", "cpu", "-o", target)
     assert stopped.rc == 130
     assert "2 benchmarks are kept" in stopped.stderr
@@ -266,15 +265,15 @@ def test_an_interrupted_command_resumes(tiny: Plan, quick_run: Run, tmp_path: Pa
         ("{", "not JSON"),
         ("[" * 100_000, "nested too deeply"),
         ("[]", "not a JSON object"),
-        ("{}", "schema_version is None, not 1"),
-        ('{"schema_version": 2}', "schema_version is 2, not 1"),
-        ('{"schema_version": 1}', "not a calibration (Calibration needs created)"),
-        ({"created": 3}, "created is 3"),
-        ({"rows": {}}, "rows is {}"),
-        ({"rows": [{"op": "copy"}]}, "rows[0] needs an op and positive seconds"),
-        ({"rows": [ROW, {**ROW, "seconds": float("nan")}]}, "rows[1] needs an op and positive seconds"),
-        ({"rows": [{**ROW, "seconds": True}]}, "rows[0] needs"),
-        ({"constants": [1]}, "constants is [1]"),
+        ("{}", "schema_version: is missing"),
+        ('{"schema_version": 2}', "schema_version: Input should be 1"),
+        ('{"schema_version": 1}', "not a calibration (created: is missing"),
+        ({"created": 3}, "created: Input should be a valid string"),
+        ({"rows": {}}, "rows: Input should be a valid list"),
+        ({"rows": [{"op": "copy"}]}, "rows.0.seconds: is missing"),
+        ({"rows": [ROW, {**ROW, "seconds": float("nan")}]}, "rows.1.seconds: Input should be a finite number"),
+        ({"rows": [{**ROW, "seconds": True}]}, "rows.0.seconds: Input should be a valid number"),
+        ({"constants": [1]}, "constants: Input should be a valid dictionary"),
         ({"complete": False}, "an unfinished calibration"),
     ],
 )

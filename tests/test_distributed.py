@@ -16,6 +16,8 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.measure.calibrate.collectives import measure_collectives
 from sparsecalc.measure.timing import ranks as distributed
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parent / "small_configs"
 MODULE = distributed.__name__
 
@@ -111,7 +113,7 @@ def test_names_and_numbers_are_checked(tmp_path: Path) -> None:
         distributed._config("mixtral-9x9b")
     with pytest.raises(InputError, match="cannot be read as JSON"):
         distributed._config(str(tmp_path / "config.json"))
-    with pytest.raises(InputError, match="is no list of numbers"):
+    with pytest.raises(InputError, match="is not a list of numbers"):
         distributed._numbers("1,x", int)
     with pytest.raises(InputError, match="too small"):
         distributed._numbers("0", int)

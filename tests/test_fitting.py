@@ -15,9 +15,10 @@ from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import number_format, precision_for
-from sparsecalc.measure.calibrate.device_fit import FEWEST_ROWS, base_model, fit, fit_collectives
+from sparsecalc.measure.calibrate.device_fit import FEWEST_ROWS, fit, fit_collectives
 from sparsecalc.measure.calibrate.eager_benchmarks import MODEL_TYPES, PAST, tiny_spec
 from sparsecalc.measure.calibrate.engine_fit import fit_engine
+from sparsecalc.measure.calibrate.measured_peaks import with_measured_peaks
 
 BF16 = Operands(form="bf16", dtype="bf16", stored=number_format("bf16"))
 PEAK, BANDWIDTH = 2e11, 3e10
@@ -123,7 +124,7 @@ def test_collectives_come_back_and_make_a_link() -> None:
     assert found["all_reduce"].bandwidth == pytest.approx(0.8, rel=0.05)
     assert found["all_reduce"].overhead_seconds == pytest.approx(3e-5, rel=0.1)
     assert found["all_reduce"].per_device_seconds == pytest.approx(5e-6, rel=0.2)
-    measured = base_model(a_cpu(), rows)
+    measured = with_measured_peaks(a_cpu(), rows)
     assert measured.domain_size == 4
     assert 0.5e9 < measured.link_bytes_per_second < 2e9
 

@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 import torch
 from conftest import Run
-from test_profile import asked, small
+from test_profile import asked, run, small
 
 from sparsecalc.core.errors import InputError, SparsecalcError
-from sparsecalc.decide.profile_question import BenchQuestion
+from sparsecalc.decide.measured_run import ask_bench
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.calibration import Calibration, local_path
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.measure.calibrate.local_device import local_device
-from sparsecalc.measure.machine.conditions import environment
+from sparsecalc.measure.machine.conditions import machine_conditions
 from sparsecalc.measure.machine.peak_memory import PeakMemory
 from sparsecalc.measure.timing.generation import bench
-from sparsecalc.measure.timing.profile import prepare, profile
+from sparsecalc.measure.timing.prepared_run import prepare
+from sparsecalc.measure.timing.profile import profile
 from sparsecalc.measure.timing.technique_profile import profile_technique
 
-pytestmark = pytest.mark.usefixtures("quick_probe")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
 
 ENGINE = {"id": "transformers", "name": "transformers", "step_seconds": 1e-3, "sequence_seconds": 0.0}
 FITTED = {"compute": 0.9, "bandwidth": 0.4, "overhead_seconds": 1e-6, "origin": "fitted"}
@@ -47,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def written(path: Path, **changes: Any) -> str:
     """A calibration in a file."""
-    seen = environment("cpu")
+    seen = machine_conditions("cpu")
     fields: dict[str, Any] = {"created": "2026-01-01T00:00:00+00:00", "device": "cpu", "constants": CONSTANTS}
     fields |= {"device_name": seen["device_name"], "environment": seen | {"memory_bytes": MEMORY}}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +119,7 @@ def test_a_calibration_that_is_no_device(home: Path, changes: dict[str, Any], te
 
 
 def test_what_profile_predicts_with(home: Path) -> None:
-    seen = environment("cpu")
+    seen = machine_conditions("cpu")
     model, warnings = local_device(seen)
     assert (model.calibrated, model.matrix_unit_rows) == (False, 1)
     assert model.engine.step_seconds == model.engine.sequence_seconds == 0
@@ -145,14 +146,14 @@ def test_profile_and_bench_take_a_calibration(home: Path) -> None:
     assert "contiguous-head" in codes
     assert "uncalibrated" not in codes
     assert report.inputs["calibration"] == path
-    question = BenchQuestion(device="cpu", prompt_len=4, output_len=2, calibration=path, memory_limit_bytes=2**30)
+    question = ask_bench(prompt_len=4, output_len=2, run=run(calibration=path, layers=None))
     assert all(row.predicted_seconds for row in bench(small("llama"), question).measurements)
 
 
 def test_the_head_is_given_a_copy() -> None:
-    bed = prepare(small("llama"), asked())
+    prepared = prepare(small("llama"), run())
     seen: list[torch.Tensor] = []
-    head = bed.slice.model.get_output_embeddings()
+    head = prepared.model.slice.model.get_output_embeddings()
     head.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     states = torch.randn(2, 5, head.in_features, dtype=torch.bfloat16)
     with torch.inference_mode():
@@ -188,7 +189,7 @@ def test_techniques_of_profile_that_are_not_there() -> None:
 
 def test_the_technique_as_a_command(quick_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[Any] = []
-    place = "sparsecalc.measure.timing.technique.profile_technique"
+    place = "sparsecalc.measure.timing.technique_profile.profile_technique"
     monkeypatch.setattr(place, lambda *asked: reports.append(profile_technique(*asked)) or reports[-1])
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("llama").config))

@@ -16,7 +16,7 @@ from sparsecalc.cli.main import build
 from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.profile_question import BenchQuestion, ProfileQuestion
+from sparsecalc.decide.measured_run import MeasuredRun, ProfileQuestion, ask_bench, ask_profile
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.profile import Measurement
@@ -24,19 +24,24 @@ from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.step import step_time
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, load_model
-from sparsecalc.measure.architecture.filled_cache import cache_argument, empty_cache, filled_cache, inputs
-from sparsecalc.measure.architecture.layer_slice import Kind, MemoryNeededError, build_slice
-from sparsecalc.measure.machine.conditions import doubts, find_device
-from sparsecalc.measure.machine.stopwatch import FEWEST, Samples, measure, quantile
+from sparsecalc.measure.architecture.filled_cache import empty_cache, filled_cache
+from sparsecalc.measure.architecture.model_inputs import cache_argument, model_inputs
+from sparsecalc.measure.machine.conditions import doubts
+from sparsecalc.measure.machine.device import find_device, is_out_of_memory
+from sparsecalc.measure.machine.samples import Samples, quantile
+from sparsecalc.measure.machine.stopwatch import FEWEST, take_samples
 from sparsecalc.measure.timing import profile as profiling
+from sparsecalc.measure.timing import sampled_steps
 from sparsecalc.measure.timing.forced_routing import ForcedRouting, drawn_choice
 from sparsecalc.measure.timing.generation import bench
-from sparsecalc.measure.timing.ledger_figures import predicted
-from sparsecalc.measure.timing.profile import is_out_of_memory, prepare, profile
-from sparsecalc.measure.timing.step_samples import Reading
+from sparsecalc.measure.timing.layer_kinds import REST, StepPart, layer_kinds
+from sparsecalc.measure.timing.layer_slice import MemoryNeededError, build_slice
+from sparsecalc.measure.timing.predicted_step import PredictedStep
+from sparsecalc.measure.timing.prepared_run import prepare
+from sparsecalc.measure.timing.profile import profile
 from sparsecalc.read.config import read_config
 
-pytestmark = pytest.mark.usefixtures("quick_probe")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
 
 CPU = torch.device("cpu")
 SMALL = Path(__file__).parent / "small_configs"
@@ -60,9 +65,16 @@ def small(family: str) -> LoadedModel:
     return LoadedModel(spec=read_config(config, model_id=family), config=config)
 
 
+def run(**changes: Any) -> MeasuredRun:
+    return MeasuredRun(
+        **{"device": "cpu", "layers": 1, "time_budget_seconds": 4.0, "memory_limit_bytes": LIMIT} | changes
+    )
+
+
 def asked(**changes: Any) -> ProfileQuestion:
-    fields = {"device": "cpu", "batch_sizes": (2,), "context_lens": (12,), "layers": 1, "time_budget_seconds": 4.0}
-    return ProfileQuestion(**fields | {"memory_limit_bytes": LIMIT} | changes)
+    """Two sequences of 12 tokens and one layer of each kind, unless changed."""
+    of_run = {name: changes.pop(name) for name in list(changes) if name in MeasuredRun.__annotations__}
+    return ask_profile(**{"batch_sizes": (2,), "context_lens": (12,)} | changes, run=run(**of_run))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -90,10 +102,10 @@ def test_layers_run_with_and_without_a_cache(family: str) -> None:
     loaded = small(family)
     found = build_slice(loaded.config, loaded.spec, CPU, torch.bfloat16, LIMIT, 1)
     with torch.inference_mode():
-        assert found.model(**inputs(found.model, 2, 12, CPU)).logits.isfinite().all()
+        assert found.model(**model_inputs(found.model, 2, 12, CPU)).logits.isfinite().all()
         cache, reset = filled_cache(found.model, 2, 20, CPU)
         if cache is not None:
-            given = inputs(found.model, 2, 1, CPU, cache)
+            given = model_inputs(found.model, 2, 1, CPU, cache)
             for _ in range(3):
                 reset()
                 assert found.model(**given).logits.isfinite().all()
@@ -110,20 +122,8 @@ def test_layers_run_with_and_without_a_cache(family: str) -> None:
     ],
 )
 def test_mixers_that_engines_run_otherwise_are_told(family: str, codes: set[str]) -> None:
-    told = {warn.code for warn in prepare(small(family), asked()).warnings}
+    told = {warn.code for warn in prepare(small(family), run()).warnings}
     assert told & {"no-fused-scan", "expanded-latents"} == codes
-
-
-def test_extrapolation_is_the_formula() -> None:
-    bed = prepare(small("gemma3_text"), asked())
-    reading = Reading(bed.spec, bed.slice, profiling.work_of(bed, "prefill", 1, 4), bed.precision)
-    kinds = bed.slice.kinds
-    assert len(kinds) == 2
-    marks = {(kind.label, "layer"): 1.0 + index for index, kind in enumerate(kinds)}
-    reading.add(Samples([5.0] * 6), [marks] * 6, [None] * 6)
-    expected = (5.0 - 3.0) + kinds[0].count * 1.0 + kinds[1].count * 2.0
-    assert reading.model().median == pytest.approx(expected)
-    assert reading.rest().median == pytest.approx(2.0)
 
 
 def test_predictions_add_up_to_the_step() -> None:
@@ -131,15 +131,17 @@ def test_predictions_add_up_to_the_step() -> None:
     device = device_model(load_accelerator("h100-sxm"))
     work = Workload.decode(512, 8, latent_attention="expanded")
     precision = precision_for(spec, "bf16")
-    kinds = [Kind(group.layer.label, group.count, group.positions[:1], group.layer) for group in spec.layer_groups]
-    seconds = predicted(spec, kinds, work, precision, device)
-    rest = {("", "rest"): 1.0}
-    whole = seconds(rest | {(kind.label, "layer"): float(kind.count) for kind in kinds})
+    kinds = list(layer_kinds(spec, {group.positions[0] for group in spec.layer_groups}))
+    predicted = PredictedStep(spec, kinds, work, precision, device)
+    whole = predicted.seconds({REST: 1.0, **{StepPart(kind): float(kind.count) for kind in kinds}})
     step = step_time(spec, work, precision, device)
     assert whole == pytest.approx((step.seconds, step.seconds_low, step.seconds_high))
-    parts = [(seconds({(kind.label, "layer"): 1.0}) or (0.0,))[0] * kind.count for kind in kinds]
-    assert (seconds(rest) or (0.0,))[0] + sum(parts) == pytest.approx(step.seconds)
-    assert predicted(spec, kinds, work, precision, None)(rest) is None
+
+    def seconds(part: StepPart) -> float:
+        return predicted.seconds({part: 1.0}).seconds
+
+    assert seconds(REST) + sum(kind.count * seconds(StepPart(kind)) for kind in kinds) == pytest.approx(step.seconds)
+    assert predicted.seconds({StepPart(kinds[0], "routed_experts"): 1.0}) is None, "the first layers are dense"
 
 
 def test_weights_are_random_and_of_the_ledgers_size() -> None:
@@ -168,14 +170,14 @@ def test_filled_cache_is_what_a_prompt_leaves() -> None:
     loaded = small("gemma2")
     found = build_slice(loaded.config, loaded.spec, CPU, torch.float32, LIMIT, 1)
     with torch.inference_mode():
-        prompt = inputs(found.model, 2, 20, CPU)
+        prompt = model_inputs(found.model, 2, 20, CPU)
         real = found.model(**prompt).past_key_values
         cache, reset = filled_cache(found.model, 2, 20, CPU)
         for ours, theirs in zip(cache.layers, real.layers, strict=True):
             if theirs.is_initialized:
                 ours.keys[..., :-1, :] = theirs.keys
                 ours.values[..., :-1, :] = theirs.values
-        given = inputs(found.model, 2, 1, CPU, cache)
+        given = model_inputs(found.model, 2, 1, CPU, cache)
         first = found.model(**given).logits
         reset()
         again = found.model(**given).logits
@@ -189,7 +191,7 @@ def test_an_emptied_cache_is_like_a_new_one(family: str) -> None:
     loaded = small(family)
     found = build_slice(loaded.config, loaded.spec, CPU, torch.float32, LIMIT, 1)
     with torch.inference_mode():
-        given = inputs(found.model, 2, 12, CPU)
+        given = model_inputs(found.model, 2, 12, CPU)
         expected = found.model(**given).logits
         cache, reset = empty_cache(found.model, 2, CPU)
         for _ in range(2):
@@ -211,7 +213,7 @@ def test_forced_routing_reaches_the_experts_that_were_drawn(family: str) -> None
         for _ in range(3):
             forced.advance()
             seen.clear()
-            found.model(**inputs(found.model, 2, 3, CPU))
+            found.model(**model_inputs(found.model, 2, 3, CPU))
             wanted = [place.choices[6] for place in forced.experts]
             assert [used.tolist() for used in seen] == [choice.tolist() for choice in wanted]
             distinct = sum(used.unique().numel() for used in seen) / len(seen)
@@ -225,13 +227,13 @@ def test_only_the_drawn_experts_compute() -> None:
     found = build_slice(loaded.config, loaded.spec, CPU, torch.float32, LIMIT, 1, "eager")
     forced = ForcedRouting(found.model, Routing(kind="measured", shares=((1.0, 1.0, 0.0, 0.0, 0.0),)), CPU)
     forced.prepare(8)
-    assert forced.distinct(8) == forced.experts[0].top_k == 2
+    assert forced.distinct(8) == forced.experts[0].num_experts_per_tok == 2
     weights = forced.experts[0].module.gate_up_proj
     with torch.inference_mode():
         weights[2:] = math.nan
-        assert found.model(**inputs(found.model, 2, 4, CPU)).logits.isfinite().all()
+        assert found.model(**model_inputs(found.model, 2, 4, CPU)).logits.isfinite().all()
         weights[1] = math.nan
-        assert not found.model(**inputs(found.model, 2, 4, CPU)).logits.isfinite().all()
+        assert not found.model(**model_inputs(found.model, 2, 4, CPU)).logits.isfinite().all()
 
 
 def test_draws_follow_the_inclusion_probabilities() -> None:
@@ -252,28 +254,28 @@ def test_distinct_experts_are_near_the_expected() -> None:
 
 
 def test_a_large_batch_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = profiling._point
+    real = sampled_steps.sample_step
 
-    def short_of_memory(bed: Any, phase: Any, batch: int, context: int, budget: float) -> Any:
-        if batch > 1:
+    def short_of_memory(prepared: Any, work: Workload, budget: float) -> Any:
+        if work.batch_size > 1:
             raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
-        return run(bed, phase, batch, context, budget)
+        return real(prepared, work, budget)
 
-    monkeypatch.setattr(profiling, "_point", short_of_memory)
+    monkeypatch.setattr(sampled_steps, "sample_step", short_of_memory)
     report = profile(small("llama"), asked(batch_sizes=(4,), phases=("prefill",)))
     assert {row.batch_size for row in report.measurements} == {1}
     assert any(warn.code == "smaller-batch" for warn in report.warnings)
 
 
 def test_interrupted_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = profiling._point
+    real = sampled_steps.sample_step
 
-    def impatient(bed: Any, phase: Any, *rest: Any) -> Any:
-        if phase == "prefill":
+    def impatient(prepared: Any, work: Workload, budget: float) -> Any:
+        if work.phase == "prefill":
             raise KeyboardInterrupt
-        return run(bed, phase, *rest)
+        return real(prepared, work, budget)
 
-    monkeypatch.setattr(profiling, "_point", impatient)
+    monkeypatch.setattr(sampled_steps, "sample_step", impatient)
     report = profile(small("llama"), asked())
     assert report.interrupted
     assert {row.phase for row in report.measurements} == {"decode"}
@@ -281,13 +283,13 @@ def test_interrupted_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_too_little_memory_is_told() -> None:
     with pytest.raises(MemoryNeededError, match="may be used"):
-        prepare(small("llama"), asked(memory_limit_bytes=1000))
+        prepare(small("llama"), run(memory_limit_bytes=1000))
     assert is_out_of_memory(RuntimeError("CUDA out of memory."))
     assert not is_out_of_memory(RuntimeError("shapes differ"))
 
 
 def test_bench_generates() -> None:
-    report = bench(small("mixtral"), BenchQuestion(device="cpu", prompt_len=6, output_len=4, memory_limit_bytes=LIMIT))
+    report = bench(small("mixtral"), ask_bench(prompt_len=6, output_len=4, run=run(layers=None)))
     assert report.layers == report.num_hidden_layers
     prefill, decode = report.measurements
     assert (prefill.phase, prefill.new_tokens, len(prefill.samples_seconds)) == ("prefill", 6, FEWEST)
@@ -296,8 +298,7 @@ def test_bench_generates() -> None:
 
 
 def test_bench_with_fewer_layers_says_so() -> None:
-    question = BenchQuestion(device="cpu", prompt_len=6, output_len=2, layers=1, memory_limit_bytes=LIMIT)
-    report = bench(small("llama"), question)
+    report = bench(small("llama"), ask_bench(prompt_len=6, output_len=2, run=run()))
     assert report.layers == 1
     assert {row.component for row in report.measurements} == {"step"}
     assert any(warn.code == "fewer-layers" for warn in report.warnings)
@@ -309,7 +310,7 @@ def test_samples() -> None:
     assert found.outliers == [9.0]
     assert quantile([1.0, 2.0], 0.25) == pytest.approx(1.25)
     calls: list[str] = []
-    taken = measure(
+    taken = take_samples(
         lambda: calls.append("run"), CPU, before=lambda: calls.append("before"), min_samples=6, warm_up=1, cold=True
     )
     assert len(taken.seconds) >= FEWEST
@@ -331,7 +332,7 @@ def test_conditions_that_weaken_a_measurement_are_told() -> None:
         ({"device": "cpu:7"}, "sees no device"),
         ({"phases": ("prefil",)}, "Did you mean 'prefill'"),
         ({"batch_sizes": (0,)}, "batch size is 0"),
-        ({"context_lens": ()}, "context is empty"),
+        ({"context_lens": ()}, "no context is given"),
         ({"layers": 0}, "number of layers is 0"),
         ({"dtype": "fp4"}, "unknown dtype"),
         ({"experts_implementation": "grouped"}, "unknown experts implementation"),
@@ -357,8 +358,8 @@ def test_devices_by_name() -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    run, reports = profiling.profile, []
-    monkeypatch.setattr(profiling, "profile", lambda *args: reports.append(run(*args)) or reports[-1])
+    real, reports = profiling.profile, []
+    monkeypatch.setattr(profiling, "profile", lambda *args: reports.append(real(*args)) or reports[-1])
     config = tmp_path / "config.json"
     config.write_text(json.dumps(small("qwen3_moe").config))
     options = ["--device", "cpu", "--layers", "1", "--batch-size", "1,2", "--context", "8", "--memory-limit", "1"]

@@ -87,12 +87,14 @@ def test_notes_and_formats(name: str) -> None:
     assert found.quantization == FORMATS.get(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_FORMULA])
 def test_exact_against_transformers(name: str) -> None:
     pytest.importorskip("transformers")
-    from sparsecalc.measure.architecture.meta_model import build, by_component
+    from sparsecalc.measure.architecture.meta_model import meta_model
+    from sparsecalc.measure.architecture.tensor_components import by_component
 
-    real, ours = by_component(build(config(name))), spec(name).ops(Workload()).by_component("params")
+    real, ours = by_component(meta_model(config(name))), spec(name).ops(Workload()).by_component("params")
     assert {part: ours[part] for part in real} == dict(real)
 
 

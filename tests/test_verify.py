@@ -18,9 +18,12 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from sparsecalc.library.models import LoadedModel, load_model, model_ids
-from sparsecalc.measure.architecture import meta_pass as counting
+from sparsecalc.measure.counts import step_flops
+from sparsecalc.measure.counts.alike_layers import Repeats
 from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import read_config
+
+pytestmark = pytest.mark.slow
 
 SPARSE = {**LATENT, "n_group": 1, "topk_group": 1}
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verification.md"
@@ -157,7 +160,7 @@ def test_an_interrupt_exits_130(quick_run: Run, config: Path, monkeypatch: pytes
             signal.raise_signal(signal.SIGINT)
         return verify_model(model)
 
-    monkeypatch.setattr("sparsecalc.measure.counts.verify.verify_model", interrupted)
+    monkeypatch.setattr("sparsecalc.measure.counts.verification.verify_model", interrupted)
     found = quick_run("verify", config, config, config)
     assert len(calls) == 2
     assert (found.rc, found.stdout) == (130, "")
@@ -253,7 +256,7 @@ def shortened(name: str, changes: dict[str, int]) -> LoadedModel:
 def test_running_one_layer_of_each_kind_changes_nothing(
     name: str, changes: dict[str, int], at_least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, repeated = counting.repeated_layers, []
+    real, repeated = step_flops.repeated_layers, []
 
     @contextmanager
     def watched(*args: Any) -> Any:
@@ -263,13 +266,13 @@ def test_running_one_layer_of_each_kind_changes_nothing(
 
     @contextmanager
     def every_layer(*args: Any) -> Any:
-        yield counting.Repeats(args[-1])
+        yield Repeats(args[-1])
 
-    monkeypatch.setattr(counting, "repeated_layers", watched)
+    monkeypatch.setattr(step_flops, "repeated_layers", watched)
     model = shortened(name, changes)
     quick = verify_model(model)
     assert min(repeated) >= at_least
-    monkeypatch.setattr(counting, "repeated_layers", every_layer)
+    monkeypatch.setattr(step_flops, "repeated_layers", every_layer)
     assert verify_model(model) == quick
 
 

@@ -11,7 +11,8 @@ import transformers
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
-from sparsecalc.measure.architecture.meta_model import build, by_component
+from sparsecalc.measure.architecture.meta_model import meta_model
+from sparsecalc.measure.architecture.tensor_components import by_component
 from sparsecalc.read.config import read_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +29,7 @@ def main() -> int:
             label, checked = f"{path.stem}[{number}]", checked + 1
             try:
                 spec = read_config(config, model_id=label)
-                real = by_component(build(config))
+                real = by_component(meta_model(config))
             except InputError as error:
                 print(f"{label}: {error}")
                 wrong += 1

@@ -197,14 +197,14 @@ def message_bytes(row: Row) -> float:
 
 def collective_rows(folder: Path) -> dict[tuple[str, str, str], list[Row]]:
     """By accelerator, kind and engine ('' for all)."""
-    found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    tables: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows(folder, "comm"):
         if row["op_name"] == "alltoall":
-            found[row["system"], "all_to_all", ""].append(row)
+            tables[row["system"], "all_to_all", ""].append(row)
         elif row["kernel_source"] in ALL_REDUCES:
             for engine in ("", row["framework"].lower()):
-                found[row["system"], "all_reduce", engine].append(row)
-    return found
+                tables[row["system"], "all_reduce", engine].append(row)
+    return tables
 
 
 def fit_collective(table: list[Row], kind: str, accelerator: str) -> tuple[Collective, np.ndarray]:
@@ -229,11 +229,11 @@ def fit_collective(table: list[Row], kind: str, accelerator: str) -> tuple[Colle
     return constants(best).but(spread=spread_of(final)), final
 
 
-def fit_collectives(folder: Path, found: dict[tuple[str, str], dict[str, Any]]) -> None:
+def fit_collectives(folder: Path, entries: dict[tuple[str, str], dict[str, Any]]) -> None:
     for (system, kind, engine), table in sorted(collective_rows(folder).items()):
         constants, test = fit_collective(table, kind, ACCELERATORS[system])
         kept = {name: float(f"{getattr(constants, name):.4g}") for name in (*COLLECTIVE_LIMITS, "spread")}
-        found[ACCELERATORS[system], engine].setdefault("collectives", {})[kind] = kept
+        entries[ACCELERATORS[system], engine].setdefault("collectives", {})[kind] = kept
         print(f"{kind:12} {system:20} {engine:7} test {summary(test)}  {kept}")
 
 
@@ -280,7 +280,7 @@ ORIGIN = (
 
 
 def main(folder: Path, target: Path | None) -> None:
-    found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    entries: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
     for fit in FITS:
         groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
         for row in rows(folder, fit.name):
@@ -296,16 +296,16 @@ def main(folder: Path, target: Path | None) -> None:
             key = fit.family if name == "bf16" else f"{fit.family}.{name}"
             every = {*fit.names, "compute", "bandwidth", "power", "overhead_seconds", "spread"}
             kept = {field: float(f"{getattr(constants, field):.4g}") for field in sorted(every)}
-            found[ACCELERATORS[system], engine][key] = kept
+            entries[ACCELERATORS[system], engine][key] = kept
             print(
                 f"{fit.name:12} {system:20} {form:12} {engine:7} train {summary(train)}  test {summary(test)}  {kept}"
             )
-    fit_collectives(folder, found)
+    fit_collectives(folder, entries)
     if target:
         table = json.loads(target.read_text())
         fitted = [
             entry(accelerator, engine, classes, table["default"])
-            for (accelerator, engine), classes in sorted(found.items())
+            for (accelerator, engine), classes in sorted(entries.items())
         ]
         others = [kept for kept in table["devices"] if not kept["origin"].startswith(ORIGIN[:20])]
         table["devices"] = others + [kept for kept in fitted if kept["kernels"] or kept["collectives"]]

@@ -51,11 +51,11 @@ def belongs(row: Row, group: Row) -> bool:
 
 def errors(rows: list[Row], profile: Engine) -> np.ndarray:
     """ln(predicted / measured)."""
-    found = []
+    logs = []
     for row in rows:
         device = shipped_device(row["gpu"], "generic").but(engine=profile)
-        found.append(np.log(predict_step(row, device).seconds / row["seconds_per_step"]))
-    return np.array(found)
+        logs.append(np.log(predict_step(row, device).seconds / row["seconds_per_step"]))
+    return np.array(logs)
 
 
 def fitted(rows: list[Row], start: Engine, free: tuple[str, ...]) -> Engine:
@@ -100,9 +100,9 @@ def main() -> None:
                 print("   ", phase, "fitted", text[0], "held out", text[1])
             all_tests += [(row["phase"], error) for row, error in zip(test, errors(test, profile), strict=True)]
         for phase in ("decode", "prefill"):
-            found = [abs(np.exp(error) - 1) * 100 for name, error in all_tests if name == phase]
-            if found:
-                print(entry["id"], phase, f"held out: median {np.median(found):.1f} of {len(found)}")
+            percents = [abs(np.exp(error) - 1) * 100 for name, error in all_tests if name == phase]
+            if percents:
+                print(entry["id"], phase, f"held out: median {np.median(percents):.1f} of {len(percents)}")
     if "--write" in sys.argv:
         TARGET.write_text(json.dumps(table, indent=1) + "\n")
 

@@ -38,8 +38,8 @@ Row = dict[str, Any]
 
 def rows(folder: Path, name: str) -> list[Row]:
     with gzip.open(folder / f"aic_{name}.csv.gz", "rt") as file:
-        found = [row for row in csv.DictReader(file) if not row.get("suspect")]
-    cold = [row for row in found if row.get("l2_resident") != "True" or name == "attn_prefill"]
+        usable = [row for row in csv.DictReader(file) if not row.get("suspect")]
+    cold = [row for row in usable if row.get("l2_resident") != "True" or name == "attn_prefill"]
     return [row for row in cold if row["system"] in ACCELERATORS]
 
 
@@ -49,16 +49,16 @@ def column(table: list[Row], name: str) -> np.ndarray:
 
 def shapes(name: str, table: list[Row]) -> list[Row]:
     """What each row of a table times, in this project's names; experts as the busiest rank has them."""
-    found = [{key: int(float(row[theirs])) for key, theirs in COLUMNS[name].items()} for row in table]
+    made = [{key: int(float(row[theirs])) for key, theirs in COLUMNS[name].items()} for row in table]
     if name == "mla_decode":
-        return [{**shape, **LATENT} for shape in found]
+        return [{**shape, **LATENT} for shape in made]
     if name == "moe":
         distinct, pairs = loads(table)
         inner = column(table, "inter_size") / column(table, "moe_tp_size")
         more = zip(inner.tolist(), pairs.tolist(), distinct.tolist(), strict=True)
         names = ("moe_intermediate_size", "pairs", "distinct")
-        return [{**shape, **dict(zip(names, values, strict=True))} for shape, values in zip(found, more, strict=True)]
-    return found
+        return [{**shape, **dict(zip(names, values, strict=True))} for shape, values in zip(made, more, strict=True)]
+    return made
 
 
 def power_law_loads(experts: int, k: int, tokens: int, ranks: int, exponent: float = 1.01) -> tuple[float, float]:
@@ -94,18 +94,18 @@ def power_law_loads(experts: int, k: int, tokens: int, ranks: int, exponent: flo
 def loads(table: list[Row]) -> tuple[np.ndarray, np.ndarray]:
     """Distinct experts and pairs of the busiest rank of every row."""
     seen: dict[tuple[Any, ...], tuple[float, float]] = {}
-    found = []
+    reached = []
     for row in table:
         key = (int(row["num_experts"]), int(row["topk"]), int(row["num_tokens"]), int(row["moe_ep_size"]))
         if row["distribution"] == "balanced":
             experts, k, tokens, ranks = key
             share = max(1.0, tokens * k / ranks)
-            found.append((min(experts / ranks, np.ceil(share)), share))
+            reached.append((min(experts / ranks, np.ceil(share)), share))
         else:
             if key not in seen:
                 seen[key] = power_law_loads(*key)
-            found.append(seen[key])
-    return np.array([a for a, _ in found]), np.array([b for _, b in found])
+            reached.append(seen[key])
+    return np.array([a for a, _ in reached]), np.array([b for _, b in reached])
 
 
 def spread_of(errors: np.ndarray) -> float:

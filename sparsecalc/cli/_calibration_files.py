@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sparsecalc.cli._measuring import measuring, progress
 from sparsecalc.cli._output import write_atomically
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.device.calibration import Calibration, local_path, read_calibration
 from sparsecalc.documents.calibrate import CalibrationReport
 
@@ -20,22 +20,23 @@ def calibrate_device(
     After every benchmark what there is so far is written beside it, for --resume. Raises InputError.
     """
     asked = {"device": device, "quick": quick, "time_budget_seconds": time_budget, "resume": resume}
-    side = measuring("calibrate.calibration_run", "calibrate")
-    chosen = side.find_device(device)
+    machine = measuring("machine.device", "calibrate")
+    calibrate = measuring("calibrate.calibration_run", "calibrate").calibrate
+    chosen = machine.find_device(device)
     path = Path(output) if output else local_path(chosen.type)
     partial = path.with_name(f"{path.stem}.partial.json")
-    earlier = _earlier(partial, path, side.device_name(chosen)) if resume else None
+    earlier = _earlier(partial, path, machine.device_name(chosen)) if resume else None
     _make_folder(path.parent)
     saved = 0
 
-    def save(found: Calibration) -> None:
+    def save(calibration: Calibration) -> None:
         nonlocal saved
-        saved = len(found.rows)
-        write_atomically(partial, dumps(found.to_dict()) + "\n")
+        saved = len(calibration.rows)
+        write_atomically(partial, dumps(calibration.to_dict()) + "\n")
 
     with ExitStack() as stack:
         try:
-            found, warnings = side.calibrate(
+            calibration, warnings = calibrate(
                 chosen,
                 quick=quick,
                 budget_seconds=time_budget,
@@ -46,26 +47,27 @@ def calibrate_device(
         except KeyboardInterrupt:
             print(f"note: {saved} benchmarks are kept; --resume goes on from there", file=sys.stderr)
             raise
-    write_atomically(path, dumps(found.to_dict()) + "\n")
+    write_atomically(path, dumps(calibration.to_dict()) + "\n")
     if not any(warn.code == "time-budget" for warn in warnings):
         partial.unlink(missing_ok=True)
-    return CalibrationReport(command="calibrate", inputs=asked, warnings=warnings, written=str(path), **found.__dict__)
+    return CalibrationReport(
+        command="calibrate", inputs=asked, warnings=warnings, written=str(path), **vars(calibration)
+    )
 
 
 def _earlier(partial: Path, path: Path, device_name: str) -> Calibration:
     """What an interrupted run left. Raises InputError where there is nothing, or it is another device's."""
     if not partial.is_file():
         raise InputError(f"no interrupted calibration to go on with for {path}", hint="Leave out --resume")
-    found = read_calibration(partial)
-    if found.device_name != device_name:
-        text = f"the interrupted calibration is of {found.device_name}, not of {device_name}"
+    earlier = read_calibration(partial)
+    if earlier.device_name != device_name:
+        text = f"the interrupted calibration is of {earlier.device_name}, not of {device_name}"
         raise InputError(text, hint="Leave out --resume")
-    return found
+    return earlier
 
 
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{folder} cannot be made ({reason})", hint="Name a file with -o FILE") from error
+        raise InputError(f"{folder} cannot be made ({reason_of(error)})", hint="Name a file with -o FILE") from error

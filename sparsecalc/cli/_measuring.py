@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.documents.verify import VerifyReport
 from sparsecalc.library.models import LoadedModel, load_model, model_ids
 
@@ -42,8 +42,8 @@ def derived_loader() -> Callable[[str], LoadedModel]:
 
 def _imported() -> Callable[..., VerifyReport]:
     """`verify` of the measuring side."""
-    found: Callable[..., VerifyReport] = measuring("counts.verification", "verify").verify
-    return found
+    verify: Callable[..., VerifyReport] = measuring("counts.verification", "verify").verify
+    return verify
 
 
 def measuring(module: str, command: str) -> Any:
@@ -53,17 +53,17 @@ def measuring(module: str, command: str) -> Any:
     """
     for package, needed in NEEDED.items():
         try:
-            found = version(package)
+            installed = version(package)
         except PackageNotFoundError as error:
             raise _without_extra(f"{package} is missing", command) from error
-        if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < needed:
-            raise _without_extra(f"{package} is {found}", command)
+        if tuple(int(part) for part in re.findall(r"\d+", installed)[:2]) < needed:
+            raise _without_extra(f"{package} is {installed}", command)
     try:
         loaded = import_module(f"sparsecalc.measure.{module}")
     except ModuleNotFoundError as error:
         raise _without_extra(f"{error.name} is missing", command) from error
     except ImportError as error:
-        raise _without_extra(str(error).splitlines()[0], command) from error
+        raise _without_extra(reason_of(error), command) from error
     gc.enable()  # off since the start
     return loaded
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli._measured_run import RUN, Model, _run
+from sparsecalc.cli._measured_run import RUN, Model, measured_run
 from sparsecalc.cli._options import OUTPUT, check_output, emit_as_asked, takes
 
 
@@ -18,15 +18,16 @@ def bench(
 ) -> None:
     """Generate tokens with the whole model and random weights, through transformers, and vLLM if it is installed."""
     from sparsecalc.cli._measuring import measuring, progress
-    from sparsecalc.decide.profile_question import BenchQuestion
+    from sparsecalc.decide.measured_run import ask_bench
     from sparsecalc.library.models import load_model
 
-    asked = BenchQuestion(batch_size=batch_size, prompt_len=prompt_len, output_len=output_len, **_run(given)).checked()
+    run = measured_run(given)
+    asked = ask_bench(batch_size=batch_size, prompt_len=prompt_len, output_len=output_len, run=run)
     check_output(given)
     loaded = load_model(model)
-    run = measuring("timing.generation", "bench").bench
+    generate = measuring("timing.generation", "bench").bench
     with progress(2) as step:
-        report = run(loaded, asked, step)
+        report = generate(loaded, asked, step)
     emit_as_asked(given, lambda: report)
     if report.interrupted:
         raise typer.Exit(130)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli._measured_run import RUN, Model, _run
+from sparsecalc.cli._measured_run import RUN, Model, measured_run
 from sparsecalc.cli._options import OUTPUT, check_output, emit_as_asked, takes, whole_numbers
 
 
@@ -22,25 +22,25 @@ def profile(
 ) -> None:
     """Run real layers with random weights on this machine: time per component, what kernels reach, memory."""
     from sparsecalc.cli._measuring import measuring, progress
-    from sparsecalc.decide.profile_question import ProfileQuestion
+    from sparsecalc.decide.measured_run import ask_profile
     from sparsecalc.library.models import load_model
 
-    asked = ProfileQuestion(
+    asked = ask_profile(
         phases=_phases(phase),
         batch_sizes=whole_numbers(batch_size, "--batch-size"),
         context_lens=whole_numbers(context, "--context"),
-        **_run(given),
-    ).checked()
+        run=measured_run(given),
+    )
     check_output(given)
     loaded = load_model(model)
     if technique is not None:
         sparse = measuring("timing.technique_profile", "profile").profile_technique
-        with progress(len(asked.batch_sizes)) as step:
-            found = sparse(loaded, technique.strip().lower(), asked, step)
-        emit_as_asked(given, lambda: found)
+        with progress(len(asked.grid.batch_sizes)) as step:
+            kernels = sparse(loaded, technique.strip().lower(), asked, step)
+        emit_as_asked(given, lambda: kernels)
         return
     run = measuring("timing.profile", "profile").profile
-    with progress(len(asked.phases) * len(asked.batch_sizes) * len(asked.context_lens)) as step:
+    with progress(len(asked.phases) * len(asked.grid.batch_sizes) * len(asked.grid.context_lens)) as step:
         report = run(loaded, asked, step)
     emit_as_asked(given, lambda: report)
     if report.interrupted:

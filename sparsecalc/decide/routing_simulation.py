@@ -23,14 +23,14 @@ def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) 
     import numpy as np
 
     random = np.random.default_rng(seed)
-    found = []
+    rows = []
     for row in report.distinct:
         if row.batch_size > LARGEST_BATCH:
             raise InputError(f"--simulate draws at most {LARGEST_BATCH:,} tokens", hint="Take a smaller batch size")
         samples = _samples(report, routing, chosen, row.batch_size, random)
         for (figure, ep), (formula, values) in samples.items():
             mean = float(np.mean(values))
-            found.append(
+            rows.append(
                 SimulatedRow(
                     figure=figure,
                     batch_size=row.batch_size,
@@ -41,7 +41,7 @@ def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) 
                     relative_error=formula / mean - 1 if mean else 0.0,
                 )
             )
-    return found
+    return rows
 
 
 def _samples(
@@ -49,32 +49,32 @@ def _samples(
 ) -> dict[tuple[str, int | None], tuple[float, list[float]]]:
     """Of each figure: what the formula says, and what the random steps give."""
     experts, layers = report.num_experts, routing.by_layer(report.num_experts, chosen)
-    found: dict[tuple[str, int | None], tuple[float, list[float]]] = {
+    figures: dict[tuple[str, int | None], tuple[float, list[float]]] = {
         ("distinct experts", None): (next(r.expected for r in report.distinct if r.batch_size == batch), [])
     }
     rows = [row for row in report.ranks if row.batch_size == batch and row.ep > 1]
     for row in rows:
-        found["imbalance", row.ep] = row.imbalance, []
-        found["distinct experts, busiest rank", row.ep] = row.distinct, []
+        figures["imbalance", row.ep] = row.imbalance, []
+        figures["distinct experts, busiest rank", row.ep] = row.distinct, []
     drops = [row for row in report.drops if row.batch_size == batch]
     for drop in drops:
-        found[f"drop rate at {drop.capacity_factor:g}", None] = drop.drop_rate, []
+        figures[f"drop rate at {drop.capacity_factor:g}", None] = drop.drop_rate, []
     steps = min(MOST_STEPS, max(FEWEST_STEPS, TOKENS // batch))
     for step in range(-(-steps // len(layers)) * len(layers)):
         probabilities = layers[step % len(layers)]
         counts = _counts(probabilities, batch, random)
-        found["distinct experts", None][1].append(float((counts > 0).sum()))
+        figures["distinct experts", None][1].append(float((counts > 0).sum()))
         for row in rows:
             placed = [_membership(arrangement, experts) for arrangement in routing.placements(probabilities, row.ep)]
             loads = [(counts @ held).max() * row.ep / (batch * chosen) for held in placed]
             reached = [((counts > 0) @ held).max() for held in placed]
-            found["imbalance", row.ep][1].append(float(sum(loads) / len(placed)))
-            found["distinct experts, busiest rank", row.ep][1].append(float(sum(reached) / len(placed)))
+            figures["imbalance", row.ep][1].append(float(sum(loads) / len(placed)))
+            figures["distinct experts, busiest rank", row.ep][1].append(float(sum(reached) / len(placed)))
         for drop in drops:
             capacity = expert_capacity(experts, chosen, batch, drop.capacity_factor)
             over = float((counts - capacity).clip(min=0).sum()) / (batch * chosen)
-            found[f"drop rate at {drop.capacity_factor:g}", None][1].append(over)
-    return found
+            figures[f"drop rate at {drop.capacity_factor:g}", None][1].append(over)
+    return figures
 
 
 def _counts(probabilities: tuple[float, ...], tokens: int, random: Any) -> Any:

@@ -8,10 +8,12 @@
 Sources: ZeRO, arXiv:1910.02054; LoRA, arXiv:2106.09685; QLoRA, arXiv:2305.14314; checkpointing, arXiv:2205.05198.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from math import ceil
 from typing import Any, Literal
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.number_format import NumberFormat
@@ -255,7 +257,7 @@ def activation_bytes(spec: ModelSpec, recipe: Recipe) -> tuple[int, int, int]:
     return tail + sum((whole - again) * count for whole, again, count in layers), computed_again, logits
 
 
-def _adapter_rows(ops: Any, group: str, recipe: Recipe) -> int:
+def _adapter_rows(ops: Iterable[Op], group: str, recipe: Recipe) -> Number:
     """Bytes of the rank-wide rows between the two halves of each adapter of one layer: a * rows * r per matrix."""
     rows = Ledger(ops).in_group(group, 1)
     used = [op for op in rows if is_adapted(op, recipe)]
@@ -293,7 +295,7 @@ def training_flops(spec: ModelSpec, recipe: Recipe) -> TrainingFlops:
     )
 
 
-def _adapter_flops(op: Op, recipe: Recipe) -> int:
+def _adapter_flops(op: Op, recipe: Recipe) -> Number:
     if not is_adapted(op, recipe):
         return 0
     return op.flops * recipe.rank * (op.rows + op.cols) // (op.rows * op.cols)

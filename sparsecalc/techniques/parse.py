@@ -1,4 +1,4 @@
-"""Techniques by name: what stands behind the `+` of a model's name."""
+"""Techniques by name: what follows a `+` in a model's name."""
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.model.spec import ModelSpec

@@ -1,14 +1,12 @@
 """A cache that already holds a context, so that a decode step can be run again and again."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from sparsecalc.measure.architecture.meta_pass import cache_of, text_config
+from sparsecalc.measure.architecture.model_inputs import cache_of, model_inputs
 
 SEED_TOKENS = 4
 """Length of the prompt from which a cache's shapes and states are taken."""
@@ -55,31 +53,12 @@ class FilledSlidingLayer(FilledLayer, DynamicSlidingWindowLayer):  # type: ignor
         return int(self.cumulative_length)
 
 
-def inputs(model: Any, batch_size: int, tokens: int, device: torch.device, cache: Any = None) -> dict[str, Any]:
-    """Arguments of a forward pass over random tokens; a new cache where none is given. Logits: of the last token."""
-    ids = torch.randint(0, text_config(model).vocab_size, (batch_size, tokens), device=device)
-    found: dict[str, Any] = {"input_ids": ids, "use_cache": True}
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        found["logits_to_keep"] = 1
-    return found | cache_argument(model, cache)
-
-
-def cache_argument(model: Any, cache: Any = None) -> dict[str, Any]:
-    """The argument that hands over a cache, a new one where none is given; empty where the model makes its own."""
-    config = text_config(model)
-    if "cache_params" in inspect.signature(model.forward).parameters:
-        return {"cache_params": cache} if cache is not None else {}
-    if cache is None and config.model_type == "minimax":
-        return {}
-    return {"past_key_values": DynamicCache(config=config) if cache is None else cache}
-
-
 def empty_cache(model: Any, batch_size: int, device: torch.device) -> tuple[Any, Callable[[], None]]:
     """A cache that holds nothing, but whose tensors are there, as graphs need them; and a function that empties it.
 
     None where the architecture's own cache cannot be emptied so.
     """
-    cache = cache_of(model(**inputs(model, batch_size, SEED_TOKENS, device)))
+    cache = cache_of(model(**model_inputs(model, batch_size, SEED_TOKENS, device)))
     layers = getattr(cache, "layers", [])
     if not layers or any(type(layer).__name__ not in _GROWN for layer in layers):
         return None, lambda: None
@@ -106,7 +85,7 @@ def filled_cache(model: Any, batch_size: int, past: int, device: torch.device) -
 
     None where the architecture keeps no cache that can be passed on.
     """
-    cache = cache_of(model(**inputs(model, batch_size, min(past, SEED_TOKENS), device)))
+    cache = cache_of(model(**model_inputs(model, batch_size, min(past, SEED_TOKENS), device)))
     if cache is None:
         return None, lambda: None
     layers = getattr(cache, "layers", [])
@@ -114,7 +93,7 @@ def filled_cache(model: Any, batch_size: int, past: int, device: torch.device) -
         for place, layer in enumerate(layers):
             layers[place] = _grown(layer, past)
     elif past > SEED_TOKENS:
-        cache = cache_of(model(**inputs(model, batch_size, past, device)))
+        cache = cache_of(model(**model_inputs(model, batch_size, past, device)))
     return cache, _reset(cache)
 
 

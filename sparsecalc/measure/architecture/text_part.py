@@ -34,9 +34,9 @@ class TextPart(nn.Module):  # type: ignore[misc]
 
     def forward(self, logits_to_keep: int = 0, **inputs: Any) -> CausalLMOutputWithPast:
         """Logits of all positions, or of the last `logits_to_keep`."""
-        found = self.model(**inputs)
-        hidden = found.last_hidden_state[:, -logits_to_keep:] if logits_to_keep else found.last_hidden_state
-        return CausalLMOutputWithPast(logits=self.lm_head(hidden), past_key_values=found.past_key_values)
+        output = self.model(**inputs)
+        hidden = output.last_hidden_state[:, -logits_to_keep:] if logits_to_keep else output.last_hidden_state
+        return CausalLMOutputWithPast(logits=self.lm_head(hidden), past_key_values=output.past_key_values)
 
 
 def text_class(config: Any) -> type[PreTrainedModel] | None:
@@ -44,10 +44,10 @@ def text_class(config: Any) -> type[PreTrainedModel] | None:
     if type(config) in AutoModelForCausalLM._model_mapping:
         return None
     module = import_module(type(config).__module__.replace("configuration_", "modeling_"))
-    for found in vars(module).values():
-        if not isinstance(found, type) or not issubclass(found, PreTrainedModel):
+    for member in vars(module).values():
+        if not isinstance(member, type) or not issubclass(member, PreTrainedModel):
             continue
-        own: Any = found
+        own: Any = member
         if own.config_class is type(config) and own.__name__.endswith("TextModel"):
             return own
     return None

@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 
 from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.measure.machine.stopwatch import quantile, synchronize
+from sparsecalc.measure.machine.device import synchronize
+from sparsecalc.measure.machine.samples import quantile
 
 KIB, MIB = 2**10, 2**20
 SIZES = {"cuda": (8 * KIB, 64 * KIB, 512 * KIB, 4 * MIB, 32 * MIB, 256 * MIB), "cpu": (8 * KIB, 256 * KIB, 4 * MIB)}
@@ -74,5 +75,5 @@ def measure_collectives(ranks: int, timeout_seconds: float = 180.0) -> list[dict
             subprocess.run(command, capture_output=True, text=True, timeout=timeout_seconds, check=True)
         except (OSError, subprocess.SubprocessError) as error:
             raise SparsecalcError(f"torchrun with {ranks} ranks failed ({type(error).__name__})") from error
-        found: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))["rows"]
-        return found
+        rows: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))["rows"]
+        return rows

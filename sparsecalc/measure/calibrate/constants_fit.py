@@ -40,8 +40,8 @@ def least_error(
     def residuals(x: Floats) -> Floats:
         return errors(x) if center is None else np.concatenate([errors(x), pull * (x - center)])
 
-    found: Floats = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=soft).x
-    return found
+    best: Floats = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=soft).x
+    return best
 
 
 class KernelFit:

@@ -6,7 +6,6 @@ of two. What is minimised stands in `constants_fit.py`.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,7 @@ from sparsecalc.device.time_constants import Collective, DeviceModel, KernelCons
 from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernels
 from sparsecalc.library.formats import number_format
 from sparsecalc.measure.calibrate.constants_fit import Floats, KernelFit, bounds_of, collective_errors, least_error
-
-Row = dict[str, Any]
+from sparsecalc.measure.calibrate.measured_peaks import COLLECTIVES, Row, dtype_of
 
 FREE: dict[str, tuple[str, ...]] = {
     "gemm": ("compute", "bandwidth", "overhead_seconds", "power", "half_length"),
@@ -39,13 +37,11 @@ LIMITS = {
 FIRST = {"half_length": 1.0, "expert_seconds": 1e-6}
 """Where a constant begins that the built-in ones leave at 0; nothing draws it back."""
 COLLECTIVE_LIMITS = {"overhead_seconds": (1e-7, 1e-1), "bandwidth": (1e-3, 2.0), "per_device_seconds": (1e-9, 1e-2)}
-COLLECTIVES = ("all_reduce", "all_to_all")
 PULL = 0.03
 """Weight of a constant's distance from the built-in one, per square root of rows."""
 FEWEST_ROWS = 6
 FAMILIES = {"gemm": "gemm", "moe": "experts", "elementwise": "vector"}
 """Families of kernels by the benchmark's `op`, where they differ."""
-FORMATS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 class Residual(Frozen):
@@ -57,24 +53,6 @@ class Residual(Frozen):
     p90_error: float
     prior_median_error: float
     moved: dict[str, float]
-
-
-def base_model(prior: DeviceModel, rows: list[Row]) -> DeviceModel:
-    """`prior` with peaks, bandwidth and link measured, for a device without a data sheet: the best of the rows."""
-    peaks: dict[str, float] = dict(prior.peak_flops_per_second)
-    for row in rows:
-        if row["op"] == "gemm":
-            rate = 2.0 * row["m"] * row["n"] * row["k"] / row["seconds"]
-            peaks[_dtype(row)] = max(rate, peaks.get(_dtype(row), 0.0))
-    copies = [2.0 * row["bytes"] / row["seconds"] for row in rows if row["op"] == "copy"]
-    together = [row for row in rows if row["op"] in COLLECTIVES]
-    links = [row["bytes"] * (row["ranks"] - 1) / row["ranks"] / row["seconds"] for row in together if row["ranks"] > 1]
-    return prior.but(
-        peak_flops_per_second=peaks,
-        memory_bytes_per_second=max(copies, default=prior.memory_bytes_per_second),
-        link_bytes_per_second=max(links, default=prior.link_bytes_per_second),
-        domain_size=max([prior.domain_size, *(row["ranks"] for row in together)]),
-    )
 
 
 def fit(rows: list[Row], prior: DeviceModel) -> tuple[dict[str, KernelConstants], dict[str, Residual]]:
@@ -96,13 +74,8 @@ def _by_class(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
     for row in rows:
         family = FAMILIES.get(row["op"], row["op"])
         if family in FREE:
-            classes[family, _dtype(row)].append(row)
+            classes[family, dtype_of(row)].append(row)
     return classes
-
-
-def _dtype(row: Row) -> str:
-    name: str = row.get("dtype", "bf16")
-    return FORMATS.get(name, name)
 
 
 def _column(rows: list[Row], name: str) -> Floats:

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsecalc.measure.architecture.component_marks import Marks, Unit
-from sparsecalc.measure.architecture.filled_cache import filled_cache, inputs
-from sparsecalc.measure.architecture.layer_slice import give_storage
-from sparsecalc.measure.architecture.meta_model import build
-from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, Benchmark, Work
-from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes
+from sparsecalc.measure.architecture.filled_cache import filled_cache
+from sparsecalc.measure.architecture.meta_model import meta_model
+from sparsecalc.measure.architecture.model_inputs import model_inputs
+from sparsecalc.measure.architecture.module_marks import MarkedModule, ModuleMarks
+from sparsecalc.measure.architecture.random_weights import give_storage
+from sparsecalc.measure.calibrate.benchmark import Benchmark, Work
+from sparsecalc.measure.machine.device import last_level_cache_bytes
+from sparsecalc.measure.machine.random_tensors import DTYPES
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 
@@ -35,12 +37,12 @@ def tiny_spec(model_type: str) -> ModelSpec:
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     """A prompt and a decode step of a tiny model, so that all that is set up for the first run is there."""
-    model: Any = build(tiny_config("llama"))
+    model: Any = meta_model(tiny_config("llama"))
     give_storage(model, device, dtype)
     with torch.inference_mode():
-        model(**inputs(model, 2, PAST, device))
+        model(**model_inputs(model, 2, PAST, device))
         cache, _ = filled_cache(model, 1, 2 * PAST, device)
-        model(**inputs(model, 1, 1, device, cache))
+        model(**model_inputs(model, 1, 1, device, cache))
 
 
 class Flushes:
@@ -66,16 +68,16 @@ class Flushes:
         self.seconds += time.perf_counter() - start
 
 
-def eager_case(model_type: str, what: str) -> Benchmark:
+def eager_benchmark(model_type: str, what: str) -> Benchmark:
     """One decode step of one sequence through a tiny model: seconds of its `layer`, or of the `rest` of the step."""
 
     def built(device: torch.device) -> Work:
-        model: Any = build(tiny_config(model_type))
+        model: Any = meta_model(tiny_config(model_type))
         give_storage(model, device, DTYPES["bf16"])
         layer = model.model.layers[0]
-        marks, flushes = Marks([Unit(("", "layer"), layer)], device), Flushes(layer, device)
+        marks, flushes = ModuleMarks([MarkedModule("layer", layer)], device), Flushes(layer, device)
         cache, reset = filled_cache(model, 1, PAST, device)
-        given = inputs(model, 1, 1, device, cache)
+        given = model_inputs(model, 1, 1, device, cache)
 
         def run() -> None:
             marks.clear()
@@ -85,7 +87,7 @@ def eager_case(model_type: str, what: str) -> Benchmark:
 
         def inside() -> float:
             touched = 0.0 if what == "rest" else flushes.seconds
-            return marks.seconds()["", "layer"] - touched
+            return marks.seconds()["layer"] - touched
 
         return Work(run, cold=True, marked=inside, outside=what == "rest")
 

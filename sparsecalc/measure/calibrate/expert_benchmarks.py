@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from math import ceil
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -10,15 +11,17 @@ import transformers
 from sparsecalc.core.errors import SparsecalcError
 from sparsecalc.core.routing import expected_distinct_experts
 from sparsecalc.data_files import read_data
-from sparsecalc.measure.architecture.meta_model import build, routing
-from sparsecalc.measure.calibrate.kernel_benchmarks import COLD, DTYPES, Benchmark, Work, each, random_tensor
-from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes
+from sparsecalc.measure.architecture.expert_choice import stacked_experts
+from sparsecalc.measure.architecture.meta_model import meta_model
+from sparsecalc.measure.calibrate.benchmark import COLD, Benchmark, Work, each
+from sparsecalc.measure.machine.device import last_level_cache_bytes
+from sparsecalc.measure.machine.random_tensors import DTYPES, random_tensor
 
 MOST_DRAWS = 8
 """Draws of the routing that one sample goes through."""
 
 
-def spec_config(name: str) -> dict[str, Any]:
+def built_in_config(name: str) -> dict[str, Any]:
     """The config of a built-in model, as Hugging Face has it."""
     return {key: value for key, value in read_data(f"model_specs/{name}.json").items() if key != "sparsecalc"}
 
@@ -29,12 +32,11 @@ def experts_module(name: str, most_bytes: int, device: torch.device, dtype: str 
 
     Experts beyond what `most_bytes` hold are left out, by halves.
     """
-    model = build(spec_config(name) | {"num_hidden_layers": 1})
-    parts = [(path, part) for path, part in model.named_modules() if hasattr(part, "gate_up_proj")]
-    found = routing(f"{parts[0][0]}.gate_up_proj", model) if parts else None
-    if found is None:
+    experts = stacked_experts(meta_model(built_in_config(name) | {"num_hidden_layers": 1}))
+    if experts is None:
         raise SparsecalcError(f"transformers {transformers.__version__} keeps the experts of {name} in another form")
-    return cut_and_fill(parts[0][1], most_bytes, device, DTYPES[dtype]), found[0]
+    module, choice = experts
+    return cut_and_fill(module, most_bytes, device, DTYPES[dtype]), choice.num_experts_per_tok
 
 
 def cut_and_fill(module: Any, most_bytes: int, device: torch.device, dtype: torch.dtype) -> Any:
@@ -57,39 +59,46 @@ def popularity(num_experts: int, skew: float) -> torch.Tensor:
     return torch.arange(1, num_experts + 1, dtype=torch.float64)[order] ** -skew
 
 
-def draw_routing(tokens: int, num_experts: int, top_k: int, skew: float, seed: int) -> torch.Tensor:
-    """Experts of each token, drawn without replacement with weights `popularity`, as tokens x top_k.
+def draw_routing(tokens: int, num_experts: int, num_experts_per_tok: int, skew: float, seed: int) -> torch.Tensor:
+    """Experts of each token, drawn without replacement with weights `popularity`, as tokens x k.
 
-    Gumbel's trick: the top k of log-weights plus Gumbel noise (Kool et al. 2019, arXiv:1903.06059).
+    Gumbel's trick: the k largest of log-weights plus Gumbel noise (Kool et al. 2019, arXiv:1903.06059).
     """
     generator = torch.Generator().manual_seed(seed)
     uniform = torch.rand(tokens, num_experts, dtype=torch.float64, generator=generator).clamp_(1e-12, 1 - 1e-12)
-    return (popularity(num_experts, skew).log() - (-uniform.log()).log()).topk(top_k, dim=-1).indices
+    return (popularity(num_experts, skew).log() - (-uniform.log()).log()).topk(num_experts_per_tok, dim=-1).indices
 
 
-def moe_case(name: str, tokens: int, implementation: str, most_bytes: int, dtype: str = "bf16") -> Benchmark:
+def experts_benchmark(name: str, tokens: int, implementation: str, most_bytes: int, dtype: str = "bf16") -> Benchmark:
     """One pass of `tokens` tokens through the experts of one layer of the built-in model `name`.
 
     Each sample goes through the same draws of the routing; `distinct` is the mean number of experts that they touch.
     """
 
-    def built(device: torch.device) -> Work:
-        module, top_k = experts_module(name, most_bytes, device, dtype)
+    def build(device: torch.device) -> Work:
+        module, selected = experts_module(name, most_bytes, device, dtype)
         module.config._experts_implementation = implementation
         count, hidden = module.num_experts, module.gate_up_proj.shape[-1]
-        top_k = min(top_k, count)
-        share = expected_distinct_experts(count, top_k, tokens) / count
-        touched = share * sum(weight.numel() * weight.element_size() for weight in module.parameters())
-        draws = min(MOST_DRAWS, ceil(COLD * last_level_cache_bytes(device) / touched) + 1)
-        chosen = [draw_routing(tokens, count, top_k, 0.0, seed) for seed in range(draws)]
-        distinct = sum(len(draw.unique()) for draw in chosen) / draws
+        k = min(selected, count)
+        choices = [draw_routing(tokens, count, k, 0.0, seed) for seed in range(_draws(module, k, tokens, device))]
         hidden_states = random_tensor((tokens, hidden), DTYPES[dtype], device, 1.0)
-        weights = torch.full((tokens, top_k), 1 / top_k, dtype=DTYPES[dtype], device=device)
-        routes = [draw.to(device) for draw in chosen]
-        more = {"hidden_size": hidden, "moe_intermediate_size": module.down_proj.shape[-1], "num_experts": count}
-        more |= {"num_experts_per_tok": top_k, "distinct": distinct}
-        operands = [(hidden_states, route, weights) for route in routes]
+        weights = torch.full((tokens, k), 1 / k, dtype=DTYPES[dtype], device=device)
+        more = {
+            "hidden_size": hidden,
+            "moe_intermediate_size": module.down_proj.shape[-1],
+            "num_experts": count,
+            "num_experts_per_tok": k,
+            "distinct": fmean(len(choice.unique()) for choice in choices),
+        }
+        operands = [(hidden_states, choice.to(device), weights) for choice in choices]
         return each(module, operands, more=more, graph=implementation != "eager")
 
     row = {"op": "moe", "model": name, "tokens": tokens, "implementation": implementation, "dtype": dtype}
-    return Benchmark(row, built)
+    return Benchmark(row, build)
+
+
+def _draws(module: Any, num_experts_per_tok: int, tokens: int, device: torch.device) -> int:
+    """Draws whose experts together are more than COLD times the last-level cache."""
+    share = expected_distinct_experts(module.num_experts, num_experts_per_tok, tokens) / module.num_experts
+    reached = share * sum(weight.numel() * weight.element_size() for weight in module.parameters())
+    return min(MOST_DRAWS, ceil(COLD * last_level_cache_bytes(device) / reached) + 1)

@@ -1,13 +1,7 @@
-"""Micro-benchmarks: one kernel each, on weights that no cache holds, as a row of shapes, bytes and seconds.
+"""Benchmarks of one kind of kernel each: copies, launches, products, attention, elementwise operations."""
 
-A benchmark goes round copies of its operand whose sum is more than three times the last-level cache, so that every
-call finds its weights or its KV cache in memory, as a layer of a model does. On a GPU one round is one CUDA graph; the
-row says whether it was (`method`).
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from math import ceil
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,106 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from sparsecalc.measure.machine.stopwatch import last_level_cache_bytes, measure, quantile
-
-COLD = 3
-"""The copies of an operand together are more than this many times the last-level cache."""
-MOST_COPIES = 256
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32, "fp8": torch.float8_e4m3fn}
-"""Number formats (data/formats.json) that torch multiplies by itself."""
+from sparsecalc.measure.calibrate.benchmark import Benchmark, Work, copies_for, each
+from sparsecalc.measure.machine.random_tensors import DTYPES, random_tensor
 
 
-@dataclass(frozen=True)
-class Work:
-    """`run` does the operation `repeats` times; `more` is what only the built benchmark knows (experts touched)."""
-
-    run: Callable[[], Any]
-    repeats: int = 1
-    more: dict[str, Any] = field(default_factory=dict)
-    graph: bool = True
-    """False where it cannot be captured, or where launches one by one are what is asked for."""
-    cold: bool = False
-    """Whether all caches are emptied before every run."""
-    marked: Callable[[], float] | None = None
-    """Seconds of the last run between marks of its own; they count instead of the whole run's."""
-    outside: bool = False
-    """Whether what lies outside the marks counts."""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A benchmark: the row's shapes, and how it is built on a device."""
-
-    row: dict[str, Any]
-    build: Callable[[torch.device], Work]
-
-    @property
-    def name(self) -> str:
-        """`gemm m=64 n=4096 k=4096 dtype=bf16`, for progress and messages."""
-        return " ".join([str(self.row["op"]), *(f"{key}={value}" for key, value in self.row.items() if key != "op")])
-
-    def is_row(self, row: dict[str, Any]) -> bool:
-        """Whether `row` is this benchmark's result."""
-        return all(row.get(key) == value for key, value in self.row.items())
-
-
-def run_case(case: Benchmark, device: torch.device, budget_seconds: float) -> dict[str, Any]:
-    """The case's row: shapes, `seconds` of one operation (median), `samples`, `rejected`, `repeats`, `method`."""
-    with torch.inference_mode():
-        work = case.build(device)
-        marked = work.marked or (lambda: 0.0)
-        parts: list[float] = []
-        found = measure(
-            work.run,
-            device,
-            after=lambda: parts.append(marked()),
-            budget_seconds=budget_seconds,
-            cold=work.cold,
-            graph=work.graph,
-        )
-    kept = [parts[index] for index in found.kept]
-    if work.marked and not work.outside:
-        samples = kept
-    else:
-        samples = [(seconds - part) / work.repeats for seconds, part in zip(found.seconds, kept, strict=True)]
-    return {
-        **case.row,
-        **work.more,
-        "seconds": quantile(samples, 0.5),
-        "samples": samples,
-        "rejected": found.rejected,
-        "repeats": work.repeats,
-        "method": found.method,
-    }
-
-
-def each(operation: Callable[..., Any], operands: Sequence[tuple[Any, ...]], **more: Any) -> Work:
-    """The operation on one operand after the other; results are dropped at once, as a model drops them."""
-
-    def run() -> None:
-        for operand in operands:
-            operation(*operand)
-
-    return Work(run, len(operands), **more)
-
-
-def random_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, scale: float = 0.02) -> Any:
-    """Normal values, never zeros (they draw less power); a block of them is repeated, which is quick to fill."""
-    size = torch.Size(shape).numel()
-    block = torch.randn(min(size, 2**20), device=device).mul_(scale).to(dtype)
-    found = torch.empty(size, dtype=dtype, device=device)
-    whole = size // block.numel() * block.numel()
-    found[:whole].view(-1, block.numel()).copy_(block)
-    found[whole:].copy_(block[: size - whole])
-    return found.view(shape)
-
-
-def copies_for(nbytes: int, device: torch.device) -> int:
-    """How many copies of an operand of `nbytes` are more than COLD times the last-level cache."""
-    return min(MOST_COPIES, ceil(COLD * last_level_cache_bytes(device) / nbytes) + 1)
-
-
-def copy_case(nbytes: int) -> Benchmark:
+def copy_benchmark(nbytes: int) -> Benchmark:
     """Device memory to device memory: `bytes` are read, and as many written."""
 
     def build(device: torch.device) -> Work:
@@ -126,7 +25,7 @@ def copy_case(nbytes: int) -> Benchmark:
     return Benchmark({"op": "copy", "bytes": nbytes}, build)
 
 
-def launch_case(graph: bool) -> Benchmark:
+def launch_benchmark(graph: bool) -> Benchmark:
     """The least that a kernel costs: one element, 200 times; `how` is a CUDA graph's replay or eager calls."""
 
     def build(device: torch.device) -> Work:
@@ -141,7 +40,7 @@ def launch_case(graph: bool) -> Benchmark:
     return Benchmark({"op": "launch", "how": "graph" if graph else "eager"}, build)
 
 
-def gemm_case(m: int, n: int, k: int, dtype: str) -> Benchmark:
+def gemm_benchmark(m: int, n: int, k: int, dtype: str) -> Benchmark:
     """`torch.nn.Linear`'s product: M x K activations with an N x K weight."""
 
     def build(device: torch.device) -> Work:
@@ -174,7 +73,7 @@ def cache_bytes(heads: HeadShape, tokens: int, dtype: str) -> int:
     return 2 * tokens * heads.num_key_value_heads * heads.head_dim * torch.finfo(DTYPES[dtype]).bits // 8
 
 
-def attention_case(heads: HeadShape, batch_size: int, context_len: int, dtype: str, *, prefill: bool) -> Benchmark:
+def attention_benchmark(heads: HeadShape, batch_size: int, context_len: int, dtype: str, *, prefill: bool) -> Benchmark:
     """transformers' own call of torch's scaled_dot_product_attention, without a mask.
 
     Decode: one query per sequence, which sees `context_len` keys. Prefill: `context_len` queries, causal.
@@ -198,7 +97,7 @@ def attention_case(heads: HeadShape, batch_size: int, context_len: int, dtype: s
     return Benchmark(row, build)
 
 
-class _Counted(TorchDispatchMode):  # type: ignore[misc]
+class _LaunchCounter(TorchDispatchMode):  # type: ignore[misc]
     """Kernels that a call launches, and the bytes of their inputs and outputs; views launch nothing."""
 
     def __init__(self) -> None:
@@ -206,15 +105,15 @@ class _Counted(TorchDispatchMode):  # type: ignore[misc]
         self.kernels, self.nbytes = 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if not func.is_view:
             self.kernels += 1
-            tensors = [value for value in (*args, found) if isinstance(value, torch.Tensor)]
+            tensors = [value for value in (*args, result) if isinstance(value, torch.Tensor)]
             self.nbytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        return found
+        return result
 
 
-def elementwise_case(what: str, tokens: int, width: int, dtype: str) -> Benchmark:
+def elementwise_benchmark(what: str, tokens: int, width: int, dtype: str) -> Benchmark:
     """`rms_norm` as transformers computes it, kernel by kernel, or `silu_mul`, the gate of an MLP.
 
     `bytes` are those of all inputs and outputs of the `kernels` that torch launches.
@@ -230,7 +129,7 @@ def elementwise_case(what: str, tokens: int, width: int, dtype: str) -> Benchmar
             return functional.silu(x) * x
 
         operation = norm if what == "rms_norm" else gate
-        with _Counted() as counted:
+        with _LaunchCounter() as counted:
             operation(inputs[0])
         more = {"bytes": counted.nbytes, "kernels": counted.kernels}
         return each(operation, [(x,) for x in inputs], more=more)

@@ -11,9 +11,10 @@ from sparsecalc.device.assemble import blank_device, calibrated, device_model
 from sparsecalc.device.calibration import Calibration, load_calibration, local_path, read_calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.measure.calibrate.device_fit import base_model
+from sparsecalc.measure.calibrate.benchmark import run_benchmark
 from sparsecalc.measure.calibrate.engine_fit import NAME
-from sparsecalc.measure.calibrate.kernel_benchmarks import copy_case, gemm_case, run_case
+from sparsecalc.measure.calibrate.kernel_benchmarks import copy_benchmark, gemm_benchmark
+from sparsecalc.measure.calibrate.measured_peaks import with_measured_peaks
 
 PROBE_SECONDS = 0.4
 """Given to each of the probe's pieces of work."""
@@ -31,13 +32,13 @@ def local_device(
     device, or one without constants.
     """
     kind, name = environment["device"], environment["device_name"]
-    found = load_calibration(calibration) if calibration else _own(kind, name)
-    if found:
-        if found.device != kind or not found.constants:
-            what = f"is of a {found.device} device" if found.constants else "has no constants"
+    chosen = load_calibration(calibration) if calibration else _own(kind, name)
+    if chosen:
+        if chosen.device != kind or not chosen.constants:
+            what = f"is of a {chosen.device} device" if chosen.constants else "has no constants"
             raise InputError(f"the calibration {what}", hint=f"Make one: sparsecalc calibrate --device {kind}")
-        engine = NAME if found.constants.get("engine") else None
-        return _in_a_loop(calibrated(name, found.constants, engine)), list(_differences(found, environment))
+        engine = NAME if chosen.constants.get("engine") else None
+        return _in_a_loop(calibrated(name, chosen.constants, engine)), list(_differences(chosen, environment))
     sheet = accelerator_of(name, environment["memory_bytes"]) if kind == "cuda" else None
     text = f"this {kind} device was not calibrated: predictions rest on built-in constants"
     if sheet:
@@ -55,14 +56,14 @@ def _own(kind: str, name: str) -> Calibration | None:
     path = local_path(kind)
     if not path.is_file():
         return None
-    found = read_calibration(path)
-    return found if found.device_name == name and found.complete and found.constants else None
+    own = read_calibration(path)
+    return own if own.device_name == name and own.complete and own.constants else None
 
 
-def _differences(found: Calibration, environment: dict[str, Any]) -> list[Note]:
+def _differences(calibration: Calibration, environment: dict[str, Any]) -> list[Note]:
     """Conditions that are not those of the calibration."""
     names = ("device_name", "threads", "torch", "power_limit_watts")
-    old = {name: found.environment.get(name) for name in names} | {"device_name": found.device_name}
+    old = {name: calibration.environment.get(name) for name in names} | {"device_name": calibration.device_name}
     changed = [
         f"{name} {old[name]}, now {environment.get(name)}" for name in names if old[name] != environment.get(name)
     ]
@@ -88,9 +89,12 @@ def probed(kind: str, name: str, dtype: str) -> DeviceModel:
     """
     device = torch.device(kind)
     blank = blank_device(name, matrix_unit_rows=1 if kind == "cpu" else 8)
-    cases = [copy_case(PROBE_BYTES), *(gemm_case(rows, PROBE_SIDE, PROBE_SIDE, dtype) for rows in (1, PROBE_ROWS))]
-    rows = [run_case(case, device, PROBE_SECONDS) for case in cases]
-    model = base_model(blank, rows)
+    cases = [
+        copy_benchmark(PROBE_BYTES),
+        *(gemm_benchmark(rows, PROBE_SIDE, PROBE_SIDE, dtype) for rows in (1, PROBE_ROWS)),
+    ]
+    rows = [run_benchmark(case, device, PROBE_SECONDS) for case in cases]
+    model = with_measured_peaks(blank, rows)
     gemm = blank.of("gemm")
     read = PROBE_SIDE**2 * (4 if dtype == "fp32" else 2) / rows[1]["seconds"] / gemm.bandwidth
     peaks = {kind: rate / gemm.compute for kind, rate in model.peak_flops_per_second.items()}

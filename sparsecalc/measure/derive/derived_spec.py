@@ -1,7 +1,7 @@
 """A `ModelSpec` from the real architecture itself, for model families without a reader.
 
 Every tensor of the meta model becomes a weight of its layer; FLOPs, attention and caches are measured by forward passes
-on meta (`measure/traces.py`). Equal layers are one group. The spec is made of the same nouns as a reader's.
+on meta (`traces.py`). Equal layers are one group. The spec is made of the same nouns as a reader's.
 """
 
 from typing import Any
@@ -13,12 +13,13 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
 from sparsecalc.library.models import LoadedModel, find_config
-from sparsecalc.measure.architecture.meta_model import Rule, build
-from sparsecalc.measure.architecture.meta_pass import text_config
-from sparsecalc.measure.derive.derived_layers import final_parts, measured_layers
+from sparsecalc.measure.architecture.meta_model import meta_model
+from sparsecalc.measure.architecture.model_inputs import text_config
+from sparsecalc.measure.architecture.tensor_components import TensorComponents
+from sparsecalc.measure.derive.derived_layers import derived_layers, final_parts
+from sparsecalc.measure.derive.layer_places import layer_finder
 from sparsecalc.measure.derive.stored_weights import is_table, stored_weights
 from sparsecalc.measure.derive.traces import Traces, trace
-from sparsecalc.measure.derive.watched_pass import layer_finder
 from sparsecalc.model.basic_parts import Head, Table
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.fields import Fields
@@ -28,8 +29,8 @@ from sparsecalc.read.quantization import stored_formats
 def load_derived(name: str) -> LoadedModel:
     """Like `load_model`, but the spec is derived from transformers' own class instead of read by a family's reader."""
     transformers.logging.set_verbosity_error()
-    found = find_config(name)
-    return found.as_model(derive_spec(found.config, found.name, where=found.where))
+    source = find_config(name)
+    return source.as_model(derive_spec(source.config, source.name, where=source.where))
 
 
 def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
@@ -40,12 +41,12 @@ def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
     if not isinstance(config, dict):
         raise InputError("a model config is a JSON object", where=where)
     try:
-        model = build(config)
+        model = meta_model(config)
     except InputError as error:
         raise InputError(error.text, where=where, hint="--from-architecture needs a type that it has") from error
     traces, text = trace(model), text_config(model)
     stored = stored_weights(model, traces)
-    layers = measured_layers(model, stored, traces)
+    layers = derived_layers(model, stored, traces)
     tables, head = _tables(model), _head(model)
     fields = Fields(config, str(config.get("model_type")), where=where)
     formats = stored_formats(config.get("quantization_config"), fields)
@@ -66,23 +67,23 @@ def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
 
 def _tables(model: nn.Module) -> tuple[Table, ...]:
     """Lookup tables outside the layers."""
-    rule, find = Rule(model), layer_finder(model)
+    components, find = TensorComponents(model), layer_finder(model)
     return tuple(
         Table(
             name=name.removesuffix(".weight").rpartition(".")[2],
             rows=tensor.shape[0],
             size=tensor.shape[1],
-            is_input=rule.modules[name.rpartition(".")[0]] in (rule.embedding, rule.head),
+            is_input=components.modules[name.rpartition(".")[0]] in (components.embedding, components.head),
         )
         for name, tensor in model.named_parameters()
-        if is_table(rule, name, tensor, find(name))
+        if is_table(components, name, tensor, find(name))
     )
 
 
 def _head(model: nn.Module) -> Head | None:
     """The LM head; tied where its matrix is the input table."""
-    rule = Rule(model)
-    head: Any = rule.head
+    components = TensorComponents(model)
+    head: Any = components.head
     matrix = getattr(head, "weight", None)
     if matrix is None or matrix.dim() != 2:
         return None
@@ -90,8 +91,8 @@ def _head(model: nn.Module) -> Head | None:
     return Head(
         in_features=matrix.shape[1],
         out_features=matrix.shape[0],
-        bias=rule.modules[bias.rpartition(".")[0]] is head if bias else False,
-        tied=any(matrix is tensor for tensor in rule.embedding.parameters()),
+        bias=components.modules[bias.rpartition(".")[0]] is head if bias else False,
+        tied=any(matrix is tensor for tensor in components.embedding.parameters()),
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsecalc.measure.architecture.meta_model import Rule, routing
+from sparsecalc.measure.architecture.expert_choice import expert_choice
+from sparsecalc.measure.architecture.tensor_components import TensorComponents
+from sparsecalc.measure.derive.layer_places import Place, layer_finder
 from sparsecalc.measure.derive.traces import Traces
-from sparsecalc.measure.derive.watched_pass import Place, layer_finder
 from sparsecalc.model.derived_parts import Weights
 
 INSIDE_STATE_UPDATE = ("dt_proj",)
@@ -20,32 +21,32 @@ _EXPERT_NUMBER = re.compile(r"(?<=experts\.)(\w*?)\d+(?=\.)")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredWeights:
     """Weights, and the layer that they belong to (None: outside the layers)."""
 
     place: Place | None
     weights: Weights
 
 
-def stored_weights(model: nn.Module, traces: Traces) -> list[Stored]:
+def stored_weights(model: nn.Module, traces: Traces) -> list[StoredWeights]:
     """All parameters but lookup tables outside the layers and the LM head; equal neighbours are one part."""
-    reader = _Reader(model, traces)
-    found: list[Stored] = []
+    reader = _TensorReader(model, traces)
+    stored: list[StoredWeights] = []
     for name, tensor in model.named_parameters():
-        if not is_table(reader.rule, name, tensor, reader.find(name)) and not _is_head(reader.rule, name):
-            found.append(Stored(reader.place(name), reader.weights(name, tensor)))
-        found += [Stored(place, part) for place, part in reader.used_elsewhere(name, tensor)]
-    return [_with_expert_flops(stored, traces) for stored in _merged(_stacked(found))]
+        if not is_table(reader.components, name, tensor, reader.find(name)) and not _is_head(reader.components, name):
+            stored.append(StoredWeights(reader.place(name), reader.weights(name, tensor)))
+        stored += [StoredWeights(place, part) for place, part in reader.used_elsewhere(name, tensor)]
+    return [_with_expert_flops(each, traces) for each in _merged(_stacked(stored))]
 
 
-def is_table(rule: Rule, name: str, tensor: torch.Tensor, place: Place | None) -> bool:
+def is_table(components: TensorComponents, name: str, tensor: torch.Tensor, place: Place | None) -> bool:
     """Whether the parameter is a lookup table outside the layers, the tied one among them."""
-    lookup = isinstance(rule.modules[name.rpartition(".")[0]], nn.Embedding) or _is_head(rule, name)
-    return place is None and lookup and tensor.dim() == 2 and rule.stored_as(name, tensor) == "embedding"
+    lookup = isinstance(components.modules[name.rpartition(".")[0]], nn.Embedding) or _is_head(components, name)
+    return place is None and lookup and tensor.dim() == 2 and components.stored_as(name, tensor) == "embedding"
 
 
-def _is_head(rule: Rule, name: str) -> bool:
-    return rule.head is not None and rule.modules[name.rpartition(".")[0]] is rule.head
+def _is_head(components: TensorComponents, name: str) -> bool:
+    return components.head is not None and components.modules[name.rpartition(".")[0]] is components.head
 
 
 def short_name(name: str) -> str:
@@ -54,12 +55,12 @@ def short_name(name: str) -> str:
     return name.partition(".")[2] or name or "layer"
 
 
-class _Reader:
+class _TensorReader:
     """What is known about each parameter of one model."""
 
     def __init__(self, model: nn.Module, traces: Traces) -> None:
         self.model, self.traces = model, traces
-        self.rule, self.find = Rule(model), layer_finder(model)
+        self.components, self.find = TensorComponents(model), layer_finder(model)
 
     def place(self, name: str) -> Place | None:
         """The layer that a tensor belongs to: by its name, or the only one that uses it (Zamba2's adapters)."""
@@ -68,16 +69,16 @@ class _Reader:
 
     def weights(self, name: str, tensor: torch.Tensor) -> Weights:
         """The part that stands for one stored tensor."""
-        component = self.rule.component(name)
-        owner = self.rule.modules[name.rpartition(".")[0]]
+        component = self.components.component(name)
+        owner = self.components.modules[name.rpartition(".")[0]]
         per_token, per_context = self.traces.weights.get((self.place(name), name), (0, 0))
         base: dict[str, Any] = {"name": short_name(name), "component": component}
         if component != "state_space" and base["name"] in INSIDE_STATE_UPDATE:
             base["name"] = ".".join(name.split(".")[-3:-1])  # a map like any other, with a recurrent mixer's name
-        if component == "routed_experts" and (found := routing(name, self.model)):
-            chosen, experts = found
-            if tensor.numel() % experts == 0 and experts > 1:
-                base |= {"num_experts_per_tok": min(chosen, experts), "num_experts": experts}
+        if component == "routed_experts" and (choice := expert_choice(name, self.model)):
+            k, count = choice
+            if tensor.numel() % count == 0 and count > 1:
+                base |= {"num_experts_per_tok": min(k, count), "num_experts": count}
         if isinstance(owner, nn.Conv1d | nn.Conv2d) and tensor.dim() > 2:
             base |= {"op": "conv", "rows": tensor.shape[0], "cols": prod(tensor.shape[1:]), "matrices": 1}
             return Weights(**base, flops_per_token=2 * tensor.numel())
@@ -104,11 +105,11 @@ class _Reader:
 
     def used_elsewhere(self, name: str, tensor: torch.Tensor) -> Iterable[tuple[Place | None, Weights]]:
         """Uses of the tensor in other layers than its own: the same weights again, stored once."""
-        head: Any = self.rule.head
+        head: Any = self.components.head
         own = self.place(name)
-        table = is_table(self.rule, name, tensor, self.find(name))
+        table = is_table(self.components, name, tensor, self.find(name))
         for (place, used), (per_token, per_context) in self.traces.weights.items():
-            if used != name or tensor.dim() < 2 or (place == own and not table) or _is_head(self.rule, name):
+            if used != name or tensor.dim() < 2 or (place == own and not table) or _is_head(self.components, name):
                 continue
             if head is not None and getattr(head, "weight", None) is tensor:
                 continue
@@ -120,27 +121,29 @@ class _Reader:
             yield place, part.but(tied=True, flops_per_token=per_token, flops_per_context_token=per_context)
 
 
-def _stacked(found: list[Stored]) -> list[Stored]:
+def _stacked(every: list[StoredWeights]) -> list[StoredWeights]:
     """Experts that are modules of their own become one stack."""
-    stacks: dict[Any, Stored] = {}
-    for number, stored in enumerate(found):
+    stacks: dict[Any, StoredWeights] = {}
+    for number, stored in enumerate(every):
         name, part = _EXPERT_NUMBER.sub(r"\1N", stored.weights.name), stored.weights
         if name == part.name or part.num_experts == 1:
             stacks[number] = stored
             continue
         key = (stored.place, name, part.rows, part.cols)
-        stacks[key] = Stored(stored.place, _sum(stacks[key].weights, part) if key in stacks else part.but(name=name))
+        stacks[key] = StoredWeights(
+            stored.place, _sum(stacks[key].weights, part) if key in stacks else part.but(name=name)
+        )
     return list(stacks.values())
 
 
-def _merged(found: list[Stored]) -> list[Stored]:
+def _merged(every: list[StoredWeights]) -> list[StoredWeights]:
     """Neighbours of the same shape and use (keys and values, gate and up) become one part with more matrices."""
-    merged: list[Stored] = []
-    for stored in found:
+    merged: list[StoredWeights] = []
+    for stored in every:
         last = merged[-1] if merged else None
         if last and last.place == stored.place and _alike(last.weights, stored.weights):
             both = _sum(last.weights, stored.weights)
-            merged[-1] = Stored(stored.place, both.but(name=f"{last.weights.name}, {stored.weights.name}"))
+            merged[-1] = StoredWeights(stored.place, both.but(name=f"{last.weights.name}, {stored.weights.name}"))
         else:
             merged.append(stored)
     return merged
@@ -161,7 +164,7 @@ def _sum(one: Weights, other: Weights) -> Weights:
     )
 
 
-def _with_expert_flops(stored: Stored, traces: Traces) -> Stored:
+def _with_expert_flops(stored: StoredWeights, traces: Traces) -> StoredWeights:
     """Experts whose products no pass has shown: k of E matrices per token."""
     part = stored.weights
     if part.num_experts == 1 or not part.matrices or part.flops_per_token:
@@ -169,4 +172,4 @@ def _with_expert_flops(stored: Stored, traces: Traces) -> Stored:
     used = 2 * part.matrices * part.rows * part.cols * part.num_experts_per_tok // part.num_experts
     if traces.ran:
         traces.miss("FLOPs of experts: counted as k of E matrices per token")
-    return Stored(stored.place, part.but(flops_per_token=used))
+    return StoredWeights(stored.place, part.but(flops_per_token=used))

@@ -1,11 +1,10 @@
-"""Watch a real forward pass on the meta device: which stored tensor is multiplied, in which layer, with how many FLOPs.
+"""A real forward pass on the meta device: which stored tensor is multiplied, in which layer, with how many FLOPs.
 
 A dispatch mode sees every matrix product. A tensor that is a view, a transpose or a cast of a parameter is still that
 parameter, so that a product's FLOPs belong to the very tensor that is stored, whatever module multiplies it.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,10 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from sparsecalc.measure.architecture.meta_pass import ForwardTally, cache_of, run, text_config
+from sparsecalc.measure.architecture.attention_tally import AttentionTally
+from sparsecalc.measure.architecture.meta_pass import run_on_meta
+from sparsecalc.measure.architecture.model_inputs import cache_of, text_config
+from sparsecalc.measure.derive.layer_places import Place, layer_finder
 
 aten = torch.ops.aten
 _SAME_ELEMENTS = {
@@ -26,100 +28,68 @@ _SAME_ELEMENTS = {
 }
 """Operations whose result is the same weight, or a part of it."""
 
-Place = tuple[str, int]
-"""A layer: its stack (decoder or encoder) and its index."""
-
 
 @dataclass(frozen=True)
-class Call:
+class AttentionCall:
     """One call of an attention function."""
 
     place: Place | None
-    heads: int
-    width: int
-    value_width: int
-    window: int | None
-    chunk: int | None
+    num_attention_heads: int
+    head_dim: int
+    v_head_dim: int
+    sliding_window: int | None
+    attention_chunk_size: int | None
     causal: bool
     indexed: bool
+    """Whether an indexer picks the tokens that are attended to."""
     pooled: bool
+    """Whether far tokens are attended to in compressed entries."""
 
 
 @dataclass
-class Seen:
+class WatchedPass:
     """What one forward pass did."""
 
-    new_tokens: int
-    context_len: int
     weights: dict[tuple[Place | None, str], int] = field(default_factory=dict)
     """FLOPs by layer in which a parameter was multiplied and the parameter's name."""
     inner: dict[str, int] = field(default_factory=dict)
     """The width of the input that each parameter was multiplied with."""
-    loose: dict[tuple[Place | None, str], int] = field(default_factory=dict)
+    unweighted: dict[tuple[Place | None, str], int] = field(default_factory=dict)
     """FLOPs of products without a parameter, by layer and module."""
-    calls: list[Call] = field(default_factory=list)
+    calls: list[AttentionCall] = field(default_factory=list)
 
 
-def layer_finder(model: nn.Module) -> Callable[[str], Place | None]:
-    """A function from the name of a module or parameter to the layer that it belongs to, if it does.
-
-    Layers are the members of the outermost lists of modules that are as long as the config says, or of the largest.
-    """
-    config = text_config(model)
-    lists: dict[str, nn.ModuleList] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{outer}.") for outer in lists):
-            lists[name] = module
-    keys = ("num_hidden_layers", "num_layers", "n_layer", "encoder_layers", "decoder_layers", "num_decoder_layers")
-    lengths = {getattr(config, key, None) for key in keys}
-    chosen = {name for name, found in lists.items() if len(found) in lengths}
-    sizes = {name: sum(tensor.numel() for tensor in found.parameters()) for name, found in lists.items()}
-    if not chosen and sizes:
-        chosen = {max(sizes, key=lambda name: sizes[name])}
-    kinds = {type(layer) for name in chosen for layer in lists[name]}
-    chosen |= {name for name, found in lists.items() if any(type(layer) in kinds for layer in found)}
-    two = bool(config.is_encoder_decoder)
-
-    def find(name: str) -> Place | None:
-        for prefix in chosen:
-            if match := re.match(re.escape(prefix) + r"\.(\d+)(\.|$)", name):
-                return ("encoder" if two and "encoder" in prefix.split(".") else "decoder", int(match.group(1)))
-        return None
-
-    return find
-
-
-class _Recorder(ForwardTally):
+class _CallRecorder(AttentionTally):
     """A tally that also keeps each call."""
 
-    def __init__(self, model: nn.Module, past: int, watch: "_Watch") -> None:
+    def __init__(self, model: nn.Module, past: int, watch: "_ProductWatch") -> None:
         super().__init__(text_config(model), past)
         self.watch = watch
 
     def attend(self, module: nn.Module, query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> Any:
         given = {name: more[name] for name in ("sliding_window",) if name in more}
         window, chunk = self.limits(module, **given)
-        call = Call(
+        call = AttentionCall(
             place=self.watch.place(),
-            heads=query.shape[1],
-            width=query.shape[-1],
-            value_width=value.shape[-1],
-            window=window,
-            chunk=chunk,
+            num_attention_heads=query.shape[1],
+            head_dim=query.shape[-1],
+            v_head_dim=value.shape[-1],
+            sliding_window=window,
+            attention_chunk_size=chunk,
             causal=bool(getattr(module, "is_causal", True)),
             indexed=self._kind(module) == "indexed_attention",
             pooled=getattr(getattr(module, "compressor", None), "compress_rate", None) is not None,
         )
-        self.watch.seen.calls.append(call)
+        self.watch.done.calls.append(call)
         return super().attend(module, query, key, value, *rest, **more)
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[misc]
+class _ProductWatch(TorchDispatchMode):  # type: ignore[misc]
     """Adds up products by the parameter that they multiply."""
 
-    def __init__(self, model: nn.Module, seen: Seen) -> None:
+    def __init__(self, model: nn.Module, done: WatchedPass) -> None:
         super().__init__()
-        self.seen, self.find = seen, layer_finder(model)
+        self.done, self.find = done, layer_finder(model)
         self.names = {id(module): name for name, module in model.named_modules()}
         self.modules = dict(model.named_modules())
         self.known = {id(tensor): (tensor, name) for name, tensor in model.named_parameters()}
@@ -134,9 +104,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]
         packet = func._overloadpacket
         if packet not in flop_registry and func is not torch.ops.prim.device.default:
             with self:
-                found = func.decompose(*args, **kwargs)
-                if found is not NotImplemented:
-                    return found
+                decomposed = func.decompose(*args, **kwargs)
+                if decomposed is not NotImplemented:
+                    return decomposed
         result = func(*args, **kwargs)
         if packet in flop_registry:
             self._add(flop_registry[packet](*args, **kwargs, out_val=result), packet, args)
@@ -154,10 +124,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]
         name = names[0] if len(names) == 1 else self._own_matrix(module, factors)
         if name is None:
             key = (self.place(), module)
-            self.seen.loose[key] = self.seen.loose.get(key, 0) + flops
+            self.done.unweighted[key] = self.done.unweighted.get(key, 0) + flops
             return
-        self.seen.weights[self.place(), name] = self.seen.weights.get((self.place(), name), 0) + flops
-        self.seen.inner[name] = factors[0].shape[-1]
+        self.done.weights[self.place(), name] = self.done.weights.get((self.place(), name), 0) + flops
+        self.done.inner[name] = factors[0].shape[-1]
 
     def _own_matrix(self, module: str, factors: list[torch.Tensor]) -> str | None:
         """The only matrix of the running module, where its shape says that it is the one multiplied."""
@@ -167,16 +137,16 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]
         return None
 
 
-def observe(model: nn.Module, new_tokens: int, past: int = 0, cache: Any = None) -> tuple[Seen, Any]:
+def watched_pass(model: nn.Module, new_tokens: int, past: int = 0, cache: Any = None) -> tuple[WatchedPass, Any]:
     """One forward pass of one sequence, and the cache that it leaves. Raises CountingError where it does not run."""
-    seen = Seen(new_tokens=new_tokens, context_len=new_tokens + past)
-    watch = _Watch(model, seen)
-    output = run(model, _Recorder(model, past, watch), _watching(watch), new_tokens, cache)
-    return seen, cache_of(output)
+    done = WatchedPass()
+    watch = _ProductWatch(model, done)
+    output = run_on_meta(model, _CallRecorder(model, past, watch), _watching(watch), new_tokens, cache)
+    return done, cache_of(output)
 
 
 @contextmanager
-def _watching(watch: _Watch) -> Iterator[None]:
+def _watching(watch: _ProductWatch) -> Iterator[None]:
     """The mode, and hooks that tell it which module runs."""
 
     def enter(module: nn.Module, args: Any) -> None:

@@ -1,4 +1,4 @@
-"""Time a piece of work often enough to say something: warm-up, raw samples, and what was thrown away.
+"""A piece of work timed often enough to say something: warm-up, raw samples, and what was thrown away.
 
 On a CPU a sample during which the process did not get its processors is rejected (its processor time against its wall
 time tells). On a CUDA device the work is captured in a graph and timed with events, so that launches from Python do not
@@ -7,11 +7,11 @@ count; where it cannot be captured, it is timed launch by launch.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
 import torch
+
+from sparsecalc.measure.machine.device import last_level_cache_bytes, synchronize
+from sparsecalc.measure.machine.samples import Samples
 
 FEWEST = 5
 """Samples that are kept in any case."""
@@ -23,50 +23,7 @@ FLUSH_IN_CACHES = 3
 """Bytes that are touched to empty the last-level cache, in multiples of its size."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Seconds of each kept sample, in the order in which they were taken."""
-
-    seconds: list[float]
-    rejected: int = 0
-    """Samples left out because the process was preempted."""
-    method: str = "wall clock"
-    """wall clock, cuda graph or cuda eager."""
-    kept: list[int] = field(default_factory=list)
-    """Places of the kept samples among all that were taken."""
-
-    @property
-    def median(self) -> float:
-        """The middle sample, in seconds."""
-        return quantile(self.seconds, 0.5)
-
-    @property
-    def p10(self) -> float:
-        """The 10th percentile, in seconds."""
-        return quantile(self.seconds, 0.1)
-
-    @property
-    def p90(self) -> float:
-        """The 90th percentile, in seconds."""
-        return quantile(self.seconds, 0.9)
-
-    @property
-    def outliers(self) -> list[float]:
-        """Samples further above the upper quartile than three times the distance between the quartiles."""
-        low, high = quantile(self.seconds, 0.25), quantile(self.seconds, 0.75)
-        return [value for value in self.seconds if value > high + 3 * (high - low)]
-
-
-def quantile(values: list[float], share: float) -> float:
-    """The value below which `share` of `values` lie, interpolated between neighbours."""
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
-
-
-def measure(
+def take_samples(
     run: Callable[[], None],
     device: torch.device | str,
     *,
@@ -107,33 +64,45 @@ def _measure_wall(
     min_samples: int,
     budget_seconds: float,
 ) -> Samples:
-    taken: list[tuple[float, float]] = []
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    seconds: list[float] = []
+    shares: list[float] = []
     end = time.perf_counter() + budget_seconds
-    while len(taken) < MOST_ATTEMPTS * min_samples:
+    while len(seconds) < MOST_ATTEMPTS * min_samples:
         prepare()
         synchronize(device)
         busy, start = time.process_time(), time.perf_counter()
         run()
         synchronize(device)
-        seconds = time.perf_counter() - start
-        taken.append((seconds, (time.process_time() - busy) / seconds))
+        seconds.append(time.perf_counter() - start)
+        shares.append((time.process_time() - busy) / seconds[-1])
         after()
         late = time.perf_counter() - end
         enough = min_samples if late < 0 else FEWEST
-        if len(_undisturbed(taken, device)) >= enough or (late > budget_seconds and len(taken) >= FEWEST):
+        if len(undisturbed(shares, threads)) >= enough or (late > budget_seconds and len(seconds) >= FEWEST):
             break
-    kept = _undisturbed(taken, device)
-    if len(kept) < FEWEST:  # a machine that is always busy: the least disturbed ones
-        kept = sorted(sorted(range(len(taken)), key=lambda index: -taken[index][1])[:FEWEST])
-    return Samples(seconds=[taken[index][0] for index in kept], rejected=len(taken) - len(kept), kept=kept)
+    kept = kept_samples(shares, threads)
+    return Samples([seconds[index] for index in kept], rejected=len(seconds) - len(kept), kept=kept)
 
 
-def _undisturbed(taken: list[tuple[float, float]], device: torch.device) -> list[int]:
-    """Samples that got their processors: all of one thread, or nearly as much as the best sample got of several."""
-    if device.type != "cpu":
-        return list(range(len(taken)))
-    whole = 1.0 if torch.get_num_threads() == 1 else max(share for _, share in taken)
-    return [index for index, (_, share) in enumerate(taken) if share >= BUSY_SHARE * whole]
+def kept_samples(shares: list[float], threads: int | None) -> list[int]:
+    """Places of the undisturbed samples; on a machine that is always busy, of the FEWEST least disturbed ones."""
+    kept = undisturbed(shares, threads)
+    if len(kept) >= FEWEST:
+        return kept
+    return sorted(sorted(range(len(shares)), key=lambda index: -shares[index])[:FEWEST])
+
+
+def undisturbed(shares: list[float], threads: int | None) -> list[int]:
+    """Places of the samples that got their processors, by the `shares` of processor time in wall time.
+
+    One thread gets all of one processor; of several threads, a sample must get nearly as much as the best one got.
+    None: another device than the CPU works, so that shares say nothing and every sample counts.
+    """
+    if threads is None:
+        return list(range(len(shares)))
+    whole = 1.0 if threads == 1 else max(shares)
+    return [index for index, share in enumerate(shares) if share >= BUSY_SHARE * whole]
 
 
 def _measure_cuda(
@@ -178,14 +147,6 @@ def capture(run: Callable[[], None]) -> Callable[[], None] | None:
     return replay
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given; nothing to do on a CPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
 def _flush(device: torch.device) -> Callable[[], None]:
     """A function that touches enough memory to empty the last-level cache."""
     elements = FLUSH_IN_CACHES * last_level_cache_bytes(device) // 4
@@ -195,19 +156,3 @@ def _flush(device: torch.device) -> Callable[[], None]:
         buffer.add_(1)
 
     return touch
-
-
-@cache
-def last_level_cache_bytes(device: torch.device) -> int:
-    """Bytes of the largest cache in front of the memory; 32 MiB where the system does not tell."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).L2_cache_size)
-    sizes = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
-    found = [_bytes(path.read_text().strip()) for path in sizes]
-    return max(found, default=32 * 2**20)
-
-
-def _bytes(text: str) -> int:
-    """`32768K` is 33,554,432."""
-    units = {"K": 2**10, "M": 2**20, "G": 2**30}
-    return int(text.rstrip("KMG")) * units.get(text[-1:], 1)

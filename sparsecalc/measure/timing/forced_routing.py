@@ -13,7 +13,7 @@ from torch import nn
 
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.systematic_sampling import sampled_experts
-from sparsecalc.measure.architecture.meta_model import routing
+from sparsecalc.measure.architecture.expert_choice import expert_choice
 
 ROWS = 8192
 """Tokens that are drawn for; more tokens repeat them."""
@@ -43,7 +43,7 @@ class ForcedRouting:
         self.wanted, self.device = wanted, device
         self.random = np.random.default_rng(seed)
         self.experts = [
-            _Experts(name, module, model) for name, module in model.named_modules() if _takes_choice(module)
+            _ExpertsModule(name, module, model) for name, module in model.named_modules() if _takes_choice(module)
         ]
         self.turn = 0
         for place in self.experts:
@@ -57,11 +57,14 @@ class ForcedRouting:
     def prepare(self, tokens: int) -> None:
         """Draw choices for steps of `tokens` tokens."""
         for place in self.experts:
-            probabilities = self.wanted.inclusion(place.num_experts, place.top_k)
+            probabilities = self.wanted.inclusion(place.num_experts, place.num_experts_per_tok)
             draws = max(1, min(MOST_DRAWS, POOL_ELEMENTS // (min(tokens, ROWS) * place.num_experts)))
             strata = STRATA if tokens * place.num_experts * draws * STRATA <= POOL_ELEMENTS else 1
-            found = [drawn_choice(probabilities, place.top_k, tokens, self.random) for _ in range(draws * strata)]
-            pool = sorted(found, key=lambda choice: choice.unique().numel())[strata // 2 :: strata]
+            drawn = [
+                drawn_choice(probabilities, place.num_experts_per_tok, tokens, self.random)
+                for _ in range(draws * strata)
+            ]
+            pool = sorted(drawn, key=lambda choice: choice.unique().numel())[strata // 2 :: strata]
             order = self.random.permutation(draws).tolist()
             place.pools[tokens] = torch.stack([pool[index] for index in order]).to(self.device)
             place.choices[tokens] = place.pools[tokens][0].clone()
@@ -75,19 +78,27 @@ class ForcedRouting:
 
     def distinct(self, tokens: int) -> float | None:
         """Distinct experts per layer that the current choices touch, averaged over the layers."""
-        found = [place.choices[tokens].unique().numel() for place in self.experts if tokens in place.choices]
-        return sum(found) / len(found) if found else None
+        counts = [place.choices[tokens].unique().numel() for place in self.experts if tokens in place.choices]
+        return sum(counts) / len(counts) if counts else None
+
+    def expected_distinct(self, tokens: int) -> float | None:
+        """Distinct experts per layer that so many tokens are expected to touch; None where there are no experts."""
+        if not self.experts:
+            return None
+        place = self.experts[0]
+        return float(self.wanted.expected_distinct(place.num_experts, place.num_experts_per_tok, tokens))
 
 
-class _Experts:
+class _ExpertsModule:
     """One module that holds experts."""
 
     def __init__(self, name: str, module: nn.Module, model: nn.Module) -> None:
         self.module: Any = module
         parameter = next(key for key, _ in module.named_parameters())
-        told = routing(f"{name}.{parameter}", model)
-        assert told is not None, f"{name}: neither modules nor config tell how many experts there are"
-        self.top_k, self.num_experts = told[0], told[1] + getattr(module, "zero_expert_num", 0)
+        choice = expert_choice(f"{name}.{parameter}", model)
+        assert choice is not None, f"{name}: neither modules nor config tell how many experts there are"
+        self.num_experts_per_tok = choice.num_experts_per_tok
+        self.num_experts = choice.num_experts + getattr(module, "zero_expert_num", 0)
         self.replaced = 0
         """Calls whose choice was replaced."""
         self.pools: dict[int, torch.Tensor] = {}

@@ -1,13 +1,9 @@
 """A whole model with random weights generates tokens, through transformers' own `generate` or through vLLM."""
 
-import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,17 +12,24 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Phase
-from sparsecalc.decide.profile_question import BenchQuestion, ProfileQuestion
+from sparsecalc.decide.measured_run import BenchQuestion
 from sparsecalc.documents.bench import BenchReport
 from sparsecalc.documents.profile import Measurement
+from sparsecalc.estimate.load import Requests
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.measure.architecture.filled_cache import SEED_TOKENS
-from sparsecalc.measure.machine.stopwatch import FEWEST, Samples, synchronize
-from sparsecalc.measure.timing.profile import TORCH_DTYPES, Bed, is_out_of_memory, prepare, work_of
-from sparsecalc.measure.timing.step_samples import Reading, whole_step
+from sparsecalc.measure.machine.device import is_out_of_memory, synchronize
+from sparsecalc.measure.machine.samples import Samples
+from sparsecalc.measure.machine.stopwatch import FEWEST
+from sparsecalc.measure.timing.prepared_run import PreparedRun, prepare
+from sparsecalc.measure.timing.step_samples import StepSamples
+from sparsecalc.measure.timing.vllm_generation import vllm_runs
+
+Runs = list[list[float]]
+"""Of each run, seconds until the first token, and between tokens."""
 
 
-class Clock(StoppingCriteria):  # type: ignore[misc]
+class TokenClock(StoppingCriteria):  # type: ignore[misc]
     """Notes the time after each generated token."""
 
     def __init__(self, device: torch.device) -> None:
@@ -45,126 +48,105 @@ def bench(
 ) -> BenchReport:
     """Seconds of the prompt and of each further token, at least FEWEST times as far as the time budget allows.
 
-    Raises InputError for a question that makes no sense or a model without `generate`.
+    Raises InputError where the model, the device or the routing cannot be had, or for a model without `generate`.
     """
     transformers.logging.set_verbosity_error()
-    asked = question.checked()
-    layers = asked.layers or loaded.spec.num_hidden_layers
-    shared = ("device", "dtype", "experts_implementation", "routing", "memory_limit_bytes", "calibration")
-    bed = prepare(loaded, ProfileQuestion(layers=layers, **{name: getattr(asked, name) for name in shared}))
-    found: list[Measurement] = []
-    interrupted = False
+    count = loaded.spec.num_hidden_layers
+    prepared = prepare(loaded, question.run.but(layers=question.run.layers or count))
     progress("transformers")
-    runs: list[list[float]] = []
+    runs: Runs = []
+    interrupted = False
     try:
-        runs.extend(_runs(bed, asked))
+        runs.extend(_runs(prepared, question))
     except KeyboardInterrupt:
         interrupted = True
-    if runs:
-        found = [*_rows(bed, asked, runs, "generate")]
-    if bed.device.type == "cuda" and find_spec("vllm") and not interrupted:
+    measured = prepared.model.slice.num_layers
+    rows = [*_rows(prepared, question.requests, runs, "generate", all_layers=measured == count)] if runs else []
+    if prepared.machine.device.type == "cuda" and find_spec("vllm") and not interrupted:
         progress("vllm")
-        try:
-            found += _rows(bed, asked, _vllm_runs(loaded, asked), "vllm")
-        except Exception as error:  # another project's engine: whatever it raises, the rest of the report stands
-            bed.warn("vllm", f"vLLM did not run: {type(error).__name__}: {str(error)[:160]}")
-    measured = bed.slice.layers
-    if measured < loaded.spec.num_hidden_layers:
-        text = f"{measured} of {loaded.spec.num_hidden_layers} layers generate: seconds are of this smaller model"
-        bed.warn("fewer-layers", text)
+        rows += _vllm_rows(prepared, loaded, question)
+    if measured < count:
+        text = f"{measured} of {count} layers generate: seconds are of this smaller model"
+        prepared.warn("fewer-layers", text)
     return BenchReport(
         command="bench",
-        inputs={"model": loaded.spec.id, **asked.to_dict()},
-        warnings=bed.warnings,
+        inputs={"model": loaded.spec.id, **question.inputs()},
+        warnings=prepared.warnings,
         model=loaded.spec.id,
-        environment=bed.environment,
+        environment=prepared.machine.conditions,
         layers=measured,
-        num_hidden_layers=loaded.spec.num_hidden_layers,
-        measurements=found,
-        lines=[_line(row) for row in found],
+        num_hidden_layers=count,
+        measurements=rows,
+        lines=[_line(row) for row in rows],
         interrupted=interrupted,
     )
 
 
-def _runs(bed: Bed, asked: BenchQuestion) -> Iterator[list[float]]:
-    """For each run, seconds until the first token, and between tokens."""
-    model: Any = bed.slice.model
+def _runs(prepared: PreparedRun, question: BenchQuestion) -> Iterator[list[float]]:
+    """Runs of transformers' `generate`, as many as the time budget allows."""
+    model: Any = prepared.model.slice.model
+    spec, routing, requests = prepared.model.spec, prepared.model.routing, question.requests
     if not hasattr(model, "generate"):
-        raise InputError(f"{bed.spec.id}: transformers has no generate for its text part", hint="Use profile instead")
+        raise InputError(f"{spec.id}: transformers has no generate for its text part", hint="Use profile instead")
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = None, 0
-    shape = (asked.batch_size, asked.prompt_len)
-    prompt = torch.randint(0, bed.spec.vocab_size, shape, device=bed.device)
-    lengths = {"min_new_tokens": asked.output_len, "max_new_tokens": asked.output_len, "do_sample": False}
+    shape = (requests.concurrency, requests.prompt_len)
+    prompt = torch.randint(0, spec.vocab_size, shape, device=prepared.machine.device)
     with torch.inference_mode():
-        for tokens in (asked.batch_size * asked.prompt_len, asked.batch_size):
-            bed.forced.prepare(tokens)
+        for tokens in (requests.concurrency * requests.prompt_len, requests.concurrency):
+            routing.prepare(tokens)
         short = prompt[:, :SEED_TOKENS]
         model.generate(short, attention_mask=torch.ones_like(short), max_new_tokens=2)
-        end = time.monotonic() + asked.time_budget_seconds
+        end = time.monotonic() + question.run.time_budget_seconds
         for run in range(FEWEST):
             if run and time.monotonic() > end:
                 return
-            bed.forced.advance()
-            clock = Clock(bed.device)
-            synchronize(bed.device)
-            start = time.perf_counter()
-            try:
-                model.generate(
-                    prompt,
-                    attention_mask=torch.ones_like(prompt),
-                    stopping_criteria=StoppingCriteriaList([clock]),
-                    **lengths,
-                )
-            except (RuntimeError, MemoryError) as error:
-                if is_out_of_memory(error):
-                    raise InputError("generating does not fit into the memory", hint="Use fewer --layers") from error
-                raise
-            yield [after - before for before, after in pairwise([start, *clock.times])]
+            routing.advance()
+            yield _generate(model, prompt, requests.output_len, prepared.machine.device)
 
 
-def _vllm_runs(loaded: LoadedModel, asked: BenchQuestion) -> list[list[float]]:
-    """The same through vLLM with dummy weights; seconds between tokens are the mean of a run."""
-    vllm: Any = import_module("vllm")
-    prompts = [{"prompt_token_ids": [7 + index] * asked.prompt_len} for index in range(asked.batch_size)]
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(loaded.config))
-        engine = vllm.LLM(
-            model=folder,
-            load_format="dummy",
-            skip_tokenizer_init=True,
-            enable_prefix_caching=False,
-            dtype=str(TORCH_DTYPES[asked.dtype]).removeprefix("torch."),
-            max_model_len=asked.prompt_len + asked.output_len,
-            max_num_seqs=asked.batch_size,
+def _generate(model: Any, prompt: torch.Tensor, output_len: int, device: torch.device) -> list[float]:
+    """Seconds until the first token, and between tokens. Raises InputError where memory is short."""
+    clock = TokenClock(device)
+    synchronize(device)
+    start = time.perf_counter()
+    try:
+        model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            stopping_criteria=StoppingCriteriaList([clock]),
+            min_new_tokens=output_len,
+            max_new_tokens=output_len,
+            do_sample=False,
         )
-
-        def seconds(new_tokens: int) -> float:
-            given = vllm.SamplingParams(
-                max_tokens=new_tokens, min_tokens=new_tokens, ignore_eos=True, detokenize=False, temperature=0.0
-            )
-            start = time.perf_counter()
-            engine.generate(prompts, given, use_tqdm=False)
-            return time.perf_counter() - start
-
-        seconds(asked.output_len)
-        runs = []
-        for _ in range(FEWEST):
-            first, whole = seconds(1), seconds(asked.output_len)
-            runs.append([first, (whole - first) / (asked.output_len - 1)])
-        return runs
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise InputError("generating does not fit into the memory", hint="Use fewer --layers") from error
+        raise
+    return [after - before for before, after in pairwise([start, *clock.times])]
 
 
-def _rows(bed: Bed, asked: BenchQuestion, runs: list[list[float]], method: str) -> Iterator[Measurement]:
+def _vllm_rows(prepared: PreparedRun, loaded: LoadedModel, question: BenchQuestion) -> list[Measurement]:
+    """The same through vLLM; nothing but a warning where it fails."""
+    try:
+        runs = vllm_runs(loaded.config, question.requests, question.run.dtype)
+        return [*_rows(prepared, question.requests, runs, "vllm", all_layers=True)]
+    except Exception as error:  # another project's engine: whatever it raises, the rest of the report stands
+        prepared.warn("vllm", f"vLLM did not run: {type(error).__name__}: {str(error)[:160]}")
+        return []
+
+
+def _rows(
+    prepared: PreparedRun, requests: Requests, runs: Runs, method: str, *, all_layers: bool
+) -> Iterator[Measurement]:
     """The prompt and a step of the generation, half of it done."""
-    whole = method == "vllm" or bed.slice.layers == bed.spec.num_hidden_layers
-    halfway = asked.prompt_len + asked.output_len // 2
-    prompt = Samples([run[0] for run in runs], method=method)
+    halfway = requests.prompt_len + requests.output_len // 2
+    prompts = Samples([run[0] for run in runs], method=method)
     steps = Samples([seconds for run in runs for seconds in run[1:]], method=method)
-    both: list[tuple[Phase, Samples, int]] = [("prefill", prompt, asked.prompt_len), ("decode", steps, halfway)]
+    both: list[tuple[Phase, Samples, int]] = [("prefill", prompts, requests.prompt_len), ("decode", steps, halfway)]
     for phase, samples, context in both:
-        work = work_of(bed, phase, asked.batch_size, context)
-        reading = Reading(bed.spec, bed.slice, work, bed.precision)
-        yield whole_step(reading, samples, bed.environment, all_layers=whole, device=bed.device_model)
+        work = prepared.workload(phase, requests.concurrency, context)
+        rows = prepared.rows(StepSamples(work, prepared.model.slice.kinds))
+        yield rows.whole_step(samples, all_layers=all_layers)
 
 
 def _line(row: Measurement) -> str:

@@ -12,8 +12,9 @@ import torch.distributed as dist
 from torch import nn
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.measure.architecture.meta_model import build, routing
-from sparsecalc.measure.calibrate.kernel_benchmarks import random_tensor
+from sparsecalc.measure.architecture.expert_choice import stacked_experts
+from sparsecalc.measure.architecture.meta_model import meta_model
+from sparsecalc.measure.machine.random_tensors import random_tensor
 
 _BY_ROWS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 """Split over their outputs: each rank computes its heads, its neurons."""
@@ -24,7 +25,7 @@ _BY_COLUMNS = ("o_proj", "down_proj")
 def whole_layer(config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> tuple[nn.Module, Any]:
     """The model's first decoder layer with random weights, alike on every rank, and its rotary embedding."""
     torch.manual_seed(0)
-    model: Any = build(config | {"num_hidden_layers": 1})
+    model: Any = meta_model(config | {"num_hidden_layers": 1})
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else model.model
     layer = decoder.layers[0]
     for module in layer.modules():
@@ -61,8 +62,8 @@ class TensorParallelLayer:
 
 def run_layer(layer: Any, hidden: torch.Tensor, positions: Any) -> torch.Tensor:
     """One causal pass over tokens without a cache."""
-    found = layer(hidden, position_embeddings=positions)
-    return found[0] if isinstance(found, tuple) else found
+    output = layer(hidden, position_embeddings=positions)
+    return output[0] if isinstance(output, tuple) else output
 
 
 def _keep(part: nn.Linear, side: int, rank: int, ranks: int, name: str) -> None:
@@ -76,9 +77,9 @@ def _keep(part: nn.Linear, side: int, rank: int, ranks: int, name: str) -> None:
         part.bias = None
 
 
-def _add_up(module: nn.Module, given: Any, found: torch.Tensor) -> torch.Tensor:
-    dist.all_reduce(found)
-    return found
+def _add_up(module: nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
+    dist.all_reduce(output)
+    return output
 
 
 def whole_experts(
@@ -89,12 +90,10 @@ def whole_experts(
     Only the first experts, a multiple of the ranks, where all are more than `most_bytes`.
     """
     torch.manual_seed(0)
-    model = build(config)
-    parts = [(path, part) for path, part in model.named_modules() if hasattr(part, "gate_up_proj")]
-    found = routing(f"{parts[0][0]}.gate_up_proj", model) if parts else None
-    if found is None:
+    experts = stacked_experts(meta_model(config))
+    if experts is None:
         raise InputError("the model has no routed experts", hint="Example: --model mixtral-8x7b")
-    module: Any = parts[0][1]
+    module, choice = experts
     per_expert = sum(weight.numel() for weight in module.parameters()) // module.num_experts * dtype.itemsize
     kept = module.num_experts
     if most_bytes is not None and kept * per_expert > most_bytes:
@@ -102,7 +101,7 @@ def whole_experts(
     for key, weight in list(module.named_parameters()):
         module._parameters[key] = _random((kept, *weight.shape[1:]), dtype, device)
     module.num_experts = kept
-    return module, min(found[0], kept)
+    return module, min(choice.num_experts_per_tok, kept)
 
 
 def _random(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> nn.Parameter:
@@ -151,9 +150,9 @@ class ExpertParallel:
     def combine(self, weights: torch.Tensor) -> torch.Tensor:
         """Bring the results back to their tokens and add them up with the routing weights."""
         back = self._exchange(self.rows, self.sent, self.received)
-        found = torch.empty_like(back)
-        found[self.order] = back
-        return (found.view(*weights.shape, -1) * weights[..., None]).sum(dim=1)
+        in_order = torch.empty_like(back)
+        in_order[self.order] = back
+        return (in_order.view(*weights.shape, -1) * weights[..., None]).sum(dim=1)
 
     def __call__(self, hidden: torch.Tensor, chosen: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """What the whole module returns for this rank's tokens."""
@@ -163,6 +162,6 @@ class ExpertParallel:
 
     @staticmethod
     def _exchange(rows: torch.Tensor, received: list[int], sent: list[int]) -> torch.Tensor:
-        found = rows.new_empty((sum(received), *rows.shape[1:]))
-        dist.all_to_all_single(found, rows.contiguous(), received, sent)
-        return found
+        taken = rows.new_empty((sum(received), *rows.shape[1:]))
+        dist.all_to_all_single(taken, rows.contiguous(), received, sent)
+        return taken

@@ -19,10 +19,11 @@ from sparsecalc.core.errors import InputError, SparsecalcError
 from sparsecalc.core.routing import Routing
 from sparsecalc.library.models import model_ids
 from sparsecalc.measure.calibrate.collectives import collective_rows, seconds_of, slowest
-from sparsecalc.measure.calibrate.expert_benchmarks import draw_routing, popularity, spec_config
-from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, random_tensor
-from sparsecalc.measure.machine.conditions import environment, memory_bytes
-from sparsecalc.measure.machine.stopwatch import quantile
+from sparsecalc.measure.calibrate.expert_benchmarks import built_in_config, draw_routing, popularity
+from sparsecalc.measure.machine.conditions import machine_conditions
+from sparsecalc.measure.machine.device import memory_bytes
+from sparsecalc.measure.machine.random_tensors import DTYPES, random_tensor
+from sparsecalc.measure.machine.samples import quantile
 from sparsecalc.measure.timing.parallel_layers import (
     ExpertParallel,
     TensorParallelLayer,
@@ -40,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     device = _join(asked.device)
     try:
-        found = _measure(asked, device)
+        document = _measure(asked, device)
         if dist.get_rank() == 0:
-            _write(found, asked.output)
+            _write(document, asked.output)
     except SparsecalcError as error:
         if dist.get_rank() == 0:
             print(f"error: {error}", file=sys.stderr)
@@ -96,32 +97,32 @@ def _measure(asked: argparse.Namespace, device: torch.device) -> dict[str, Any]:
         "command": "measure.distributed",
         "inputs": {"parts": parts, "models": models, "dtype": asked.dtype, "tokens": tokens},
         "ranks": dist.get_world_size(),
-        "environment": environment(device),
+        "environment": machine_conditions(device),
         "rows": rows,
     }
 
 
 def _numbers(text: str, kind: type) -> list[Any]:
     try:
-        found = [kind(part) for part in text.split(",")]
+        numbers = [kind(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"{text!r} is no list of numbers", hint="Example: 1,64,512") from error
-    if min(found) < (1 if kind is int else 0):
-        raise InputError(f"{text!r} has a number that is too small")
-    return found
+        raise InputError(f"{text!r} is not a list of numbers", hint="Example: 1,64,512") from error
+    if min(numbers) < (1 if kind is int else 0):
+        raise InputError(f"{text!r} holds a number that is too small")
+    return numbers
 
 
 def _config(name: str) -> dict[str, Any]:
     """The config of a built-in model, or of a config.json."""
     if name in model_ids():
-        return spec_config(name)
+        return built_in_config(name)
     if not name.endswith(".json"):
         raise InputError(f"unknown model {name!r}", hint="List them: sparsecalc models; or name a config.json")
     try:
-        found: dict[str, Any] = json.loads(Path(name).read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{name} cannot be read as JSON ({error})") from error
-    return {key: value for key, value in found.items() if key != "sparsecalc"}
+    return {key: value for key, value in config.items() if key != "sparsecalc"}
 
 
 def tensor_rows(
@@ -148,38 +149,47 @@ def expert_rows(
 
     The order of the experts by popularity is the same on all ranks and drawn once, so that blocks of experts differ.
     """
-    whole, top_k = whole_experts(config, device, dtype, memory_bytes(device)[0] // (4 * dist.get_world_size()))
+    whole, k = whole_experts(config, device, dtype, memory_bytes(device)[0] // (4 * dist.get_world_size()))
     split = ExpertParallel(whole)
-    return [expert_row(split, whole, top_k, count, skew) for skew in skews for count in tokens]
+    return [expert_row(split, whole, k, count, skew) for skew in skews for count in tokens]
 
 
-def expert_row(split: ExpertParallel, whole: Any, top_k: int, tokens: int, skew: float) -> dict[str, Any]:
+def expert_row(split: ExpertParallel, whole: Any, num_experts_per_tok: int, tokens: int, skew: float) -> dict[str, Any]:
     """One number of tokens per rank and one skew."""
-    weight = whole.gate_up_proj
-    chosen = draw_routing(tokens, whole.num_experts, top_k, skew, seed=1 + dist.get_rank()).to(weight.device)
+    weight, k = whole.gate_up_proj, num_experts_per_tok
+    chosen = draw_routing(tokens, whole.num_experts, k, skew, seed=1 + dist.get_rank()).to(weight.device)
     hidden = random_tensor((tokens, weight.shape[-1]), weight.dtype, weight.device, 1.0)
-    weights = torch.full((tokens, top_k), 1 / top_k, dtype=weight.dtype, device=weight.device)
+    weights = torch.full((tokens, k), 1 / k, dtype=weight.dtype, device=weight.device)
     error = _error(split(hidden, chosen, weights), whole(hidden, chosen, weights))
     samples = slowest(lambda: split(hidden, chosen, weights), weight.device, SAMPLES)
     phases = _phases(split, hidden, chosen, weights)
-    mine = {**phases, "pairs": len(split.ids), "distinct": len(split.ids.unique())}
     by_rank: list[Any] = [None] * dist.get_world_size()
+    mine = {**phases, "pairs": len(split.ids), "distinct": len(split.ids.unique())}
     dist.all_gather_object(by_rank, mine)
-    pairs = [rank["pairs"] for rank in by_rank]
-    shares = tuple(popularity(whole.num_experts, skew).tolist())
-    routing = Routing(kind="measured", shares=(shares,)) if skew else Routing()
-    expected = routing.busiest_rank(whole.num_experts, top_k, tokens * len(pairs), len(pairs))
     return {
         "op": "expert_parallel_moe",
-        "ranks": dist.get_world_size(),
+        "ranks": len(by_rank),
         "tokens": tokens,
         "skew": skew,
         "num_experts": whole.num_experts,
-        "num_experts_per_tok": top_k,
+        "num_experts_per_tok": k,
         "relative_error": error,
         "seconds": quantile(samples, 0.5),
         "samples": samples,
         "by_rank": by_rank,
+        **_loads(by_rank, whole.num_experts, k, tokens * len(by_rank), skew),
+    }
+
+
+def _loads(
+    by_rank: list[dict[str, Any]], num_experts: int, num_experts_per_tok: int, tokens: int, skew: float
+) -> dict[str, float]:
+    """The load of the busiest rank, as measured and as the closed forms expect it from so many tokens in all."""
+    pairs = [rank["pairs"] for rank in by_rank]
+    shares = tuple(popularity(num_experts, skew).tolist())
+    routing = Routing(kind="measured", shares=(shares,)) if skew else Routing()
+    expected = routing.busiest_rank(num_experts, num_experts_per_tok, tokens, len(by_rank))
+    return {
         "straggler_seconds": max(rank["experts_seconds"] for rank in by_rank),
         "imbalance": max(pairs) * len(pairs) / sum(pairs),
         "expected_imbalance": expected.imbalance,
@@ -200,16 +210,16 @@ def _phases(split: ExpertParallel, hidden: Any, chosen: Any, weights: Any) -> di
     return {name: quantile(seconds, 0.5) for name, seconds in taken.items()}
 
 
-def _error(found: torch.Tensor, wanted: torch.Tensor) -> float:
+def _error(output: torch.Tensor, wanted: torch.Tensor) -> float:
     """The largest difference on any rank, as a share of the largest element."""
-    worst = (found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30)
+    worst = (output - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30)
     worst = worst.double()
     dist.all_reduce(worst, dist.ReduceOp.MAX)
     return float(worst)
 
 
-def _write(found: dict[str, Any], output: str | None) -> None:
-    text = json.dumps(found, indent=1) + "\n"
+def _write(document: dict[str, Any], output: str | None) -> None:
+    text = json.dumps(document, indent=1) + "\n"
     if output:
         Path(output).write_text(text, encoding="utf-8")
     else:

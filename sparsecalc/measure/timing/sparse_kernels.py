@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sparsecalc.core.errors import InputError, SparsecalcError
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.measure.calibrate.kernel_benchmarks import DTYPES, MOST_COPIES, Work, copies_for, each, random_tensor
-from sparsecalc.measure.machine.stopwatch import Samples, measure
+from sparsecalc.measure.calibrate.benchmark import MOST_COPIES, Work, copies_for, each
+from sparsecalc.measure.machine.random_tensors import DTYPES, random_tensor
+from sparsecalc.measure.machine.samples import Samples
+from sparsecalc.measure.machine.stopwatch import take_samples
 
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 BLOCK = 16
@@ -87,8 +89,8 @@ def break_even(rows: Sequence[dict[str, Any]]) -> float | None:
 
 
 def _timed(work: Work, device: torch.device, sizes: Sizes) -> Samples:
-    found = measure(work.run, device, budget_seconds=sizes.budget_seconds, graph=work.graph)
-    return Samples([seconds / work.repeats for seconds in found.seconds], found.rejected, found.method)
+    samples = take_samples(work.run, device, budget_seconds=sizes.budget_seconds, graph=work.graph)
+    return samples.with_seconds([seconds / work.repeats for seconds in samples.seconds])
 
 
 def _dense(inputs: Any, sizes: Sizes, device: torch.device) -> Work:
@@ -105,9 +107,8 @@ def _sparse(technique: str, inputs: Any, sizes: Sizes, density: float) -> Work:
     try:
         return KERNELS[technique](inputs, sizes, density, copies)
     except (RuntimeError, NotImplementedError) as error:
-        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        text = f"{technique} in {sizes.dtype} on {inputs.device.type} with torch {torch.__version__}: {first}"
-        raise SparsecalcError(text) from error
+        where = f"{technique} in {sizes.dtype} on {inputs.device.type} with torch {torch.__version__}"
+        raise SparsecalcError(f"{where}: {reason_of(error)}") from error
 
 
 def pruned(rows: int, cols: int, density: float, block: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:

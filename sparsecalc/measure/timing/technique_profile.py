@@ -8,10 +8,11 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Op
 from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.profile_question import ProfileQuestion
+from sparsecalc.decide.measured_run import ProfileQuestion
 from sparsecalc.documents.sparse_kernels import BreakEven, SparseKernelReport
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.measure.machine.conditions import doubts, environment, find_device, noise
+from sparsecalc.measure.machine.conditions import doubts, machine_conditions, noise
+from sparsecalc.measure.machine.device import find_device
 from sparsecalc.measure.timing.sparse_kernels import BLOCK, DENSITIES, Sizes, break_even, compare_kernels
 from sparsecalc.model.spec import ModelSpec
 
@@ -33,51 +34,50 @@ def profile_technique(
     Raises InputError for an unknown technique or a weight that it cannot be applied to, SparsecalcError where this
     device has no such kernel.
     """
-    asked = question.checked()
-    device = find_device(asked.device)
-    seen = environment(device)
-    warnings = doubts(seen, noise(device))
-    op, heads = _weight(loaded.spec, technique)
-    dtype = asked.dtype
+    run, token_counts = question.run, question.grid.batch_sizes
+    device = find_device(run.device)
+    conditions = machine_conditions(device)
+    warnings = doubts(conditions, noise(device))
+    weight, heads = _weight(loaded.spec, technique)
+    dtype = run.dtype
     if device.type == "cpu" and technique in COMPRESSED and dtype != "fp32":
-        warnings.append(
-            Note(code="other-dtype", text=f"{technique} in fp32: torch has no such kernel for {dtype} here")
-        )
+        text = f"{technique} in fp32: torch has no such kernel for {dtype} here"
+        warnings.append(Note(code="other-dtype", text=text))
         dtype = "fp32"
-    runs = len(asked.batch_sizes) * (1 + len(DENSITIES))
-    budget = min(MOST_SECONDS, asked.time_budget_seconds / runs)
+    budget = min(MOST_SECONDS, run.time_budget_seconds / (len(token_counts) * (1 + len(DENSITIES))))
     rows: list[dict[str, Any]] = []
-    for tokens in asked.batch_sizes:
+    for tokens in token_counts:
         progress(f"{technique}, {tokens} tokens")
-        sizes = Sizes(op.rows, op.cols, (tokens,), DENSITIES, dtype, heads, budget)
+        sizes = Sizes(weight.rows, weight.cols, (tokens,), DENSITIES, dtype, heads, budget)
         rows += compare_kernels(technique, device, sizes)
     return SparseKernelReport(
         command="profile",
-        inputs={"model": loaded.spec.id, "technique": technique, **asked.to_dict(), "dtype": dtype},
+        inputs={"model": loaded.spec.id, "technique": technique, **question.inputs(), "dtype": dtype},
         warnings=warnings,
         model=loaded.spec.id,
         technique=technique,
-        weight=f"{op.name}, {op.rows:,} x {op.cols:,}",
-        environment=seen,
+        weight=f"{weight.name}, {weight.rows:,} x {weight.cols:,}",
+        environment=conditions,
         rows=rows,
-        break_even=[_break_even(tokens, rows) for tokens in asked.batch_sizes],
+        break_even=[_break_even(tokens, rows) for tokens in token_counts],
     )
 
 
 def _weight(spec: ModelSpec, technique: str) -> tuple[Op, int]:
-    """The weight, and into how many heads its rows fall."""
+    """The largest weight of a layer, for `heads` a projection to all heads, and into how many heads its rows fall."""
     ops = [op for group in spec.layer_groups for op in group.layer.ops(Workload())]
-    found = [op for op in ops if op.kind in ("matmul", "experts") and op.rows and op.cols]
+    weights = [op for op in ops if op.kind in ("matmul", "experts") and op.rows and op.cols]
     heads = 1
     if technique == "heads":
         heads = max((op.heads for op in ops), default=0)
-        found = [op for op in found if op.component == "attention" and heads and op.rows % heads == 0][:1]
-    if not found:
+        weights = [op for op in weights if op.component == "attention" and heads and op.rows % heads == 0][:1]
+    if not weights:
         raise InputError(f"{spec.id} has no weight for {brief(technique)}", hint="Choose another model or technique")
-    op = max(found, key=lambda op: op.rows * op.cols)
-    if op.rows % BLOCK or op.cols % BLOCK:
-        raise InputError(f"{op.name} of {spec.id} is {op.rows} x {op.cols}", hint=f"Both must be multiples of {BLOCK}")
-    return op, heads
+    largest = max(weights, key=lambda op: op.rows * op.cols)
+    if largest.rows % BLOCK or largest.cols % BLOCK:
+        text = f"{largest.name} of {spec.id} is {largest.rows} x {largest.cols}"
+        raise InputError(text, hint=f"Both must be multiples of {BLOCK}")
+    return largest, heads
 
 
 def _break_even(tokens: int, rows: list[dict[str, Any]]) -> BreakEven:

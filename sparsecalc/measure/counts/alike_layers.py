@@ -60,12 +60,12 @@ class Repeats:
             cache = next((given for given in (*args, *kwargs.values()) if _is_cache(given)), None)
             mine = cache.layers[place] if cache is not None and place < len(cache.layers) else None
             key = (kind, _look((args, kwargs)), _look(vars(mine)) if mine is not None else None, type(mine))
-            if found := self._runs.get(key):
-                self.times[found.name] += 1
-                self.tally.flops += found.flops
+            if earlier := self._runs.get(key):
+                self.times[earlier.name] += 1
+                self.tally.flops += earlier.flops
                 if mine is not None:
-                    vars(mine).update({key: copy.copy(value) for key, value in found.held.items()})
-                return found.output
+                    vars(mine).update({key: copy.copy(value) for key, value in earlier.held.items()})
+                return earlier.output
             flops, rest = self.tally.flops, _rest(cache, place)
             output = run(*args, **kwargs)
             made = mine is None and cache is not None and place < len(cache.layers)  # in the forward pass itself
@@ -96,14 +96,14 @@ def repeated_layers(model: nn.Module, config: Any, tally: HasFlops) -> Iterator[
 
 def _layers(model: nn.Module) -> list[tuple[str, nn.Module, int]]:
     """Members of the outermost lists of modules; none where layers share modules, whose counts have one name only."""
-    found: list[tuple[str, nn.Module, int]] = []
+    layers: list[tuple[str, nn.Module, int]] = []
     lists: list[str] = []
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{outer}.") for outer in lists):
             lists.append(name)
-            found += [(f"{name}.{position}", layer, position) for position, layer in enumerate(module)]
-    inner = [id(module) for _, layer, _ in found for module in layer.modules()]
-    return found if len(inner) == len(set(inner)) else []
+            layers += [(f"{name}.{position}", layer, position) for position, layer in enumerate(module)]
+    inner = [id(module) for _, layer, _ in layers for module in layer.modules()]
+    return layers if len(inner) == len(set(inner)) else []
 
 
 def _place(layer: nn.Module, position: int) -> int | None:
