@@ -96,7 +96,7 @@ STATES = {
     "short_conv": {"conv1d": 5 * 3},
     "rwkv": {"state": 3 * 7 + 5},
     "rwkv_channel_mix": {"time_mix": 5},
-    "rg_lru": {"conv1d": 6 * (4 - 1), "state": 6},  # Griffin's: but the newest, as in its implementation
+    "rg_lru": {"conv1d": 6 * (4 - 1), "state": 6},  # Griffin's: the past ones only, as transformers' recurrent_gemma
 }
 
 
