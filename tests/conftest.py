@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="rewrite tests/snapshots from today's output")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Tests that start processes of their own are slow."""
+    for item in items:
+        if "run" in item.fixturenames:
+            item.add_marker("slow")
+
+
 def pytest_collection_finish() -> None:
     """What the imports made stays: the garbage collector need not look through torch again and again."""
     gc.collect()

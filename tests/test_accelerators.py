@@ -198,10 +198,10 @@ def test_own_file_with_a_fault_is_one_clear_line(tmp_path: Path, changes: dict[s
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "not JSON"),
+        (b"", "the file is empty"),
         (b"{", "not JSON"),
-        (b"\xff\xfe\x00", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"\xff\xfe\x00", "not a text file"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a JSON object"),
         (b" " * (2**20 + 1), "more than 1,048,576 bytes"),
     ],

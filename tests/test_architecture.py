@@ -15,6 +15,8 @@ from sparsecalc.library.models import LoadedModel, load_model, model_ids
 from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import ALIASES, NOT_IN_TRANSFORMERS, families, read_config
 
+pytestmark = pytest.mark.slow
+
 transformers.logging.set_verbosity_error()
 
 SMALL = sorted((Path(__file__).parent / "small_configs").glob("*.json"))

@@ -25,6 +25,8 @@ from sparsecalc.model.spec import ModelSpec
 from sparsecalc.model.spec_json import spec_from_data, to_data
 from sparsecalc.read.config import families, read_config
 
+pytestmark = pytest.mark.slow
+
 transformers.logging.set_verbosity_error()
 
 SMALL = Path(__file__).parent / "small_configs"

@@ -16,6 +16,8 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.measure.calibrate.collectives import measure_collectives
 from sparsecalc.measure.timing import ranks as distributed
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parent / "small_configs"
 MODULE = distributed.__name__
 

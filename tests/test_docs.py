@@ -1,6 +1,9 @@
 """What the documents say is what the tool does; `pytest --update-snapshots` rewrites the generated parts."""
 
+import importlib
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,22 +55,39 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert all(line in (ROOT / "check").read_text() for line in ("ruff check", "mypy", "pytest"))
 
 
-def test_every_command_is_in_the_reference(
-    quick_run: Callable[..., Any], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """docs/commands.md is each command's --help, as it is printed on 100 columns."""
-    monkeypatch.setenv("COLUMNS", "100")
-    target = ROOT / "docs" / "commands.md"
-    parts = ["# Commands\n"]
+def test_the_references_are_what_the_tool_writes(request: pytest.FixtureRequest) -> None:
+    """docs/json.md from the documents, docs/commands.md from the commands: python tools/write_docs.py."""
+    tool = [sys.executable, str(ROOT / "tools" / "write_docs.py")]
+    done = subprocess.run([*tool, *([] if update(request) else ["--check"])], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_tool_sees_a_page_that_differs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    tool = importlib.import_module("write_docs")
+    page = tmp_path / "page.md"
+    page.write_text("old")
+    monkeypatch.setattr(tool, "PAGES", {page: lambda: "new"})
+    assert tool.main(["--check"]) == 1
+    assert page.read_text() == "old"
+    assert tool.main([]) == 0
+    assert page.read_text() == "new"
+    assert tool.main(["--check"]) == 0
+
+
+def test_the_references_cover_every_document_command_and_key() -> None:
+    json_page, commands = (ROOT / "docs" / "json.md").read_text(), (ROOT / "docs" / "commands.md").read_text()
     for command in COMMANDS:
-        shown = quick_run(command, "--help").stdout
-        lines = "\n".join(line.rstrip() for line in shown.strip("\n").splitlines())
-        parts.append(f"## {command}\n\n```text\n{lines}\n```\n")
-    text = "\n".join(parts)
-    if update(request):
-        target.write_text(text)
-    else:
-        assert target.read_text() == text
+        assert f"## {command}\n" in json_page
+        assert f"## {command}\n" in commands
+    for key in (
+        "`ttft_seconds` (number): ",
+        "`prediction` ([Prediction](#prediction) or null): ",
+        "`lines` (array of ",
+    ):
+        assert key in json_page
+    assert "- `--format`, `-f` (text, default `table`): " in commands
+    assert "- `MODELS` (text, one or more, required): " in commands
 
 
 @pytest.mark.parametrize("path", [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"], ids=str)

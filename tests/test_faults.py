@@ -19,6 +19,8 @@ from sparsecalc.model.latent import Mla
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.config import read_config
 
+pytestmark = pytest.mark.slow
+
 MOE = {
     "model_type": "qwen3_moe",
     "vocab_size": 320,

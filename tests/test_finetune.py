@@ -118,6 +118,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bf16", "fp32"])
 @pytest.mark.parametrize(("name", "kernels", "checkpointing"), CASES)
 def test_activations_are_what_torch_saves(name: str, dtype: str, kernels: Any, checkpointing: Any) -> None:
@@ -130,6 +131,7 @@ def test_activations_are_what_torch_saves(name: str, dtype: str, kernels: Any, c
     assert predicted_bytes(spec, asked) == pytest.approx(saved_bytes(model), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", training_data()["activations_measured"]["model_types"])
 def test_activations_of_every_family_that_is_called_measured(family: str) -> None:
     config = json.loads((Path(__file__).parent / "small_configs" / f"{family}.json").read_text())[0]

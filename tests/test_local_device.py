@@ -23,7 +23,7 @@ from sparsecalc.measure.timing.prepared_run import prepare
 from sparsecalc.measure.timing.profile import profile
 from sparsecalc.measure.timing.technique_profile import profile_technique
 
-pytestmark = pytest.mark.usefixtures("quick_probe")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
 
 ENGINE = {"id": "transformers", "name": "transformers", "step_seconds": 1e-3, "sequence_seconds": 0.0}
 FITTED = {"compute": 0.9, "bandwidth": 0.4, "overhead_seconds": 1e-6, "origin": "fitted"}

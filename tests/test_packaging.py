@@ -12,6 +12,8 @@ import pytest
 import sparsecalc
 from sparsecalc.data_files import data_folder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

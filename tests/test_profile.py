@@ -41,7 +41,7 @@ from sparsecalc.measure.timing.prepared_run import prepare
 from sparsecalc.measure.timing.profile import profile
 from sparsecalc.read.config import read_config
 
-pytestmark = pytest.mark.usefixtures("quick_probe")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_probe")]
 
 CPU = torch.device("cpu")
 SMALL = Path(__file__).parent / "small_configs"

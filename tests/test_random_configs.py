@@ -37,6 +37,7 @@ def last_drawn(family: str, number: int) -> tuple[Outcome, dict[str, Any]]:
     return found, config
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("family", "number"), CASES)
 def test_a_drawn_config_is_exact(family: str, number: int) -> None:

@@ -87,6 +87,7 @@ def test_notes_and_formats(name: str) -> None:
     assert found.quantization == FORMATS.get(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_FORMULA])
 def test_exact_against_transformers(name: str) -> None:
     pytest.importorskip("transformers")

@@ -38,6 +38,50 @@ def test_no_time_limit_fails_a_property() -> None:
     assert own == [], "deadlines are set in conftest.py"
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """`check` beside tools that only write down how they are called; mypy finds a fault where a file `fault` lies."""
+    (tmp_path / "check").write_bytes((ROOT / "check").read_bytes())
+    tools = tmp_path / ".venv" / "bin"
+    tools.mkdir(parents=True)
+    for name in ("ruff", "mypy", "python"):
+        (tools / name).write_text(f'#!/bin/sh\necho {name} "$@" >> log\n[ {name} != mypy ] || [ ! -e fault ]\n')
+        (tools / name).chmod(0o755)
+    return tmp_path
+
+
+BEFORE = ["ruff format --check .", "ruff check .", "mypy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tests"),
+    [
+        ([], "python -m pytest -n auto --dist worksteal"),
+        (["-k", "gemma"], "python -m pytest -n auto --dist worksteal -k gemma"),
+        (["--fast"], "python -m pytest -n auto --dist worksteal -m not slow"),
+        (["--fast", "-k", "gemma"], "python -m pytest -n auto --dist worksteal -m not slow -k gemma"),
+    ],
+)
+def test_check_runs_everything_and_hands_its_arguments_to_pytest(
+    arguments: list[str], tests: str, checkout: Path
+) -> None:
+    subprocess.run(["bash", checkout / "check", *arguments], check=True)
+    assert (checkout / "log").read_text().splitlines() == [*BEFORE, tests]
+
+
+def test_check_stops_at_the_first_fault(checkout: Path) -> None:
+    (checkout / "fault").touch()
+    assert subprocess.run(["bash", checkout / "check"]).returncode == 1
+    assert (checkout / "log").read_text().splitlines() == BEFORE
+
+
+def test_slow_tests_are_marked(request: pytest.FixtureRequest) -> None:
+    (marker,) = [line for line in request.config.getini("markers") if line.startswith("slow")]
+    assert "./check --fast" in marker
+    slow = {path.stem for path in (ROOT / "tests").glob("test_*.py") if "mark.slow" in path.read_text()}
+    assert {"test_architecture", "test_packaging"} <= slow
+
+
 def test_everything_that_the_tests_install_is_pinned() -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *(name for extra in extras.values() for name in extra)]

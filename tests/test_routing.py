@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.expected_max import binomial, expected_excess, expected_max, expected_max_hits
-from sparsecalc.core.routing import Routing, balance, expected_distinct_experts
+from sparsecalc.core.expert_placement import balance
+from sparsecalc.core.routing import Routing, expected_distinct_experts
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.routing import RoutingQuestion, route
 from sparsecalc.estimate.costs import experts, memory
@@ -398,7 +399,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "blank": (" \n", "empty"),
     "binary": (b"\x00\xff\xfe", "not a text file"),
     "half": ("[1, 2", "not JSON"),
-    "deep": ("[" * 200_000, "not JSON"),
+    "deep": ("[" * 200_000, "nested too deeply"),
     "four levels": ("[[[[1]]]]", "not a list of counts"),
     "an object": ('{"experts": [1]}', "has none of counts"),
     "a word": ('{"counts": "many"}', "not a list of counts"),

@@ -23,13 +23,17 @@ from sparsecalc.core.storage import LAYOUTS, BlockStorage, GroupStorage, Scatter
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.model_name import load_variant
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.sparse_speedup import speedup
+from sparsecalc.estimate.step import step_time
 from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 from sparsecalc.techniques.parse import TECHNIQUES, apply_all, parse_technique
-from sparsecalc.techniques.structural import _apportioned
+from sparsecalc.techniques.structural import KeptExperts, Merge, _apportioned
 
 ROOT = Path(sparsecalc.__file__).parent.parent
 EVERY = (
@@ -385,7 +389,7 @@ def test_mixture_of_depths_by_hand() -> None:
 
 
 def test_early_exit_by_hand() -> None:
-    """Behind layer 3 of 4 only keys and values are projected in decode; the prompt runs all."""
+    """After layer 3 of 4 only keys and values are projected in decode; the prompt runs all."""
     spec, plain = small("early-exit=3"), small()
     step = Workload.decode(8)
     assert (
@@ -394,6 +398,30 @@ def test_early_exit_by_hand() -> None:
     assert total(spec, "flops", step, "k_proj") == total(plain, "flops", step, "k_proj")
     assert spec.ops(Workload.prefill(8)).total("flops") == plain.ops(Workload.prefill(8)).total("flops")
     assert total(spec, "kv_elements", step) == total(plain, "kv_elements", step)
+
+
+def test_layers_after_an_exit_take_no_time_but_for_keys_and_values() -> None:
+    """Of 32 layers 16 run in full: the step takes more than half of the seconds of all 32, and less than all."""
+    variant = load_variant("llama-2-7b+early-exit=16")
+    precision, device, work = variant.precision, device_model(load_accelerator("h100-sxm"), None), Workload.decode(1024)
+    early = step_time(variant.loaded.spec, work, precision, device).seconds
+    whole = step_time(load("llama-2-7b").spec, work, precision, device).seconds
+    assert whole / 2 < early < whole
+
+
+def test_kept_experts_keep_their_elements_of_the_router() -> None:
+    """8 experts with a bias each, and 32 scales of the input: 4 experts leave 4 + 32."""
+    moe = Moe(hidden_size=32, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=16)
+    for bias, whole, kept in ((True, 8 + 32, 4 + 32), (False, 32, 32)):
+        router = moe.but(router_bias=bias, router_scales=32)
+        fewer = KeptExperts(experts=4)._changed(router)
+        assert [vectors(part, "router.bias") for part in (router, fewer)] == [whole, kept]
+    merged = Merge(experts=4)._changed(moe.but(router_bias=True, zero_experts=2))
+    assert vectors(merged, "router.bias") == 8 + 2, "the router of all experts stays"
+
+
+def vectors(part: Moe, name: str) -> int:
+    return next(op.vectors for op in part.ops(Workload()) if op.name == name)
 
 
 def test_layers_read_by_a_batch() -> None:

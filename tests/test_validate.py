@@ -30,6 +30,8 @@ from sparsecalc.library.models import load_model, model_ids
 from sparsecalc.reports.accuracy_page import accuracy_page
 from sparsecalc.reports.formats import render
 
+pytestmark = pytest.mark.slow
+
 KERNELS = read_data("measurements/kernels.json")
 SERVING = read_data("measurements/serving.json")
 

@@ -23,6 +23,8 @@ from sparsecalc.measure.counts.alike_layers import Repeats
 from sparsecalc.measure.counts.verification import verify_model
 from sparsecalc.read.config import read_config
 
+pytestmark = pytest.mark.slow
+
 SPARSE = {**LATENT, "n_group": 1, "topk_group": 1}
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verification.md"
 

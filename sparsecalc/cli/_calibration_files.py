@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sparsecalc.cli._measuring import measuring, progress
 from sparsecalc.cli._output import write_atomically
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.device.calibration import Calibration, local_path, read_calibration
 from sparsecalc.documents.calibrate import CalibrationReport
 
@@ -70,5 +70,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{folder} cannot be made ({reason})", hint="Name a file with -o FILE") from error
+        raise InputError(f"{folder} cannot be made ({reason_of(error)})", hint="Name a file with -o FILE") from error

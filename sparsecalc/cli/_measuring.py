@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.documents.verify import VerifyReport
 from sparsecalc.library.models import LoadedModel, load_model, model_ids
 
@@ -63,7 +63,7 @@ def measuring(module: str, command: str) -> Any:
     except ModuleNotFoundError as error:
         raise _without_extra(f"{error.name} is missing", command) from error
     except ImportError as error:
-        raise _without_extra(str(error).splitlines()[0], command) from error
+        raise _without_extra(reason_of(error), command) from error
     gc.enable()  # off since the start
     return loaded
 

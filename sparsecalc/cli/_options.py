@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.reports.formats import FORMATS
 
 
 def default_of(name: str) -> str:
@@ -14,7 +15,7 @@ def default_of(name: str) -> str:
     return f"(default: {engine_default(name):g})"
 
 
-Format = Annotated[str, typer.Option("--format", "-f", help="table, markdown, json, csv or html")]
+Format = Annotated[str, typer.Option("--format", "-f", help=", ".join(FORMATS))]
 Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
 from sparsecalc.reports.formats import find_format, render
@@ -94,8 +94,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 def _unwritable(target: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return InputError(f"{printable(str(target))} cannot be written ({reason})", hint=_ELSEWHERE)
+    return InputError(f"{printable(str(target))} cannot be written ({reason_of(error)})", hint=_ELSEWHERE)
 
 
 def _umask() -> int:

@@ -1,4 +1,4 @@
-"""`models` and `gpus`: what is built in."""
+"""`models`: the models that are built in, and the families that can be read."""
 
 from typing import Annotated, Any
 

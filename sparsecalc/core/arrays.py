@@ -4,7 +4,11 @@ import sys
 from typing import Any, TypeAlias
 
 Number: TypeAlias = Any
-"""A plain number, or a numpy array of numbers; arrays broadcast, and a result is an array where an operand is one."""
+"""A plain number, or a numpy array of numbers; arrays broadcast, and a result is an array where an operand is one.
+
+For mypy it is Any: of a union of the two, everything that is made from plain numbers would be one as well, and each
+figure of a document would need a cast. What only plain numbers can be is typed int or float.
+"""
 
 
 def is_array(value: object) -> bool:

@@ -32,7 +32,7 @@ Role = Literal[
     "state_update",
     "indexer",
 ]
-"""What an op is to techniques and kernels, where its kind does not tell:
+"""What techniques and kernels must know about an op beyond its kind:
 
     gate_up           an MLP's products before its activation
     gate_up_adapter   a low-rank addition to them

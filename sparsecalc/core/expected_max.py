@@ -1,7 +1,7 @@
-"""Expected values of counts that come about by chance: the largest of several, and what exceeds a limit.
+"""Expected values of random counts: the largest of several, and the part that exceeds a limit.
 
-A count is told by its mean and by p = 1 - variance / mean: a binomial with mean / p trials. The number of hits among
-independent events of probabilities p_i has p = sum(p_i^2) / sum(p_i).
+A count is described by its mean and by p = 1 - variance / mean: a binomial with mean / p trials. The number of hits
+among independent events of probabilities p_i has p = sum(p_i^2) / sum(p_i).
 """
 
 from collections import Counter
@@ -11,9 +11,9 @@ from math import ceil, erfc, exp, pi, sqrt
 Count = tuple[float, float]
 
 EXACT_MEAN = 40.0
-"""Up to this mean the largest count is summed over whole numbers; beyond it, over a normal curve with its skew."""
+"""Up to this mean the largest count is summed over whole numbers; beyond it, a normal curve with its skew is used."""
 EXACT_VARIANCE = 2500.0
-"""The same for what exceeds a limit."""
+"""Up to this variance the excess over a limit is summed over whole numbers; beyond it, a normal curve is used."""
 MOST_EVENTS = 40
 """Up to so many events the number of hits is taken exactly; beyond, as a binomial."""
 _NOTHING = 1e-14
@@ -38,19 +38,19 @@ def binomial(mean: float, p: float) -> tuple[int, list[float]]:
     down = [1.0]
     for count in range(mode, max(mode - reach, 0), -1):
         down.append(down[-1] * count / ((trials - count + 1) * odds))
-    found = down[:0:-1] + up
-    total = sum(found)
-    return mode - len(down) + 1, [value / total for value in found]
+    weights = down[:0:-1] + up
+    total = sum(weights)
+    return mode - len(down) + 1, [value / total for value in weights]
 
 
 def hits(probabilities: Iterable[float]) -> list[float]:
     """The exact distribution of the number of hits among independent events: probabilities of 0, 1, 2, ..."""
-    found = [1.0]
+    chances = [1.0]
     for p in probabilities:
-        found = [a * (1 - p) + b * p for a, b in zip([*found, 0.0], [0.0, *found], strict=True)]
-        while found[-1] < _NOTHING:
-            found.pop()
-    return found
+        chances = [a * (1 - p) + b * p for a, b in zip([*chances, 0.0], [0.0, *chances], strict=True)]
+        while chances[-1] < _NOTHING:
+            chances.pop()
+    return chances
 
 
 def expected_max_hits(groups: Iterable[tuple[float, ...]]) -> float:

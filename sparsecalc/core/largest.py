@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 def largest_that_fits(limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest number from 1 to `limit` that `fits`, 0 where 1 does not; what does not fit never fits again."""
+    """The largest number from 1 to `limit` that `fits`, 0 where 1 does not; nothing above a misfit may fit."""
     if not fits(1):
         return 0
     low, high = 1, 2

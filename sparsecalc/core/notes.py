@@ -7,5 +7,8 @@ class Note(Frozen):
     """A note or warning: a code for scripts, a sentence for people, and the model that it concerns, if any."""
 
     code: str
+    """A stable word for scripts, such as `does-not-fit`."""
     text: str
+    """A sentence for people."""
     model: str | None = None
+    """The model that it concerns, if any."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import COMPONENTS, Component, Kind, Role
+from sparsecalc.core.expert_shares import expected_experts_per_tok
 
 if TYPE_CHECKING:
     from sparsecalc.core.storage import Storage
@@ -39,36 +41,36 @@ class Op:
     """The weights are another op's: used here, stored there."""
     num_experts_per_tok: int = 1
     num_experts: int = 1
-    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (1 of 1 but for experts)."""
+    """A token uses `num_experts_per_tok` of `num_experts` equal shares of the weights (1 of 1 except experts)."""
     zero_experts: int = 0
     """Experts that take part in routing and compute nothing."""
-    read_share: float = 1
+    read_share: Number = 1
     """Expected share of the stored weights that this step reads (distinct experts / experts; rows of a table)."""
-    tokens: int = 0
+    tokens: Number = 0
     """Rows of the activation matrix, M of an M x N x K product (routed experts: B*T*k rows in all)."""
-    flops: int = 0
+    flops: Number = 0
     """2 per multiply-accumulate of matrix products, attention scores and values, and state updates."""
     kv_elements_per_token: int = 0
     """Cache elements that one more token of one sequence adds before any window fills."""
-    kv_elements: int = 0
+    kv_elements: Number = 0
     """Cache elements held by all sequences at the end of the step, windows applied."""
     index_elements_per_token: int = 0
-    """Elements of a sparse indexer's own key cache per token: held beside the KV cache, not part of it."""
-    index_elements: int = 0
-    state_elements: int = 0
+    """Elements of a sparse indexer's own key cache per token: beside the KV cache, not part of it."""
+    index_elements: Number = 0
+    state_elements: Number = 0
     """Elements of recurrent state of all sequences, of constant size in the context."""
     state_is_fp32: bool = False
     """Whether the reference implementation keeps the state in fp32, whatever the activations are."""
-    activation_elements: int = 0
+    activation_elements: Number = 0
     """Elements of inputs and outputs that the op moves."""
-    scratch_elements: int = 0
+    scratch_elements: Number = 0
     """Elements of the op's output that must be held at once."""
     heads: int = 0
     """Query heads of an attention op."""
     kv_heads: int = 0
     """Key-value heads whose cache an attention op reads; 0: a latent that all heads share."""
-    cache_read_elements: float = 0
-    """Cache elements that the step reads: all that are held and visible, the selected ones of a sparse attention."""
+    cache_read_elements: Number = 0
+    """Cache elements that the step reads: all visible ones, or those that a sparse attention selects."""
     shards: int = 0
     """Most devices that can each hold a part of the op's weights or cache; more hold copies. 0: any number."""
     note: str = ""
@@ -80,7 +82,7 @@ class Op:
     """How the matrices are stored where they are sparse."""
     technique: str = ""
     """The weights' sparsity as it is typed (`2:4`), for the tables of measured kernels."""
-    compute_share: float = 1
+    compute_share: Number = 1
     """Share of the dense products that `flops` counts."""
 
     @property
@@ -108,10 +110,10 @@ class Op:
     @property
     def expected_experts_per_tok(self) -> float:
         """Experts with weights that a token is expected to select: k E / (E + Z), Z zero-compute experts."""
-        return self.num_experts_per_tok * self.num_experts / (self.num_experts + self.zero_experts)
+        return expected_experts_per_tok(self.num_experts_per_tok, self.num_experts, self.zero_experts)
 
     @property
-    def read_params(self) -> float:
+    def read_params(self) -> Number:
         """Expected number of weight elements that the step reads in one layer."""
         return self.used_params * self.read_share
 
@@ -121,10 +123,11 @@ class Ledger(tuple[Op, ...]):
 
     __slots__ = ()
 
-    def sum(self, column: str | Callable[[Op], float], where: Callable[[Op], bool] = lambda op: True) -> float:
+    def sum(self, column: str | Callable[[Op], Number], where: Callable[[Op], bool] = lambda op: True) -> float:
         """Sum of `column` times `layers` over the ops that `where` accepts; exact while the column is an integer."""
         value = column if callable(column) else (lambda op: getattr(op, column))
-        return sum(value(op) * op.layers for op in self if where(op))
+        total: float = sum(value(op) * op.layers for op in self if where(op))
+        return total
 
     def total(self, column: str) -> int:
         """`sum` of an integer column."""
@@ -147,7 +150,7 @@ def linear(
     component: Component,
     in_features: int,
     out_features: int,
-    tokens: int,
+    tokens: Number,
     *,
     bias: bool = False,
     matrices: int = 1,
@@ -174,7 +177,7 @@ def linear(
     )
 
 
-def vector(name: str, component: Component, elements: int, tokens: int = 0) -> Op:
+def vector(name: str, component: Component, elements: int, tokens: Number = 0) -> Op:
     """Gains, biases and constants that are applied elementwise: stored and read, but no matrix product."""
     return Op(name=name, component=component, kind="vector", vectors=elements, tokens=tokens, activation_elements=0)
 

@@ -3,6 +3,7 @@
 from dataclasses import field
 from math import ceil
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.number_format import NumberFormat
@@ -21,10 +22,10 @@ class Precision(Frozen):
 
     def format_of(self, op: Op) -> NumberFormat | None:
         """The format of the op's matrices; None where they are left unquantized."""
-        chosen = self.by_component.get(op.component)
-        if chosen is None and (op.component in self.weights.keeps or op.kind in ("conv", "vector")):
+        own = self.by_component.get(op.component)
+        if own is None and (op.component in self.weights.keeps or op.kind in ("conv", "vector")):
             return None
-        return chosen or self.weights
+        return own or self.weights
 
     def weight_bytes(self, op: Op) -> int:
         """Bytes that the op's own weights take in one layer: matrices in their format, vectors unquantized."""
@@ -44,7 +45,7 @@ class Precision(Frozen):
         fmt = self.by_component.get(op.component, self.weights)
         return op.storage.layout(op.rows, op.cols, fmt) if op.storage else ""
 
-    def read_weight_bytes(self, op: Op) -> float:
+    def read_weight_bytes(self, op: Op) -> Number:
         """Expected bytes of weights that the step reads in one layer."""
         return self.used_weight_bytes(op) * op.read_share
 

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from math import sqrt
 
-Number = float
 SAME = 1e-9
 """Neighbours whose values differ by a smaller share make no minimum: a curve that is flat has none."""
-Middle = Callable[[Number, Number], Number | None]
+Middle = Callable[[float, float], float | None]
 """A point between two others; None where there is none to be had any more (neighbouring integers, close enough)."""
 
 
-def middle_of_integers(low: Number, high: Number) -> Number | None:
+def middle_of_integers(low: float, high: float) -> float | None:
     """The integer nearest the geometric mean, strictly between the two; None for neighbours."""
     if high - low <= 1:
         return None
@@ -23,9 +22,7 @@ def middle_within(resolution: float) -> Middle:
     return lambda low, high: (low + high) / 2 if high - low > resolution else None
 
 
-def sign_changes(
-    value: Callable[[Number], float], grid: Iterable[Number], middle: Middle
-) -> list[tuple[Number, Number]]:
+def sign_changes(value: Callable[[float], float], grid: Iterable[float], middle: Middle) -> list[tuple[float, float]]:
     """Pairs of points, as close as `middle` allows, between which `value` changes its sign; in order.
 
     Neighbours in the grid with unlike signs are bisected. Where |value| has a minimum between like signs, the minimum
@@ -42,7 +39,7 @@ def sign_changes(
     ]
 
 
-def _narrow(known: dict[Number, float], places: list[Number], value: Callable[[Number], float], middle: Middle) -> None:
+def _narrow(known: dict[float, float], places: list[float], value: Callable[[float], float], middle: Middle) -> None:
     """Look for the other sign around a minimum of |value|: halve both sides, keep the lowest point in the centre."""
     low, here, high = places
     while known[here] and all(known[x] / known[here] > 1 + SAME for x in (low, high)):
@@ -58,8 +55,8 @@ def _narrow(known: dict[Number, float], places: list[Number], value: Callable[[N
 
 
 def _bisected(
-    known: dict[Number, float], low: Number, high: Number, value: Callable[[Number], float], middle: Middle
-) -> tuple[Number, Number]:
+    known: dict[float, float], low: float, high: float, value: Callable[[float], float], middle: Middle
+) -> tuple[float, float]:
     while (between := middle(low, high)) is not None:
         known[between] = value(between)
         low, high = (between, high) if known[between] * known[low] > 0 else (low, between)

@@ -51,13 +51,13 @@ class Layout(Frozen):
 
     def index_bytes(self, rows: int, cols: int, nonzeros: int) -> int:
         """Bytes beside the values."""
-        found = ceil(nonzeros * self.index_bits / 8)
+        total = ceil(nonzeros * self.index_bits / 8)
         if side := self.bitmap_tile:
-            found += ceil(rows / side) * ceil(cols / side) * side * side // 8
+            total += ceil(rows / side) * ceil(cols / side) * side * side // 8
         if self.offset_rows:
             tiles = ceil(rows / self.offset_rows) * ceil(cols / (self.offset_cols or cols))
-            found += OFFSET_BYTES * (tiles + 1)
-        return found
+            total += OFFSET_BYTES * (tiles + 1)
+        return total
 
     def break_even_density(self, bits: float) -> float:
         """Share of non-zeros at which a large matrix of `bits` per element takes as much as dense; offsets left out."""
@@ -103,8 +103,8 @@ class ScatteredStorage(Storage):
         """Bytes of one matrix in every layout, `dense` among them."""
         count = self.nonzeros(rows, cols)
         values = ceil(count * fmt.bits / 8) + fmt.scale_bytes(rows, cols)
-        found = {"dense": fmt.matrix_bytes(rows, cols)}
-        return found | {layout.id: values + layout.index_bytes(rows, cols, count) for layout in LAYOUTS}
+        dense = {"dense": fmt.matrix_bytes(rows, cols)}
+        return dense | {layout.id: values + layout.index_bytes(rows, cols, count) for layout in LAYOUTS}
 
     def matrix_bytes(self, rows: int, cols: int, fmt: "NumberFormat") -> int:
         """Bytes in the smallest layout."""

@@ -12,15 +12,3 @@ def brief(value: object) -> str:
     if isinstance(value, int) and abs(value) >= 10**20:
         return "an integer of more than 20 digits"
     return printable(repr(value), 60)
-
-
-def first_line(error: BaseException, longest: int = 160) -> str:
-    """The first line of what an error says, at most `longest` characters; its type's name where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:longest] if lines else type(error).__name__
-
-
-def named_first_line(error: BaseException, longest: int = 160) -> str:
-    """The same behind the name of the error's type: `ValueError: no such key`."""
-    name, line = type(error).__name__, first_line(error, longest)
-    return name if line == name else f"{name}: {line}"

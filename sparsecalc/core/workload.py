@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from sparsecalc.core.arrays import least
+from sparsecalc.core.arrays import Number, least
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 
@@ -13,14 +13,14 @@ class Workload(Frozen):
     """One forward step of `batch_size` equal sequences.
 
     `new_tokens` (T) are computed in this step; `context_len` (S) is what a sequence holds once the step is done, new
-    tokens included, so S - T tokens come from the cache. For sweeps the three sizes may be numpy arrays of floats that
-    broadcast: every column of the ledger then is one too.
+    tokens included, so S - T tokens come from the cache. The three sizes may be numpy arrays of floats that
+    broadcast: then the columns of the ledger are arrays too.
     """
 
     phase: Phase = "prefill"
-    batch_size: int = 1
-    new_tokens: int = 1
-    context_len: int = 1
+    batch_size: Number = 1
+    new_tokens: Number = 1
+    context_len: Number = 1
     causal: bool = True
     """False counts the full T * S square of scores, as training papers (PaLM, nanoGPT) do."""
     logits: Literal["all", "last"] = "all"
@@ -31,31 +31,31 @@ class Workload(Frozen):
     """How tokens spread over experts; uniform unless something is known."""
 
     @classmethod
-    def prefill(cls, context_len: int, batch_size: int = 1, **kw: object) -> "Workload":
+    def prefill(cls, context_len: Number, batch_size: Number = 1, **kw: object) -> "Workload":
         """A prompt of `context_len` tokens from an empty cache."""
         return cls(phase="prefill", batch_size=batch_size, new_tokens=context_len, context_len=context_len, **kw)  # type: ignore[arg-type]
 
     @classmethod
-    def decode(cls, context_len: int, batch_size: int = 1, **kw: object) -> "Workload":
+    def decode(cls, context_len: Number, batch_size: Number = 1, **kw: object) -> "Workload":
         """One more token per sequence; the new token sees `context_len` tokens, itself among them."""
         return cls(phase="decode", batch_size=batch_size, new_tokens=1, context_len=context_len, **kw)  # type: ignore[arg-type]
 
     @property
-    def tokens(self) -> int:
+    def tokens(self) -> Number:
         """Rows of every activation matrix: B * T."""
         return self.batch_size * self.new_tokens
 
     @property
-    def past(self) -> int:
+    def past(self) -> Number:
         """Tokens per sequence that were computed before this step: S - T."""
         return self.context_len - self.new_tokens
 
     @property
-    def logit_tokens(self) -> int:
+    def logit_tokens(self) -> Number:
         """Rows of the LM head's product."""
         return self.tokens if self.logits == "all" else self.batch_size
 
-    def pairs(self, window: int | None = None, chunk: int | None = None) -> int:
+    def pairs(self, window: int | None = None, chunk: int | None = None) -> Number:
         """Visible query-key pairs of the batch.
 
         B * sum over the new positions p of min(p + 1, W)         (W: window, if any)
@@ -68,7 +68,7 @@ class Workload(Frozen):
             _pairs_up_to(self.context_len, window, chunk) - _pairs_up_to(self.past, window, chunk)
         )
 
-    def pooled_pairs(self, ratio: int, limit: int | None = None) -> int:
+    def pooled_pairs(self, ratio: int, limit: int | None = None) -> Number:
         """Pairs of the new queries with entries that each stand for `ratio` past tokens, at most `limit` of them.
 
         B * sum over the new positions p of min(floor((p + 1) / ratio), limit)
@@ -78,14 +78,14 @@ class Workload(Frozen):
             entries = self.context_len // ratio
             return self.batch_size * self.new_tokens * (entries if limit is None else least(entries, limit))
 
-        def up_to(n: int) -> int:
+        def up_to(n: Number) -> Number:
             most = n // ratio if limit is None else least(n // ratio, limit)
             return ratio * most * (most - 1) // 2 + most * (n - most * ratio + 1)
 
         return self.batch_size * (up_to(self.context_len) - up_to(self.past))
 
 
-def _pairs_up_to(n: int, window: int | None, chunk: int | None) -> int:
+def _pairs_up_to(n: Number, window: int | None, chunk: int | None) -> Number:
     """Causal pairs of the first `n` positions: n(n+1)/2, or with each query seeing at most `window` or its chunk."""
     if chunk is not None:
         whole, rest = divmod(n, chunk)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.expert_shares import expected_experts_per_tok
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.routing import RankLoad, Routing, expert_capacity
@@ -93,7 +94,7 @@ def route(name: str, routing: str = "uniform", question: RoutingQuestion | None 
     layers, mixture = _mixture(variant.loaded.spec)
     given = load_routing(routing, mixture.num_experts)
     zero, k = mixture.zero_experts, mixture.num_experts_per_tok
-    expected = k * mixture.num_experts / (mixture.num_experts + zero)
+    expected = expected_experts_per_tok(k, mixture.num_experts, zero)
     experts = RoutedLayerExperts(num_experts=mixture.num_experts, expected_experts_per_tok=expected, routing=given)
     degrees = asked.ep or tuple(ranks for ranks in USUAL_DEGREES if ranks <= mixture.num_experts)
     points = [(batch, ep) for batch in asked.batch_sizes for ep in degrees]

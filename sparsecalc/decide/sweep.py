@@ -1,6 +1,6 @@
 """Seconds of a step over a whole grid of accelerators, device counts, formats, batch sizes and contexts at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,7 @@ def sweep(
     spec = variant.loaded.spec
     batches, contexts = _sizes("batch size", batch_sizes), _sizes("context", context_lens)
     seconds = np.empty((3, len(gpus), len(num_gpus), len(dtypes), batches.size, contexts.size))
-    works: dict[str, Callable[..., Workload]] = {"decode": Workload.decode, "prefill": Workload.prefill}
-    work = works.get(phase)
+    work = {"decode": Workload.decode, "prefill": Workload.prefill}.get(phase)
     if work is None:
         raise InputError(f"unknown phase {brief(phase)}", hint="Phases: decode, prefill")
     pieces = list(_pieces(batches.size, contexts.size))

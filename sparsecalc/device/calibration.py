@@ -3,15 +3,14 @@
 import os
 import sys
 from dataclasses import field, fields
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.json_files import json_object
 from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.core.text import brief, printable
+from sparsecalc.core.text import printable
+from sparsecalc.core.user_files import json_object, read_user_file
 
 LARGEST_FILE_BYTES = 2**26
 LOCAL = "local"
@@ -25,23 +24,27 @@ class Calibration(Frozen):
     """
 
     schema_version: Literal[1] = 1
+    """Version of this format."""
     created: str
-    """UTC, ISO 8601."""
+    """Time of the calibration, UTC, in ISO 8601."""
     device: str
-    """As torch names its kind: cpu, cuda, mps."""
+    """Kind of device, as torch names it: cpu, cuda or mps."""
     device_name: str
+    """Name of the device, as it calls itself."""
     accelerator: str | None = None
     """Id of the data sheet that the efficiencies are shares of; None where the device is not known."""
     complete: bool = True
-    """False while benchmarks are still to be run."""
+    """Whether all benchmarks were run."""
     environment: dict[str, Any] = field(default_factory=dict)
+    """Conditions of the measurement: versions, clocks, load."""
     rows: list[dict[str, Any]] = field(default_factory=list)
+    """The benchmarks; each has an `op`, its shapes, `seconds` (the median) and `samples` (all, in seconds)."""
     constants: dict[str, Any] | None = None
-    """What predictions use; None before the fit."""
+    """The fitted constants, which predictions use; None before the fit."""
     prior: dict[str, Any] | None = None
-    """The constants that the fit started from and is drawn toward."""
+    """The constants that the fit started from, and that it stays near where few rows speak against them."""
     residuals: dict[str, Any] | None = None
-    """How far the fitted formulas are from the rows, by class of operation."""
+    """Errors of the fitted formulas over the rows, by class of operation."""
 
 
 def user_folder() -> Path:
@@ -79,17 +82,14 @@ def load_calibration(name: str) -> Calibration:
 
 def read_calibration(path: Path) -> Calibration:
     """The calibration in a file, finished or not. Raises InputError."""
+    from sparsecalc.device.calibration_file import check_calibration
+
     where = printable(str(path))
-    given = _parse(path, where)
-    if given.get("schema_version") != 1:
-        raise InputError(f"schema_version is {brief(given.get('schema_version'))}, not 1", where=where, hint=_HINT)
+    content = read_user_file(path, LARGEST_FILE_BYTES, hint=_HINT, missing="no such calibration file")
+    given = json_object(content, where, _HINT)
     known = {entry.name for entry in fields(Calibration)}
-    try:
-        calibration = Calibration(**{key: value for key, value in given.items() if key in known})
-    except TypeError as error:
-        raise InputError(f"not a calibration ({error})", where=where, hint=_HINT) from error
-    _check(calibration, where)
-    return calibration
+    check_calibration(given, where, _HINT)
+    return Calibration(**{key: value for key, value in given.items() if key in known})
 
 
 def _local(name: str) -> Path:
@@ -105,42 +105,3 @@ def _local(name: str) -> Path:
         hint = did_you_mean(name, by_name).removeprefix(". ")
         raise InputError(f"no calibration {printable(name, 60)!r}", hint=hint or f"There is {', '.join(by_name)}")
     return by_name[name]
-
-
-def _parse(path: Path, where: str) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        raise InputError(f"no such calibration file: {where}", hint=_HINT) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read ({reason})", where=where) from error
-    return json_object(content, where, LARGEST_FILE_BYTES, _HINT)
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "created": (str,),
-    "device": (str,),
-    "device_name": (str,),
-    "accelerator": (str, type(None)),
-    "complete": (bool,),
-    "environment": (dict,),
-    "rows": (list,),
-    "constants": (dict, type(None)),
-    "prior": (dict, type(None)),
-    "residuals": (dict, type(None)),
-}
-
-
-def _check(found: Calibration, where: str) -> None:
-    """Every field of its type, every row with an op and positive seconds."""
-    for name, kinds in _TYPES.items():
-        if not isinstance(getattr(found, name), kinds):
-            raise InputError(f"{name} is {brief(getattr(found, name))}", where=where, hint=_HINT)
-    for index, row in enumerate(found.rows):
-        seconds = row.get("seconds") if isinstance(row, dict) else None
-        good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and isfinite(seconds) and seconds > 0
-        if not good or not isinstance(row.get("op"), str):
-            text = f"rows[{index}] needs an op and positive seconds, not {brief(row)}"
-            raise InputError(text, where=where, hint=_HINT)

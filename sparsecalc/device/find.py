@@ -7,9 +7,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.json_files import json_object
+from sparsecalc.core.faults import first_fault
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import printable
+from sparsecalc.core.user_files import json_object, read_user_file
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import LOCAL, Calibration, load_calibration
@@ -78,7 +79,7 @@ def _calibrated(found: Calibration, name: str) -> Accelerator:
         return Accelerator.model_validate(sheet | changes)
     except ValidationError as error:
         raise InputError(
-            _first_fault(error), where=printable(name), hint="Make it anew: sparsecalc calibrate"
+            first_fault(error), where=printable(name), hint="Make it anew: sparsecalc calibrate"
         ) from error
 
 
@@ -97,30 +98,11 @@ def _unknown(name: str, wanted: str) -> str:
 
 def _from_file(path: Path) -> Accelerator:
     where = printable(str(path))
-    try:
-        with path.expanduser().open("rb") as file:
-            content = file.read(LARGEST_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        hint = "Name an accelerator's JSON file, or an id: sparsecalc gpus"
-        raise InputError(f"no such file: {where}", hint=hint) from error
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read ({reason})", where=where) from error
-    fields = json_object(content, where, LARGEST_FILE_BYTES, _FILE_HINT)
+    hint = "Name an accelerator's JSON file, or an id: sparsecalc gpus"
+    fields = json_object(read_user_file(path, LARGEST_FILE_BYTES, hint=hint), where, _FILE_HINT)
     if "rows" in fields:
         return _calibrated(load_calibration(str(path)), str(path))
     try:
         return Accelerator.model_validate(fields)
     except ValidationError as error:
-        raise InputError(_first_fault(error), where=where, hint=_FILE_HINT) from error
-
-
-def _first_fault(error: ValidationError) -> str:
-    """`scale_up.domain_size: Input should be greater than 0 (1 of 3 faults)`."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    key = ".".join(str(part) for part in faults[0]["loc"] if part != "[key]")
-    text = faults[0]["msg"].removeprefix("Value error, ")
-    words = {"extra_forbidden": "no such field", "missing": "is missing"}
-    text = words.get(faults[0]["type"], text)
-    more = f" (1 of {len(faults)} faults)" if len(faults) > 1 else ""
-    return printable(f"{key}: {text}" if key else text, 160) + more
+        raise InputError(first_fault(error), where=where, hint=_FILE_HINT) from error

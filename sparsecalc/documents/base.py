@@ -20,8 +20,8 @@ class Document(Frozen):
     """What a reader of the figures must know."""
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """The document as rows of a table, for CSV and JSON lines: here a single row, without inputs and warnings.
+        """A single row: everything but inputs and warnings.
 
-        A document that holds a list of its main results overrides this with one row for each of them.
+        This is what CSV and JSON lines write. A document whose result is a list overrides it with a row for each entry.
         """
         return [{key: value for key, value in self.to_dict().items() if key not in ("inputs", "warnings")}]

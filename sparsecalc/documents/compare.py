@@ -9,7 +9,7 @@ from sparsecalc.documents.show import ModelReport
 
 
 class Ratio(Frozen):
-    """One model's figures divided by the first model's; null where the first model's figure is zero or unknown."""
+    """One model's figures divided by the first model's; None where the first model's figure is zero or unknown."""
 
     model: str
     """Id of the model."""
@@ -30,7 +30,7 @@ class Ratio(Frozen):
     total_bytes: float | None
     """Ratio of the bytes of all memory."""
     prefill_seconds: float | None = None
-    """Ratio of the seconds of one prompt; null without `--gpu`, as all below."""
+    """Ratio of the seconds of one prompt; None without `--gpu`, as all below."""
     decode_seconds: float | None = None
     """Ratio of the seconds of one decode step."""
     decode_seconds_low: float | None = None
@@ -40,7 +40,7 @@ class Ratio(Frozen):
     tpot_seconds: float | None = None
     """Ratio of the times per output token (TPOT)."""
     usd_per_million_output_tokens: float | None = None
-    """Ratio of the prices; null where an accelerator has no price."""
+    """Ratio of the prices; None where an accelerator has no price."""
 
 
 RATIOS: dict[str, Callable[[ModelReport], float]] = {

@@ -26,13 +26,13 @@ class Costs(Frozen):
     bytes_read: float
     """Bytes of weights and caches that the busiest device reads in that time."""
     tpot_seconds: float | None = None
-    """Seconds per output token of a request (TPOT); null over `tokens`."""
+    """Seconds per output token of a request (TPOT); None over `tokens`."""
     bytes_per_gpu: int | None = None
-    """Bytes held on the busiest device; null over `tokens`."""
+    """Bytes held on the busiest device; None over `tokens`."""
     usd_per_million_output_tokens: float | None = None
-    """US dollars per million output tokens; null without a price."""
+    """US dollars per million output tokens; None without a price."""
     fits: bool | None = None
-    """Whether the model fits on the devices; null over `tokens`."""
+    """Whether the model fits on the devices; None over `tokens`."""
 
 
 class Point(Frozen):
@@ -64,7 +64,7 @@ class Crossing(Frozen):
     cheaper_above: str
     """Id of the model that is cheaper above the crossing."""
     unsure_low: float | None
-    """From here to `unsure_high` the 80 % band of the ratio contains 1; null for bytes, which have no band."""
+    """From here to `unsure_high` the 80 % band of the ratio contains 1; None for bytes, which have no band."""
     unsure_high: float | None
     """Upper end of that range."""
 
@@ -94,7 +94,7 @@ class CrossoverReport(Document):
     crossings: list[Crossing]
     """Every crossing that was found."""
     closed_forms: ClosedForms | None
-    """Thresholds from weights alone; null unless a mixture of experts is compared with a dense model."""
+    """Thresholds from weights alone; None unless a mixture of experts is compared with a dense model."""
     text: list[str]
     """Sentences that are computed from the figures."""
 

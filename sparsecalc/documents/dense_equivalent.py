@@ -51,9 +51,9 @@ class Neighbour(Frozen):
     decode_flops_per_token: float
     """FLOPs of one decoded token."""
     fits: bool | None = None
-    """Whether it fits on the devices; null without `--gpu`, as all below."""
+    """Whether it fits on the devices; None without `--gpu`, as all below."""
     gpus_needed: int | None = None
-    """Smallest number of these devices that holds it; null where no number does."""
+    """Smallest number of these devices that holds it; None where no number does."""
     prefill_seconds: float | None = None
     """Seconds of one prompt on an idle server."""
     decode_seconds: float | None = None
@@ -61,7 +61,7 @@ class Neighbour(Frozen):
     tpot_seconds: float | None = None
     """Seconds per output token of a request (TPOT)."""
     usd_per_million_output_tokens: float | None = None
-    """US dollars per million output tokens; null without a price."""
+    """US dollars per million output tokens; None without a price."""
 
 
 class EquivalenceReport(Document):
@@ -78,17 +78,17 @@ class EquivalenceReport(Document):
     compute_params: float
     """Parameters of a dense model whose products with weights cost the same FLOPs per token."""
     training_tokens: float | None
-    """Tokens that the laws assume the model was trained on; null for a dense model."""
+    """Tokens that the laws assume the model was trained on; None for a dense model."""
     training_tokens_source: str
     """Where that number comes from."""
     laws: list[Law]
     """The laws; empty for a dense model."""
     quality_low: float | None
-    """Smallest dense size among the laws of the band, in parameters; null without laws."""
+    """Smallest dense size among the laws of the band, in parameters; None without laws."""
     quality_middle: float | None
-    """Dense size by the law that is taken for the middle, in parameters; null without laws."""
+    """Dense size by the law that is taken for the middle, in parameters; None without laws."""
     quality_high: float | None
-    """Largest dense size among the laws of the band, in parameters; null without laws."""
+    """Largest dense size among the laws of the band, in parameters; None without laws."""
     neighbours: list[Neighbour]
     """The model itself, then built-in dense models near each size."""
     text: list[str]

@@ -22,7 +22,7 @@ class Fit(Frozen):
     largest_batch_size: int
     """Largest number of sequences per device that fits; 0 where not even one does."""
     gpus_needed: int | None
-    """Smallest number of these devices that fits at this ZeRO stage; null where no number does."""
+    """Smallest number of these devices that fits at this ZeRO stage; None where no number does."""
     gpus_needed_zero3: int | None
     """The same at ZeRO stage 3."""
 
@@ -43,7 +43,7 @@ class Run(Frozen):
     seconds_per_step: float
     """Seconds of one optimizer step."""
     tokens: float | None
-    """Tokens of the run, all epochs; null without `--tokens`, as all below."""
+    """Tokens of the run, all epochs; None without `--tokens`, as all below."""
     steps: float | None
     """Optimizer steps of the run."""
     hours: float | None
@@ -53,7 +53,7 @@ class Run(Frozen):
     hours_high: float | None
     """Hours at the lowest utilization of the band."""
     usd: float | None
-    """US dollars of all devices; null without a price."""
+    """US dollars of all devices; None without a price."""
     usd_low: float | None
     """US dollars at the highest utilization of the band."""
     usd_high: float | None
@@ -88,9 +88,9 @@ class FinetuneFigures(Frozen):
     activations_measured: bool
     """Whether the activations of this model_type were checked against the tensors that torch saves."""
     fit: Fit | None
-    """Whether it fits on the devices; null without `--gpu`."""
+    """Whether it fits on the devices; None without `--gpu`."""
     run: Run | None
-    """Time and price; null without `--gpu`, or where the device has no known peak in the format of training."""
+    """Time and price; None without `--gpu`, or where the device has no known peak in the format of training."""
 
 
 class FinetuneReport(FinetuneFigures, Document):

@@ -14,7 +14,7 @@ class ImportReport(Document):
     counted_total: int
     """Parameters by the config."""
     stored_elements: int | None
-    """Elements that the checkpoint stores, by its safetensors headers; null without a checkpoint, as all below."""
+    """Elements that the checkpoint stores, by its safetensors headers; None without a checkpoint, as all below."""
     difference: int | None
     """Stored elements less counted parameters."""
     explained: list[ExplainLine]

@@ -35,7 +35,7 @@ class Measurement(Frozen):
     p90_seconds: float
     """90th percentile of the samples."""
     predicted_seconds: float | None = None
-    """Predicted time; null for a device that no prediction is made for."""
+    """Predicted time; None for a device that no prediction is made for."""
     predicted_low: float | None = None
     """Lower end of the prediction's 80 % band, in seconds."""
     predicted_high: float | None = None
@@ -51,9 +51,9 @@ class Measurement(Frozen):
     achieved_bytes_per_second: float | None = None
     """Bytes over the median, in bytes/s."""
     share_of_peak_flops: float | None = None
-    """Achieved FLOP/s over the data sheet's dense peak; null where the device has none."""
+    """Achieved FLOP/s over the data sheet's dense peak; None where the device has none."""
     share_of_bandwidth: float | None = None
-    """Achieved bytes/s over the data sheet's bandwidth; null where the device has none."""
+    """Achieved bytes/s over the data sheet's bandwidth; None where the device has none."""
     method: str
     """How it was timed: wall clock, cuda graph, cuda eager, generate or vllm."""
     rejected_samples: int = 0

@@ -80,7 +80,7 @@ class SimulatedRow(Frozen):
     batch_size: int
     """Tokens of the step."""
     ep: int | None
-    """Ranks of expert parallelism; null where they do not matter."""
+    """Ranks of expert parallelism; None where they do not matter."""
     formula: float
     """The figure by its closed form."""
     simulated: float

@@ -36,7 +36,7 @@ class GridPoint(Frozen):
     output_tokens_per_second_per_gpu: float
     """Output tokens per second, divided by the number of accelerators."""
     usd_per_million_output_tokens: float | None
-    """US dollars per million output tokens; null without a price."""
+    """US dollars per million output tokens; None without a price."""
 
 
 class ModelInfo(Frozen):
@@ -80,13 +80,13 @@ class ModelReport(Frozen):
     layers: list[LayerKind]
     """Kinds of layers."""
     experts: Experts | None
-    """Use of the experts; null for a model without experts."""
+    """Use of the experts; None for a model without experts."""
     flops: Flops
     """FLOPs per token."""
     memory: Memory
     """Bytes of memory."""
     prediction: Prediction | None = None
-    """Fit and time on the first accelerator, at the first batch size and context; null without `--gpu`."""
+    """Fit and time on the first accelerator, at the first batch size and context; None without `--gpu`."""
     grid: list[GridPoint] = field(default_factory=list)
     """Every combination of accelerators, batch sizes and contexts, where several are named; else empty."""
 

@@ -12,7 +12,7 @@ class BreakEven(Frozen):
     tokens: int
     """Tokens that are multiplied with the weight."""
     density: float | None
-    """Largest share of non-zero weights at which the sparse kernel is as fast; null where it is faster at every
+    """Largest share of non-zero weights at which the sparse kernel is as fast; None where it is faster at every
     measured density, or at none."""
     text: str
     """In words: `at density 0.21`, `above density 0.5`, `nowhere`."""

@@ -95,7 +95,7 @@ class VerifyResult(Frozen):
     active: Pair | None = None
     """Parameters that one token uses."""
     flops: FlopsPair | None = None
-    """FLOPs; null where no forward pass could be counted."""
+    """FLOPs; None where no forward pass could be counted."""
     kv_cache: Pair | None = None
     """Bytes of the KV cache in bf16 after the longest prompt, over all layers."""
     state: Pair | None = None

@@ -16,7 +16,9 @@ class ClosedForms(Frozen):
     """What weights alone say about a mixture of experts beside a dense model, on the same devices."""
 
     moe: str
+    """Id of the mixture of experts."""
     dense: str
+    """Id of the dense model."""
     distinct_experts: float
     """D*: experts per layer whose reading, with all else that the mixture reads, equals the dense model's weights."""
     t_lo: float | None
@@ -24,18 +26,19 @@ class ClosedForms(Frozen):
     t_hi: float
     """Tokens from which the dense model's products take longer than reading all of the mixture's weights."""
     reads_more: str
-    """`from t_lo`, `never` or `always`."""
+    """From which number of tokens the mixture reads more: `from t_lo`, `never` or `always`."""
     ridge_tokens: float
     """R: tokens at which a product of the dense model takes as long as reading the mixture's same weights."""
     moe_compute_tokens: float
     """R E / k: tokens at which the mixture's own experts become bound by compute."""
     q: float
-    """Dense parameters over the mixture's active ones."""
+    """Dense parameters divided by the mixture's active ones."""
     s: float
-    """The mixture's active parameters over its total."""
+    """The mixture's active parameters divided by its total."""
     qs: float
-    """Below 1, a decode step that reaches all experts reads more in the mixture."""
+    """q times s; below 1, a decode step that reaches all experts reads more bytes in the mixture."""
     source: str = "T_lo, T_hi: docs/formulas.md; qs inequality: arXiv:2603.08960"
+    """Where the formulas come from."""
 
 
 def t_lo(num_experts: float, num_experts_per_tok: float, distinct_experts: float) -> float | None:

@@ -48,8 +48,12 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
 
 
 def _is_idle(op: Op) -> bool:
-    """Whether the step leaves the op out: an encoder's in decode, maps of a source whose keys are cached."""
-    return not (is_array(op.tokens) or op.tokens or op.kv_elements_per_token or op.index_elements_per_token)
+    """Whether the step leaves the op out: an encoder's in decode, maps of a source whose keys are cached, a layer that
+    all tokens have left early."""
+    if op.kv_elements_per_token or op.index_elements_per_token:
+        return False
+    skipped = not is_array(op.compute_share) and op.compute_share == 0
+    return skipped or not (is_array(op.tokens) or op.tokens)
 
 
 def _is_attention(op: Op) -> bool:

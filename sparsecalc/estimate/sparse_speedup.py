@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import log
 from typing import Any
 
-from sparsecalc.core.arrays import is_array, least
+from sparsecalc.core.arrays import Number, is_array, least
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Op
 from sparsecalc.core.storage import GroupStorage
@@ -21,20 +21,23 @@ from sparsecalc.techniques.parse import parse_technique
 from sparsecalc.techniques.weights import Blocks, SemiStructured, Unstructured
 
 _TWINS = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8", "int8": "fp8"}
-_UNITS: dict[str, Dtype] = {"nvfp4": "fp4", "mxfp4": "fp4", "mxfp8": "fp8", "nf4": "int4"}
-"""Formats and the format of the tensor cores that multiplies them."""
+_UNITS: dict[str, Dtype] = {
+    **{"fp32": "fp32", "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "fp4": "fp4", "int4": "int4"},
+    **{"nvfp4": "fp4", "mxfp4": "fp4", "mxfp8": "fp8", "nf4": "int4"},
+}
+"""Number formats, and the format of the tensor cores that multiply them."""
 
 
 class SparseSpeedup(Frozen):
     """Seconds of the dense kernel over seconds of the sparse one: a number, or an array as `tokens` was."""
 
-    value: Any
+    value: Number
     source: str
     measured: bool
     """Whether it was measured on this very device, format and range of tokens."""
 
 
-def speedup(technique: str | Op, gpu: str, dtype: str, tokens: Any, elements: int | None = None) -> SparseSpeedup:
+def speedup(technique: str | Op, gpu: str, dtype: str, tokens: Number, elements: int | None = None) -> SparseSpeedup:
     """The kernel speed-up of sparse weights: `2:4`, `unstructured=0.7`, `block=64x64@0.9`, or an op that has them.
 
     `tokens`: rows of the activation matrix; `elements`: of the weight matrix, since small ones gain nothing from 2:4.
@@ -42,27 +45,27 @@ def speedup(technique: str | Op, gpu: str, dtype: str, tokens: Any, elements: in
     Raises InputError for an unknown accelerator or format. Source: data/sparse_kernels, each table with its own.
     """
     text = technique.technique if isinstance(technique, Op) else technique
-    found, device = parse_technique(text), load_accelerator(gpu)
-    if isinstance(found, SemiStructured):
-        return _semi_structured(found, device, dtype, tokens, elements)
-    if isinstance(found, Unstructured):
-        return _unstructured(found, device, dtype, tokens)
-    if isinstance(found, Blocks):
-        return _blocks(found, device, dtype, tokens)
+    pattern, device = parse_technique(text), load_accelerator(gpu)
+    if isinstance(pattern, SemiStructured):
+        return _semi_structured(pattern, device, dtype, tokens, elements)
+    if isinstance(pattern, Unstructured):
+        return _unstructured(pattern, device, dtype, tokens)
+    if isinstance(pattern, Blocks):
+        return _blocks(pattern, device, dtype, tokens)
     return SparseSpeedup(value=_like(tokens, 1.0), source="no sparse weights", measured=False)
 
 
 @cache
 def _data(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = read_data(f"sparse_kernels/{name}.json")
-    return found
+    tables: dict[str, Any] = read_data(f"sparse_kernels/{name}.json")
+    return tables
 
 
-def _like(tokens: Any, value: float) -> Any:
+def _like(tokens: Number, value: float) -> Number:
     return value + 0 * tokens if is_array(tokens) else value
 
 
-def _interpolated(points: dict[float, float], x: Any) -> Any:
+def _interpolated(points: dict[float, float], x: Number) -> Number:
     """Linear in the logarithm of the keys (ascending), constant beyond their ends."""
     keys = list(points)
     if is_array(x):
@@ -77,15 +80,14 @@ def _interpolated(points: dict[float, float], x: Any) -> Any:
     return points[low] + share * (points[high] - points[low])
 
 
-def _within(points: dict[float, float], tokens: Any) -> bool:
+def _within(points: dict[float, float], tokens: Number) -> bool:
     inside = (tokens >= min(points)) & (tokens <= max(points))
     return bool(inside.all() if is_array(inside) else inside)
 
 
 def _unit(dtype: str) -> Dtype:
     name = number_format(dtype).id
-    short: Any = _UNITS.get(name, name.split("-")[0])
-    return short if short in ("fp32", "bf16", "fp16", "fp8", "int8", "fp4", "int4") else "bf16"
+    return _UNITS.get(name) or _UNITS.get(name.split("-")[0], "bf16")
 
 
 def _closeness(table: dict[str, Any], device: Accelerator) -> int | None:
@@ -102,17 +104,17 @@ def _closeness(table: dict[str, Any], device: Accelerator) -> int | None:
 
 def _nearest(tables: list[dict[str, Any]], device: Accelerator, dtype: str) -> tuple[int, dict[str, Any]] | None:
     """The table that is nearest by device, then by format: (0, table) where both are the very same."""
-    found = []
+    candidates = []
     for table in tables:
         close = _closeness(table, device)
         format_gap = {dtype: 0, _TWINS.get(dtype, ""): 1}.get(table["dtype"])
         if close is not None and format_gap is not None:
-            found.append((2 * close + format_gap, table))
-    return min(found, key=lambda pair: pair[0], default=None)
+            candidates.append((2 * close + format_gap, table))
+    return min(candidates, key=lambda pair: pair[0], default=None)
 
 
 def _semi_structured(
-    pattern: SemiStructured, device: Accelerator, dtype: str, tokens: Any, elements: int | None
+    pattern: SemiStructured, device: Accelerator, dtype: str, tokens: Number, elements: int | None
 ) -> SparseSpeedup:
     """2:4 by its table; (M-2):M as 2:4 windows over an inner side that is 2 (M-2) / M as long (arXiv:2603.05232)."""
     unit, data = _unit(dtype), _data("semi_structured")
@@ -142,7 +144,7 @@ def _ridge(device: Accelerator, dtype: Dtype, bits: float) -> float:
     return peak * bits / 8 / (2 * device.memory_bytes_per_second)
 
 
-def _bound(pattern: SemiStructured, device: Accelerator, dtype: Dtype, tokens: Any) -> Any:
+def _bound(pattern: SemiStructured, device: Accelerator, dtype: Dtype, tokens: Number) -> Number:
     """Below the ridge 0.75 of the ratio of bytes, above it 0.8 of the sparse peak over the dense one."""
     fallback, fmt = _data("semi_structured")["fallback"], number_format(dtype)
     group = GroupStorage(kept=2, of=4)
@@ -153,7 +155,7 @@ def _bound(pattern: SemiStructured, device: Accelerator, dtype: Dtype, tokens: A
     return memory + (compute - memory) * above
 
 
-def _unstructured(pattern: Unstructured, device: Accelerator, dtype: str, tokens: Any) -> SparseSpeedup:
+def _unstructured(pattern: Unstructured, device: Accelerator, dtype: str, tokens: Number) -> SparseSpeedup:
     """Up to 32 tokens the kernel's table; from the ridge on the compute-bound figure; in between log(tokens).
 
     Below the sparsity where the two are equal, 1.0: one would run dense.
@@ -179,7 +181,7 @@ def _unstructured(pattern: Unstructured, device: Accelerator, dtype: str, tokens
 
 
 def _linear(points: dict[float, float], x: float) -> float:
-    """Linear between the points (ascending), constant behind the last."""
+    """Linear between the points (ascending), constant beyond the last."""
     pairs = list(points.items())
     for (low, first), (high, second) in pairwise(pairs):
         if x <= high:
@@ -187,7 +189,7 @@ def _linear(points: dict[float, float], x: float) -> float:
     return pairs[-1][1]
 
 
-def _blocks(pattern: Blocks, device: Accelerator, dtype: str, tokens: Any) -> SparseSpeedup:
+def _blocks(pattern: Blocks, device: Accelerator, dtype: str, tokens: Number) -> SparseSpeedup:
     """The one published series: fp32 on A100, blocks of 16, 32 and 64; 1.0 for other formats, smaller blocks."""
     data, side = _data("block"), min(pattern.block_rows, pattern.block_cols)
     fitting = [table for table in data["tables"] if table["block"] <= side and table["dtype"] == _unit(dtype)]

@@ -8,10 +8,12 @@
 Sources: ZeRO, arXiv:1910.02054; LoRA, arXiv:2106.09685; QLoRA, arXiv:2305.14314; checkpointing, arXiv:2205.05198.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from math import ceil
 from typing import Any, Literal
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.number_format import NumberFormat
@@ -95,31 +97,40 @@ class TrainingMemory(Frozen):
     """Bytes on one device at the peak of a step; `total_bytes` is the sum of the other fields."""
 
     weights_bytes: int
+    """Bytes of the model's own weights."""
     adapters_bytes: int
+    """Bytes of LoRA's adapters."""
     gradients_bytes: int
+    """Bytes of the gradients of all trained parameters."""
     optimizer_bytes: int
+    """Bytes of the optimizer's states."""
     master_bytes: int
+    """Bytes of the copy in fp32 of weights that are trained in half precision."""
     gathered_bytes: int
-    """One layer's whole weights and gradients under ZeRO, or one matrix out of its quantized form."""
+    """Bytes of one layer's whole weights and gradients under ZeRO, or of one matrix that is dequantized."""
     activations_bytes: int
-    """Kept from the forward pass to the backward pass."""
+    """Bytes kept from the forward pass to the backward pass."""
     logits_bytes: int
+    """Bytes of the logits and their gradient."""
     recomputed_bytes: int
-    """One layer's activations computed again, as far as they exceed the logits, which are gone by then."""
+    """Bytes of one layer that checkpointing computes again, as far as they exceed the logits."""
     total_bytes: int = 0
+    """Sum of the fields above."""
 
 
 class TrainingFlops(Frozen):
     """FLOPs of one pass of one device, forward and backward."""
 
     forward: int
+    """FLOPs of the forward pass."""
     backward: int
+    """FLOPs of the backward pass."""
     attention: int
-    """Scores and values within forward and backward."""
+    """FLOPs of attention scores and values, contained in forward and backward."""
     adapters: int
-    """Adapters within forward and backward."""
+    """FLOPs of adapters, contained in forward and backward."""
     recomputed: int
-    """Of checkpointing, beside forward and backward."""
+    """FLOPs that checkpointing computes again, beside forward and backward."""
 
     @property
     def model(self) -> int:
@@ -246,7 +257,7 @@ def activation_bytes(spec: ModelSpec, recipe: Recipe) -> tuple[int, int, int]:
     return tail + sum((whole - again) * count for whole, again, count in layers), computed_again, logits
 
 
-def _adapter_rows(ops: Any, group: str, recipe: Recipe) -> int:
+def _adapter_rows(ops: Iterable[Op], group: str, recipe: Recipe) -> Number:
     """Bytes of the rank-wide rows between the two halves of each adapter of one layer: a * rows * r per matrix."""
     rows = Ledger(ops).in_group(group, 1)
     used = [op for op in rows if is_adapted(op, recipe)]
@@ -284,7 +295,7 @@ def training_flops(spec: ModelSpec, recipe: Recipe) -> TrainingFlops:
     )
 
 
-def _adapter_flops(op: Op, recipe: Recipe) -> int:
+def _adapter_flops(op: Op, recipe: Recipe) -> Number:
     if not is_adapted(op, recipe):
         return 0
     return op.flops * recipe.rank * (op.rows + op.cols) // (op.rows * op.cols)

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
@@ -29,7 +29,7 @@ def read_gguf(path: Path) -> dict[str, Any]:
         tokens = reader.fields.get("tokenizer.ggml.tokens")
         tensors = [(tensor.name, tensor.tensor_type.name.lower(), tensor.n_elements) for tensor in reader.tensors]
     except Exception as error:
-        detail = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        detail = reason_of(error, 100)
         raise InputError(f"not a readable GGUF file ({detail})", where=str(path)) from error
     vocabulary = len(tokens.data) if tokens is not None else None
     return _config(meta, vocabulary, tensors, str(path))

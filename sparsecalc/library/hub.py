@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, named_reason_of, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def _explained(error: Exception, repo_id: str) -> InputError:
         status = getattr(error.response, "status_code", "?")
         return InputError(f"the Hub answered with status {status}", where=name, hint="Try again later")
     if isinstance(error, ValueError):
-        return InputError(f"not a usable answer ({str(error).splitlines()[0][:100]})", where=name)
-    return InputError(f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}", where=name)
+        return InputError(f"not a usable answer ({reason_of(error, 100)})", where=name)
+    return InputError(f"{named_reason_of(error, 100)}", where=name)
 
 
 def _is_network(error: Exception) -> bool:

@@ -10,10 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsecalc.core.errors import InputError
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.core.notes import Note
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import printable
+from sparsecalc.core.user_files import check_size, json_of, read_user_file, text_of
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
@@ -164,14 +165,10 @@ def _from_path(path: Path) -> FoundConfig:
             from sparsecalc.library.gguf import read_gguf
 
             return _from_config(read_gguf(path), path.stem, str(path))
-        with path.open("rb") as file:
-            content = file.read(LARGEST_CONFIG_BYTES + 1)
-    except FileNotFoundError as error:
-        hint = "Name a config.json, a folder that holds one, or a model id"
-        raise InputError(f"no such file: {path}", hint=hint) from error
     except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read ({reason})", where=str(path)) from error
+        raise InputError(f"cannot be read ({reason_of(error)})", where=str(path)) from error
+    hint = "Name a config.json, a folder that holds one, or a model id"
+    content = read_user_file(path, LARGEST_CONFIG_BYTES, hint=hint)
     name = path.absolute().parent.name if path.name == "config.json" else path.stem
     return _from_config(_parse(content, str(path)), name, str(path))
 
@@ -179,21 +176,11 @@ def _from_path(path: Path) -> FoundConfig:
 def _parse(content: bytes, where: str) -> Any:
     """JSON of sane size and depth, in UTF-8 with or without a byte order mark."""
     hint = "A model config is a JSON object"
-    if len(content) > LARGEST_CONFIG_BYTES:
-        raise InputError(f"more than {LARGEST_CONFIG_BYTES:,} bytes", where=where, hint="Is it a config.json?")
-    if not content.strip():
-        raise InputError("the file is empty", where=where, hint=hint)
-    try:
-        found = json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=where, hint="A model config is JSON in UTF-8") from error
-    except ValueError as error:
-        raise InputError(f"not JSON ({str(error)[:80]})", where=where, hint=hint) from error
-    except RecursionError as error:
-        raise InputError("nested too deeply", where=where, hint=hint) from error
-    if _deeper_than(found, DEEPEST_CONFIG):
+    check_size(content, where, LARGEST_CONFIG_BYTES, "Is it a config.json?")
+    value = json_of(text_of(content, where, hint), where, hint)
+    if _deeper_than(value, DEEPEST_CONFIG):
         raise InputError("nested too deeply", where=where, hint=hint)
-    return found
+    return value
 
 
 def _deeper_than(value: Any, depth: int) -> bool:

@@ -9,7 +9,6 @@ dense ones, are left out.
 """
 
 import csv
-import json
 import os
 from collections import defaultdict
 from math import isfinite
@@ -20,6 +19,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
+from sparsecalc.core.user_files import json_of, read_user_file, text_of
 
 LARGEST_FILE_BYTES = 64 * 2**20
 LARGEST_COUNT = 1e18
@@ -89,24 +89,10 @@ def _number(text: str, name: str) -> float:
 def _read(path: Path, num_experts: int) -> Rows:
     """Counts of the file, a row per layer; a CSV that names only some experts is filled up to `num_experts`."""
     where = printable(str(path))
-    try:
-        if path.suffix == ".pt" and path.is_file():
-            raise _torch_file(where)
-        with path.expanduser().open("rb") as file:
-            content = file.read(LARGEST_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        raise InputError(f"no such file: {where}", hint=f"Routing is {_FORMS}") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read ({printable(reason, 80)})", where=where, hint=_FILE_HINT) from error
-    if len(content) > LARGEST_FILE_BYTES:
-        raise InputError(f"more than {LARGEST_FILE_BYTES:,} bytes", where=where, hint=_FILE_HINT)
-    try:
-        text = content.decode("utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=where, hint=_FILE_HINT) from error
-    if not text:
-        raise InputError("the file is empty", where=where, hint=_FILE_HINT)
+    if path.suffix == ".pt" and path.is_file():
+        raise _torch_file(where)
+    content = read_user_file(path, LARGEST_FILE_BYTES, hint=f"Routing is {_FORMS}")
+    text = text_of(content, where, _FILE_HINT).strip()
     return _from_json(text, where) if text[0] in "[{" else _from_csv(text, where, num_experts)
 
 
@@ -119,10 +105,7 @@ def _torch_file(where: str) -> InputError:
 
 
 def _from_json(text: str, where: str) -> Rows:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({printable(str(error), 80)})", where=where, hint=_FILE_HINT) from error
+    found = json_of(text, where, _FILE_HINT)
     if isinstance(found, dict):
         key = next((key for key in _KEYS if key in found), None)
         if key is None:

@@ -1,23 +1,23 @@
-"""Parts that were not read from a config but measured: a real model's own tensors, and what a forward pass did to them.
+"""Parts that are derived from a real model's tensors and a forward pass, for families whose config has no reader.
 
-`measure/derive.py` fills them for model families that have no reader. Everything here is data; nothing is guessed.
+`measure/derive` fills them; they hold what was stored, computed and cached. Only roles are inferred from names.
 """
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from sparsecalc.core.arrays import figure, least
+from sparsecalc.core.arrays import Number, figure, least
 from sparsecalc.core.components import Component, Role
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import HasExperts, MixerPart, Part
 
-KEY_VALUE_MAPS = ("k_proj", "v_proj", "kv_proj", "kv_a_proj_with_mqa")
+_KEY_VALUE_NAMES = ("k_proj", "v_proj", "kv_proj", "kv_a_proj_with_mqa")
 
 
 def role_of(name: str, component: Component) -> Role:
-    """The role of a map, by the name that its family gave it; the one place that reads such names."""
-    if name in KEY_VALUE_MAPS:
+    """The role of a projection by the name that its family gave it."""
+    if name in _KEY_VALUE_NAMES:
         return "key_value"
     if name.startswith("indexer"):
         return "indexer"
@@ -57,7 +57,7 @@ class Weights(Part):
     """scan: multiplied inside a state update."""
 
     def check(self) -> None:
-        """Refuse more selected experts than there are."""
+        """Raise ValueError where more experts are selected than there are."""
         if not 0 < self.num_experts_per_tok <= self.num_experts:
             raise ValueError(f"{self.name}: {self.num_experts_per_tok} of {self.num_experts} experts")
 
@@ -68,7 +68,7 @@ class Weights(Part):
         used = max(1, self.matrices // self.num_experts)
         one_row = 2 * used * self.rows * self.cols
         rows = flops // one_row if one_row and flops % one_row == 0 else work.tokens
-        reached: Any = 1
+        reached: Number = 1
         if self.num_experts > 1:
             reached = work.routing.expected_distinct(
                 self.num_experts, self.num_experts_per_tok, work.tokens, work.batch_size
@@ -138,7 +138,7 @@ class Scores(Part):
 
 
 class DerivedAttention(MixerPart):
-    """Attention as it was seen to run: its weights, its calls, and what it leaves in the cache.
+    """Attention as it ran: its weights, its calls of an attention function, and what it left in the cache.
 
     cache = cache_per_token elements per token, at most `cache_window` tokens
     a latent cache (latent_rank r): absorbed, scores and values are 2 * pairs * N * (r + cache_per_token), and the
@@ -190,7 +190,7 @@ class DerivedAttention(MixerPart):
 
 
 class DerivedRecurrent(MixerPart):
-    """A recurrent mixer as it was seen to run: its weights, and the states that the cache holds for it.
+    """A recurrent mixer as it ran: its weights, and the states that the cache held for it.
 
         flops = 2 * tokens * state * products + those of the weights
 
@@ -225,7 +225,7 @@ class DerivedRecurrent(MixerPart):
 
 
 class DerivedMlp(Part):
-    """A dense feed-forward as it was seen to run: the sum of its weights."""
+    """A dense feed-forward as it ran: its weights."""
 
     kind: Literal["mlp"] = "mlp"
     weights: tuple[Weights, ...] = ()
@@ -236,7 +236,7 @@ class DerivedMlp(Part):
 
 
 class DerivedExperts(Part):
-    """Experts as they were seen to run: router, stacked matrices of which a token uses k of E, shared experts.
+    """A mixture of experts as it ran: router, stacked matrices of which a token uses k of E, shared experts.
 
     read = expected distinct experts, E * (1 - (1 - k / E) ** tokens) under uniform routing
     """
@@ -255,7 +255,7 @@ class DerivedExperts(Part):
 
     @property
     def zero_experts(self) -> int:
-        """0: none were seen that compute nothing."""
+        """0: a forward pass shows none."""
         return 0
 
     @property

@@ -16,7 +16,7 @@ class ExpertAttention(MixerPart):
 
         params = E*H + E * 2*H*K*h + H * 2*K*h + H;   scores: 2 * pairs * K*k * 2h;   cache 2*K*h per token
 
-    K num_key_value_heads, h head_dim. Source: arXiv:2404.07413, section 2.2.
+    E num_experts, k num_experts_per_tok, K num_key_value_heads, h head_dim. Source: arXiv:2404.07413, section 2.2.
     """
 
     is_softmax_attention: ClassVar[bool] = True
@@ -28,11 +28,11 @@ class ExpertAttention(MixerPart):
     head_dim: int
 
     def ops(self, work: Workload) -> Iterator[Op]:
-        hidden, keys, k = self.hidden_size, self.num_key_value_heads * self.head_dim, self.num_experts_per_tok
+        hidden, keys = self.hidden_size, self.num_key_value_heads * self.head_dim
         maps = Moe(
             hidden_size=hidden,
             num_experts=self.num_experts,
-            num_experts_per_tok=k,
+            num_experts_per_tok=self.num_experts_per_tok,
             moe_intermediate_size=keys,
             gated=False,
         )
@@ -42,7 +42,7 @@ class ExpertAttention(MixerPart):
         yield linear("kv_proj", "attention", hidden, 2 * keys, work.tokens, role="key_value")
         heads = Gqa(
             hidden_size=hidden,
-            num_attention_heads=self.num_key_value_heads * k,
+            num_attention_heads=self.num_key_value_heads * self.num_experts_per_tok,
             num_key_value_heads=self.num_key_value_heads,
             head_dim=self.head_dim,
         )

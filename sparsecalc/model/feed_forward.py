@@ -1,9 +1,11 @@
 """Feed-forward parts: dense MLPs and mixtures of experts."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
+from sparsecalc.core.expert_shares import expected_experts_per_tok
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import HasExperts, Part
@@ -76,14 +78,14 @@ class Moe(Part):
     """One more row that gates the shared expert (Qwen2-MoE)."""
 
     def check(self) -> None:
-        """Refuse more experts per token than there are."""
+        """Raise ValueError where more experts are selected than there are."""
         if self.num_experts_per_tok > self.num_experts + self.zero_experts:
             known = f"num_experts ({self.num_experts})"
             raise ValueError(f"num_experts_per_tok is {self.num_experts_per_tok}, more than {known}")
 
     @property
     def router_outputs(self) -> int:
-        """Experts that the router tells apart, E + Z."""
+        """Outputs of the router, E + Z: one per expert, zero-compute ones included."""
         return self.num_experts + self.zero_experts
 
     @property
@@ -113,12 +115,12 @@ class Moe(Part):
         if self.shared_gate:
             yield linear("shared_expert_gate", "shared_experts", hidden, 1, tokens, shards=1)
 
-    def _read_share(self, work: Workload) -> Any:
-        chosen = self.num_experts_per_tok * self.num_experts / (self.num_experts + self.zero_experts)
-        distinct = work.routing.expected_distinct(self.num_experts, chosen, work.tokens, work.batch_size)
+    def _read_share(self, work: Workload) -> Number:
+        selected = expected_experts_per_tok(self.num_experts_per_tok, self.num_experts, self.zero_experts)
+        distinct = work.routing.expected_distinct(self.num_experts, selected, work.tokens, work.batch_size)
         return distinct / self.num_experts
 
-    def _experts(self, name: str, width: int, up: bool, work: Workload, read_share: Any) -> Op:
+    def _experts(self, name: str, width: int, up: bool, work: Workload, read_share: Number) -> Op:
         count = self.num_experts
         per_expert = 2 if up and self.gated else 1
         n_in, n_out = (width, self.moe_intermediate_size) if up else (self.moe_intermediate_size, width)

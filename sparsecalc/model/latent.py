@@ -146,7 +146,7 @@ class CompressedAttention(MixerPart):
 
     @property
     def window(self) -> int | None:
-        """`sliding_window`; the far context behind it is compressed."""
+        """`sliding_window`; older context is compressed."""
         return self.sliding_window
 
     @property

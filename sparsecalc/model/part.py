@@ -1,4 +1,4 @@
-"""What parts of a layer have in common, and what mixers and mixtures of experts tell beyond their ops."""
+"""What parts of a layer have in common, and what mixers and mixtures of experts have beyond their ops."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Protocol

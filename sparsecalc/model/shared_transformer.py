@@ -15,7 +15,7 @@ class SharedTransformer(MixerPart):
     """Zamba2: attention over the hidden state and the embedding side by side (2H), then an MLP, shared by many layers.
 
     One of `num_mem_blocks` sets of weights is used in turn; a layer `owns` the set that it is the first to use. Each
-    layer has low-rank adapters and a cache of its own, and a map H -> H behind the block. Source: arXiv:2411.15242.
+    layer has its own low-rank adapters and cache, and a projection H -> H after the block. Source: arXiv:2411.15242.
     """
 
     is_softmax_attention: ClassVar[bool] = True

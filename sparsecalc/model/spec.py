@@ -136,4 +136,4 @@ def group_layers(layers: Sequence[Layer]) -> tuple[LayerGroup, ...]:
     places: dict[Layer, list[int]] = {}
     for position, layer in enumerate(layers):
         places.setdefault(layer, []).append(position)
-    return tuple(LayerGroup(layer=layer, positions=tuple(found)) for layer, found in places.items())
+    return tuple(LayerGroup(layer=layer, positions=tuple(positions)) for layer, positions in places.items())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
-from typing import Any, Self
+from typing import Self
 
 from sparsecalc.core.arrays import figure
 from sparsecalc.core.errors import InputError
@@ -70,7 +70,7 @@ class SparseGqa(Gqa):
         return windowed(Gqa(**plain), budget)
 
     def _page_scores(self, work: Workload) -> Op:
-        """Upper bounds of the scores of all pages; nothing while the context is within the budget."""
+        """Upper bounds of the scores of all pages; none while the context is within the budget."""
         heads, kv_heads, dim = self.num_attention_heads, self.num_key_value_heads, self.head_dim
         choosing = work.context_len > (self.page_budget or 0)
         pages = work.batch_size * -(-work.context_len // PAGE_TOKENS) * choosing
@@ -103,13 +103,13 @@ def windowed(mixer: Gqa, window: int) -> Gqa:
     )
 
 
-def sparse(mixer: Gqa, **fields: Any) -> SparseGqa:
+def sparse(mixer: Gqa, **fields: int) -> SparseGqa:
     """`mixer` with some of the fields of `SparseGqa`."""
     return SparseGqa(**{**vars(mixer), **fields})
 
 
 def _keeps_cache(part: Part) -> bool:
-    """Whether a part is attention over what the decoder itself has said."""
+    """Whether a part is self-attention of the decoder, with a cache of its own."""
     return isinstance(part, Gqa) and part.causal and part.key_value != "cross"
 
 

@@ -1,10 +1,10 @@
-"""What every technique has in common, and the arithmetic of work that only a share of the tokens asks for."""
+"""What every technique has in common, and the arithmetic of work that only a share of the tokens needs."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Ledger, Op
@@ -15,10 +15,11 @@ from sparsecalc.model.part import Part
 from sparsecalc.model.spec import LayerGroup, ModelSpec
 
 LARGEST_COUNT = 2**30
+P = TypeVar("P", bound=Part)
 
 
 class Technique(Frozen):
-    """A change of a model that is typed behind its name: `+heads=0.5`.
+    """A change of a model, appended to its name: `+heads=0.5`.
 
     `apply` gives the changed spec, or the same spec where the technique changes nothing. What it costs, what it does
     not save and where that is known from stands in data/techniques.json.
@@ -27,10 +28,12 @@ class Technique(Frozen):
     name: ClassVar[str]
     family: ClassVar[str] = ""
     """Only one technique of a family can be applied."""
+    varied: ClassVar[str] = ""
+    """Pattern of what stands before its sparsity, where that may be any number: `crossover --over sparsity` varies it."""
 
     @classmethod
     def parse(cls, value: str) -> Self:
-        """The technique with the value behind `=`. Raises InputError where it makes no sense."""
+        """The technique with the value after `=`. Raises InputError where the value is malformed or out of range."""
         raise NotImplementedError
 
     @property
@@ -49,8 +52,8 @@ class Technique(Frozen):
 
     def facts(self) -> dict[str, Any]:
         """Its entry of data/techniques.json: source, not_saved."""
-        found: dict[str, Any] = read_data("techniques.json")["techniques"][self.name]
-        return found
+        entry: dict[str, Any] = read_data("techniques.json")["techniques"][self.name]
+        return entry
 
     @property
     def not_saved(self) -> list[str]:
@@ -69,20 +72,20 @@ def number(name: str, value: str, example: str) -> float:
 
 def sparsity(name: str, value: str) -> float:
     """A share that is left out: at least 0, below 1."""
-    found = number(name, value, "0.5")
-    if not 0 <= found < 1:
+    share = number(name, value, "0.5")
+    if not 0 <= share < 1:
         raise InputError(
             f"{name}: the sparsity is {brief(value)}", hint=f"It must be at least 0 and below 1: {name}=0.5"
         )
-    return found
+    return share
 
 
 def kept_share(name: str, value: str) -> float:
     """A share that is kept: above 0, at most 1."""
-    found = number(name, value, "0.5")
-    if not 0 < found <= 1:
+    share = number(name, value, "0.5")
+    if not 0 < share <= 1:
         raise InputError(f"{name}: the kept share is {brief(value)}", hint=f"It must be in (0, 1]: {name}=0.5")
-    return found
+    return share
 
 
 def count(name: str, value: str, example: str) -> int:
@@ -93,14 +96,14 @@ def count(name: str, value: str, example: str) -> int:
     return int(value)
 
 
-def scaled(value: Any, share: Any) -> Any:
+def scaled(value: Number, share: Number) -> Number:
     """`value * share`, rounded where both are plain numbers."""
     product = value * share
     return product if is_array(product) else round(product)
 
 
-def reached(read_share: Any, share: float, tokens: Any) -> Any:
-    """Expected share of weights that at least one token reads, where each token asks for them with chance `share`.
+def reached(read_share: Number, share: float, tokens: Number) -> Number:
+    """Expected share of weights that at least one token reads, where each token needs them with probability `share`.
 
         1 - (1 - p * share) ** tokens,   p = 1 - (1 - read_share) ** (1 / tokens)
 
@@ -111,7 +114,7 @@ def reached(read_share: Any, share: float, tokens: Any) -> Any:
     return 1 - (1 - each * share) ** tokens
 
 
-def thinned(op: Op, share: float, tokens: Any, cache_share: float | None = None) -> Op:
+def thinned(op: Op, share: float, tokens: Number, cache_share: float | None = None) -> Op:
     """`op` as run by `share` of the tokens: their FLOPs and activations, the weights that any of them needs.
 
     `cache_share`: of the cache's reads; as `share` where None.
@@ -137,7 +140,7 @@ def change_parts(spec: ModelSpec, change: Callable[[Part], Part]) -> ModelSpec:
     return spec.but(layer_groups=tuple(map(changed, spec.layer_groups)))
 
 
-def parts_of(spec: ModelSpec, kind: type[Part]) -> list[Any]:
+def parts_of(spec: ModelSpec, kind: type[P]) -> list[P]:
     """The mixers and feed-forwards of one class, in order of the layer groups."""
     layers = [group.layer for group in spec.layer_groups]
     parts = [part for layer in layers for part in (*layer.mixers, *layer.feed_forwards)]

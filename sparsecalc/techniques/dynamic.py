@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op, linear
 from sparsecalc.core.workload import Workload
@@ -22,6 +22,7 @@ class Neurons(Technique):
     """
 
     name = "neurons"
+    varied = "neurons="
     sparsity: float
 
     @classmethod
@@ -46,7 +47,7 @@ def _is_mlp(op: Op) -> bool:
     return op.component == "dense_ffn" and op.kind == "matmul" and op.role in ("gate_up", "neurons")
 
 
-def _of_union(op: Op, union: Any) -> Op:
+def _of_union(op: Op, union: Number) -> Op:
     return replace(
         op,
         flops=scaled(op.flops, union),
@@ -98,9 +99,9 @@ class RoutedLayer(Layer):
         decode = work.phase == "decode"
         new = work.new_tokens if decode else _ceiling(self.capacity * work.new_tokens)
         for op in super().ops(work.but(new_tokens=new, context_len=most(seen, new))):
-            found = thinned(op, self.capacity, work.tokens, cache_share=self.capacity) if decode else op
+            expected = thinned(op, self.capacity, work.tokens, cache_share=self.capacity) if decode else op
             yield replace(
-                found,
+                expected,
                 kv_elements_per_token=scaled(op.kv_elements_per_token, self.capacity),
                 index_elements_per_token=scaled(op.index_elements_per_token, self.capacity),
             )
@@ -111,7 +112,7 @@ class RoutedLayer(Layer):
         return f"{super().label} (run by {self.capacity:.3g} of tokens)"
 
 
-def _ceiling(value: Any) -> Any:
+def _ceiling(value: Number) -> Number:
     whole = -(-value // 1)
     return whole if is_array(whole) else int(whole)
 
@@ -130,6 +131,7 @@ class Layers(DynamicDepth):
     """
 
     name = "layers"
+    varied = "layers="
     sparsity: float
 
     @classmethod
@@ -149,9 +151,9 @@ class Layers(DynamicDepth):
 
 
 class EarlyExit(DynamicDepth):
-    """`early-exit=24`: decoded tokens leave behind layer 24; the prompt runs all layers.
+    """`early-exit=24`: decoded tokens leave after layer 24; the prompt runs all layers.
 
-    The layers behind keep their weights, cache, and key and value maps (CALM, arXiv:2207.07061; LayerSkip,
+    The layers after it keep their weights, cache, and key and value maps (CALM, arXiv:2207.07061; LayerSkip,
     arXiv:2404.16710); nothing else of them is read or computed in decode.
     """
 
@@ -164,7 +166,7 @@ class EarlyExit(DynamicDepth):
         return cls(layers=count(cls.name, value, "24"))
 
     def apply(self, spec: ModelSpec) -> ModelSpec:
-        """The spec with the layers behind the exit idle in decode."""
+        """The spec with the layers after the exit idle in decode."""
         if self.layers > spec.num_hidden_layers or spec.encoder_decoder:
             held = "an encoder" if spec.encoder_decoder else f"{spec.num_hidden_layers} layers"
             raise InputError(f"{self.text}: {spec.id} has {held}", hint="Name a layer of a decoder: +early-exit=24")

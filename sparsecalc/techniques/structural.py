@@ -1,9 +1,9 @@
 """A smaller model: narrower MLPs, fewer layers, fewer experts; and experts run with a capacity."""
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
-from sparsecalc.core.arrays import is_array, most
+from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.text import brief
@@ -65,14 +65,16 @@ class Depth(Technique):
         if parts_of(spec, SharedTransformer):
             raise InputError(f"{self.text}: layers of {spec.id} share weights", hint="Dropping one may drop them all")
         shares = _apportioned([group.count for group in spec.layer_groups], self.kept)
-        chosen = [
+        kept_places = [
             [group.positions[index * group.count // left] for index in range(left)]
             for group, left in zip(spec.layer_groups, shares, strict=True)
         ]
-        order = {place: index for index, place in enumerate(sorted(place for places in chosen for place in places))}
+        order = {
+            place: index for index, place in enumerate(sorted(place for places in kept_places for place in places))
+        }
         groups = [
             LayerGroup(layer=group.layer, positions=tuple(order[place] for place in places))
-            for group, places in zip(spec.layer_groups, chosen, strict=True)
+            for group, places in zip(spec.layer_groups, kept_places, strict=True)
             if places
         ]
         return spec.but(layer_groups=tuple(groups))
@@ -80,12 +82,12 @@ class Depth(Technique):
 
 def _apportioned(counts: list[int], kept: float) -> list[int]:
     """How many of each kind are kept: whole numbers that add up to the rounded total, by largest remainders."""
-    found = [int(count * kept) for count in counts]
-    missing = max(1, round(sum(counts) * kept)) - sum(found)
-    by_remainder = sorted(range(len(counts)), key=lambda place: found[place] - counts[place] * kept)
+    numbers = [int(count * kept) for count in counts]
+    missing = max(1, round(sum(counts) * kept)) - sum(numbers)
+    by_remainder = sorted(range(len(counts)), key=lambda place: numbers[place] - counts[place] * kept)
     for place in by_remainder[: max(0, missing)]:
-        found[place] += 1
-    return found
+        numbers[place] += 1
+    return numbers
 
 
 class ExpertTechnique(Technique):
@@ -144,7 +146,7 @@ class KeptExperts(ExpertTechnique):
 
 
 class MergedMoe(Moe):
-    """Experts merged into fewer; the router still tells the original ones apart (M-SMoE, arXiv:2310.01334)."""
+    """Experts merged into fewer; the router still has an output for each original one (M-SMoE, arXiv:2310.01334)."""
 
     original_experts: int
     """Zero-compute ones among them."""
@@ -210,7 +212,7 @@ class Capacity(Technique):
 
     def _padded(self, op: Op) -> Op:
         each = -(-self.factor * op.tokens / op.num_experts // 1)
-        rows: Any = op.num_experts * (each if is_array(each) else int(each))
+        rows: Number = op.num_experts * (each if is_array(each) else int(each))
         used = most(op.tokens, 1)
         return replace(
             op,

@@ -9,8 +9,7 @@ import transformers
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from sparsecalc.core.errors import InputError
-from sparsecalc.core.text import first_line
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.measure.architecture.text_part import TextPart, text_class
 from sparsecalc.read.config import ALIASES, TEXT_PARTS
 
@@ -38,7 +37,7 @@ def meta_model(config: dict[str, Any]) -> nn.Module:
             warnings.simplefilter("ignore")  # tensors without elements
             model = _built(CONFIG_MAPPING[model_type](**fields), fields)
     except Exception as error:
-        text = f"transformers {transformers.__version__} cannot build this {model_type}: {first_line(error)}"
+        text = f"transformers {transformers.__version__} cannot build this {model_type}: {reason_of(error)}"
         raise InputError(text) from error
     _drop_storage(model, str(model_type))
     _drop_zero_experts(model)

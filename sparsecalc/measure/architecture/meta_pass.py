@@ -13,8 +13,7 @@ from torch import nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.core.text import named_first_line
+from sparsecalc.core.errors import SparsecalcError, named_reason_of
 from sparsecalc.measure.architecture.attention_tally import AttentionTally
 from sparsecalc.measure.architecture.model_inputs import cache_argument, text_config
 from sparsecalc.measure.architecture.single_expert import single_experts
@@ -44,7 +43,7 @@ def run_on_meta(
         with torch.device("meta"), torch.no_grad(), single_experts(model, top_k), watcher:
             return any_model(**_inputs(model, new_tokens, cache))
     except Exception as error:
-        raise CountingError(f"its forward pass does not run on meta: {named_first_line(error)}") from error
+        raise CountingError(f"its forward pass does not run on meta: {named_reason_of(error)}") from error
     finally:
         ALL_MASK_ATTENTION_FUNCTIONS._global_mapping.pop(NAME, None)
 

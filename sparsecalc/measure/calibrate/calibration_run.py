@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.errors import SparsecalcError, named_reason_of
 from sparsecalc.core.notes import Note
-from sparsecalc.core.text import named_first_line
 from sparsecalc.device.calibration import Calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.measure.calibrate.benchmark import Benchmark, run_benchmark
@@ -85,7 +84,7 @@ class _CalibrationRun:
             try:
                 row = run_benchmark(benchmark, self.device, seconds_each)
             except (RuntimeError, MemoryError, SparsecalcError) as error:
-                text = f"{benchmark.name}: {named_first_line(error)}; left out"
+                text = f"{benchmark.name}: {named_reason_of(error)}; left out"
                 self.warnings.append(Note(code="benchmark-failed", text=text))
                 continue
             self.calibration = self.calibration.but(rows=[*self.calibration.rows, row])

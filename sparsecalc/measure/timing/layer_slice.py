@@ -14,8 +14,7 @@ from torch import nn
 
 from sparsecalc.core import units
 from sparsecalc.core.components import Component
-from sparsecalc.core.errors import InputError, SparsecalcError
-from sparsecalc.core.text import first_line
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.measure.architecture.meta_model import meta_model
 from sparsecalc.measure.architecture.module_marks import MarkedModule
 from sparsecalc.measure.architecture.random_weights import give_storage, stored_dtype
@@ -161,7 +160,7 @@ def _choose_experts(model: Any, name: str) -> None:
     try:
         model.set_experts_implementation(name)
     except (AttributeError, ValueError, KeyError) as error:
-        raise InputError(f"experts implementation {name!r} cannot be used here: {first_line(error)}") from error
+        raise InputError(f"experts implementation {name!r} cannot be used here: {reason_of(error)}") from error
 
 
 def _tensors(modules: nn.Module | Sequence[nn.Module]) -> Iterator[torch.Tensor]:

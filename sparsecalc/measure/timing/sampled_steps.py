@@ -6,7 +6,7 @@ from statistics import fmean
 
 import torch
 
-from sparsecalc.core.text import first_line
+from sparsecalc.core.errors import reason_of
 from sparsecalc.core.workload import Workload
 from sparsecalc.measure.architecture.filled_cache import empty_cache, filled_cache
 from sparsecalc.measure.architecture.model_inputs import cache_argument, model_inputs
@@ -32,7 +32,7 @@ def sample_with_less(prepared: PreparedRun, work: Workload, budget_seconds: floa
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
-                prepared.warn("not-run", f"{_named(work)} does not run: {first_line(error)}")
+                prepared.warn("not-run", f"{_named(work)} does not run: {reason_of(error)}")
                 return None
         except (TypeError, ValueError, AttributeError, IndexError, KeyError, NotImplementedError) as error:
             text = f"{work.phase} does not run in transformers: {type(error).__name__}: {str(error)[:120]}"

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sparsecalc.core.errors import InputError, SparsecalcError
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.core.text import first_line
 from sparsecalc.measure.calibrate.benchmark import MOST_COPIES, Work, copies_for, each
 from sparsecalc.measure.machine.random_tensors import DTYPES, random_tensor
 from sparsecalc.measure.machine.samples import Samples
@@ -109,7 +108,7 @@ def _sparse(technique: str, inputs: Any, sizes: Sizes, density: float) -> Work:
         return KERNELS[technique](inputs, sizes, density, copies)
     except (RuntimeError, NotImplementedError) as error:
         where = f"{technique} in {sizes.dtype} on {inputs.device.type} with torch {torch.__version__}"
-        raise SparsecalcError(f"{where}: {first_line(error)}") from error
+        raise SparsecalcError(f"{where}: {reason_of(error)}") from error
 
 
 def pruned(rows: int, cols: int, density: float, block: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:

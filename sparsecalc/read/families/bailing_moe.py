@@ -6,8 +6,9 @@ Ling-mini-2.0 so counted is the Hub's 16,255,643,392 less the 4,864 biases of it
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.read.build import Body, attention, without
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, leading_dense, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_or_moe_body, leading_dense
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -28,7 +29,7 @@ def read(config: Fields) -> Body:
         shared_intermediate_size=shared * (config.optional_size("moe_shared_expert_intermediate_size") or width),
     )
     note_mtp(config)
-    return deepseek_body(config, hidden, [mixer] * count, moe, leading_dense(config, count))
+    return dense_or_moe_body(config, hidden, [mixer] * count, moe, leading_dense(config, count))
 
 
 def _second_generation(config: Fields) -> bool:

@@ -4,15 +4,15 @@ of their own."""
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, every_nth_full, mlp, norms, windows, without
-from sparsecalc.read.families.cohere2 import ignore_layout_words
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.vendor_keys import ignore_cohere_keys
 
 
 def read(config: Fields) -> Body:
     hidden = config.size("hidden_size", required=True)
     count = config.layers()
     without(config, "use_qk_norm")
-    ignore_layout_words(config)
+    ignore_cohere_keys(config)
     config.ignore("expert_selection_fn", "shared_expert_combination_strategy")
     bias = config.flag("attention_bias")
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)

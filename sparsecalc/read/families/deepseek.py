@@ -5,8 +5,8 @@ Not in transformers; its total equals the published one.
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import deepseek_moe
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import routed_and_shared_experts
 
 
 def read(config: Fields) -> Body:
@@ -18,7 +18,7 @@ def read(config: Fields) -> Body:
         config.ignore("n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "n_shared_experts")
         layer = Layer(mixers=(mixer,), feed_forwards=(dense,), norms=norms(hidden))
         return body(config, [layer] * config.layers(), hidden=hidden)
-    moe = deepseek_moe(config, hidden)
+    moe = routed_and_shared_experts(config, hidden)
     first = config.optional_size("first_k_dense_replace", zero=True) or 0
     every = config.size("moe_layer_freq", default=1)
     layers = [

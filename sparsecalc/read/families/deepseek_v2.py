@@ -1,8 +1,9 @@
 """DeepSeek-V2 and V2-Lite: latent attention (queries compressed or not), shared and routed experts, optional biases."""
 
+from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import Body, attention
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, deepseek_moe, latent_attention, leading_dense
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_or_moe_body, leading_dense, routed_and_shared_experts
 
 
 def read(config: Fields) -> Body:
@@ -14,8 +15,8 @@ def read(config: Fields) -> Body:
     mixers = [latent_attention(config, hidden)] * count
     if bias and config.optional_size("n_shared_experts", zero=True) == 0:
         config.refuse("n_shared_experts is 0 beside mlp_bias", "transformers adds a bias of no expert: write null")
-    moe = deepseek_moe(config, hidden).but(shared_bias=bias)
-    return deepseek_body(config, hidden, mixers, moe, leading_dense(config, count), mlp_bias=bias)
+    moe = routed_and_shared_experts(config, hidden).but(shared_bias=bias)
+    return dense_or_moe_body(config, hidden, mixers, moe, leading_dense(config, count), mlp_bias=bias)
 
 
 def without_latents(config: Fields, hidden: int, count: int) -> Body:
@@ -25,5 +26,5 @@ def without_latents(config: Fields, hidden: int, count: int) -> Body:
     heads, kv_heads = config.heads()
     given = {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": hidden // heads}
     mixer, bias = attention(config, hidden, **given), config.flag("mlp_bias")
-    moe = deepseek_moe(config, hidden).but(shared_bias=bias)
-    return deepseek_body(config, hidden, [mixer] * count, moe, leading_dense(config, count), mlp_bias=bias)
+    moe = routed_and_shared_experts(config, hidden).but(shared_bias=bias)
+    return dense_or_moe_body(config, hidden, [mixer] * count, moe, leading_dense(config, count), mlp_bias=bias)

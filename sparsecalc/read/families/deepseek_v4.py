@@ -8,8 +8,8 @@ from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import CompressedAttention
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
-from sparsecalc.read.families.deepseek_v3 import note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.vendor_keys import note_mtp
 
 if TYPE_CHECKING:
     from sparsecalc.model.kinds import Extra

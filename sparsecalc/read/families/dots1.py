@@ -1,8 +1,9 @@
 """dots.llm1: q/k norms, leading dense layers, shared and routed experts."""
 
 from sparsecalc.read.build import FULL, SLIDING, Body, attention, windows
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, deepseek_moe, leading_dense, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_or_moe_body, leading_dense, routed_and_shared_experts
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -12,7 +13,9 @@ def read(config: Fields) -> Body:
     mixer = mixer.but(qk_norm=2 * mixer.head_dim)
     mixers = [mixer.but(sliding_window=window) for window in _windows(config, count)]
     note_mtp(config)
-    return deepseek_body(config, hidden, mixers, deepseek_moe(config, hidden), leading_dense(config, count))
+    return dense_or_moe_body(
+        config, hidden, mixers, routed_and_shared_experts(config, hidden), leading_dense(config, count)
+    )
 
 
 def _windows(config: Fields, count: int) -> list[int | None]:

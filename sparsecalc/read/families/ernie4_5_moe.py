@@ -3,8 +3,8 @@
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import note_mtp
 from sparsecalc.read.fields import Fields, whole
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:

@@ -4,8 +4,9 @@ from sparsecalc.core.text import brief
 from sparsecalc.model.feed_forward import IdleExperts, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import dense_by_type, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_by_type
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:

@@ -2,8 +2,8 @@
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
-from sparsecalc.read.families.granitemoehybrid import mamba2_mixer
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.recurrent import mamba2_mixer
 
 
 def read(config: Fields) -> Body:

@@ -1,8 +1,9 @@
 """GLM-4.5 and 4.6: grouped-query attention, q/k norms where use_qk_norm, leading dense layers, a shared expert."""
 
 from sparsecalc.read.build import Body, attention
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, deepseek_moe, leading_dense, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_or_moe_body, leading_dense, routed_and_shared_experts
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -10,4 +11,6 @@ def read(config: Fields) -> Body:
     mixer = attention(config, hidden, qkv_bias=config.flag("attention_bias"))
     mixer = mixer.but(qk_norm=2 * mixer.head_dim if config.flag("use_qk_norm") else 0)
     note_mtp(config)
-    return deepseek_body(config, hidden, [mixer] * count, deepseek_moe(config, hidden), leading_dense(config, count))
+    return dense_or_moe_body(
+        config, hidden, [mixer] * count, routed_and_shared_experts(config, hidden), leading_dense(config, count)
+    )

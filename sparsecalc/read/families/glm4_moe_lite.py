@@ -1,14 +1,10 @@
 """GLM-4.7-Flash: DeepSeek-V3's layers; the first layer is dense unless mlp_layer_types says otherwise."""
 
+from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import Body, fixed
-from sparsecalc.read.families.deepseek_v3 import (
-    deepseek_body,
-    deepseek_moe,
-    dense_by_type,
-    latent_attention,
-    note_mtp,
-)
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_by_type, dense_or_moe_body, routed_and_shared_experts
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -20,4 +16,4 @@ def read(config: Fields) -> Body:
         fixed(config, first_k_dense_replace=1)
     config.ignore("first_k_dense_replace")
     is_dense = dense_by_type(config, count, [index == 0 for index in range(count)])
-    return deepseek_body(config, hidden, mixers, deepseek_moe(config, hidden), is_dense)
+    return dense_or_moe_body(config, hidden, mixers, routed_and_shared_experts(config, hidden), is_dense)

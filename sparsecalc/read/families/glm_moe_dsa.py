@@ -1,9 +1,10 @@
 """GLM-5: DeepSeek-V3.2's attention with other sizes; layers may reuse the selection of an earlier layer's indexer."""
 
 from sparsecalc.core.text import brief
+from sparsecalc.read.attention import indexed_attention
 from sparsecalc.read.build import Body
-from sparsecalc.read.families.deepseek_v32 import indexed_attention, sparse_body
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import indexed_moe_body
 
 FULL, SHARED = "full", "shared"
 
@@ -13,7 +14,7 @@ def read(config: Fields) -> Body:
     config.ignore("index_share_for_mtp_iteration")
     own = indexed_attention(config, hidden)
     shared = own.but(index_n_heads=0, index_head_dim=0)
-    return sparse_body(config, hidden, [own if kind == FULL else shared for kind in _indexer_types(config, count)])
+    return indexed_moe_body(config, hidden, [own if kind == FULL else shared for kind in _indexer_types(config, count)])
 
 
 def _indexer_types(config: Fields, count: int) -> list[str]:

@@ -1,7 +1,7 @@
 """GLM-OCR: GLM-4.1V's layers without biases."""
 
 from sparsecalc.read.build import Body, fixed
-from sparsecalc.read.families.glm4v_text import biased_body
+from sparsecalc.read.dense_bodies import biased_body
 from sparsecalc.read.fields import Fields
 
 

@@ -2,8 +2,8 @@
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, norms, without
-from sparsecalc.read.families.granitemoe import granite_moe
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import local_experts
 
 
 def read(config: Fields) -> Body:
@@ -13,7 +13,7 @@ def read(config: Fields) -> Body:
     shared = config.size("shared_intermediate_size", zero=True)
     layer = Layer(
         mixers=(attention(config, hidden, qkv_bias=bias, o_bias=bias),),
-        feed_forwards=(granite_moe(config, hidden, shared),),
+        feed_forwards=(local_experts(config, hidden, shared),),
         norms=norms(hidden),
     )
     return body(config, [layer] * config.layers(), hidden=hidden)

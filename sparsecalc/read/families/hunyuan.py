@@ -7,9 +7,9 @@ and "52B active".
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms, without
-from sparsecalc.read.families.hunyuan_v1_dense import ignore_extras
-from sparsecalc.read.families.hunyuan_v1_moe import per_layer_sizes
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import per_layer_sizes
+from sparsecalc.read.vendor_keys import ignore_tencent_keys
 
 
 def read(config: Fields) -> Body:
@@ -22,7 +22,7 @@ def read(config: Fields) -> Body:
     own = own.but(qk_norm=2 * own.head_dim if normed else 0)
     period = config.size("cla_share_factor") if config.flag("use_cla") else 1
     feed_forwards = _feed_forwards(config, hidden, count)
-    ignore_extras(config)
+    ignore_tencent_keys(config)
     layers = [
         Layer(mixers=(shared if index % period else own,), feed_forwards=(feed_forward,), norms=norms(hidden))
         for index, feed_forward in enumerate(feed_forwards)

@@ -1,11 +1,11 @@
 """Hunyuan A13B: q/k norms, and in every layer experts beside one shared MLP of the same width."""
 
-from sparsecalc.core.text import brief
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
+from sparsecalc.read.attention import hunyuan_attention
 from sparsecalc.read.build import Body, body, fixed, norms
-from sparsecalc.read.families.hunyuan_v1_dense import hunyuan_attention
-from sparsecalc.read.fields import Fields, whole
+from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import per_layer_sizes
 
 
 def read(config: Fields) -> Body:
@@ -33,17 +33,6 @@ def read(config: Fields) -> Body:
         for index in range(count)
     ]
     return body(config, layers, hidden=hidden)
-
-
-def per_layer_sizes(config: Fields, key: str, count: int) -> list[int]:
-    """One number for all layers, or a list with one for each."""
-    value = config.raw(key)
-    if not isinstance(value, list):
-        return [config.size(key, required=True)] * count
-    value = [whole(each) for each in value]
-    if len(value) < count or not all(type(each) is int and each > 0 for each in value):
-        config.refuse(f"{key} is {brief(value)}", f"It needs one positive integer for each of the {count} layers")
-    return value[:count]
 
 
 def fixed_in_layers(config: Fields, key: str, always: int, count: int) -> None:

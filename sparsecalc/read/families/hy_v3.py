@@ -2,8 +2,9 @@
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.read.build import Body, attention, fixed
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, dense_by_type, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_by_type, dense_or_moe_body
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -27,4 +28,4 @@ def read(config: Fields) -> Body:
     config.ignore("first_k_dense_replace", "enable_attention_fp32_softmax", "enable_lm_head_fp32", "use_grouped_mm")
     config.ignore("enable_moe_fp32_combine", "route_norm", "router_scaling_factor")
     is_dense = dense_by_type(config, count, [index == 0 for index in range(count)])
-    return deepseek_body(config, hidden, [mixer] * count, moe, is_dense, mlp_bias=mlp_bias)
+    return dense_or_moe_body(config, hidden, [mixer] * count, moe, is_dense, mlp_bias=mlp_bias)

@@ -4,8 +4,8 @@ from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.recurrent import Mamba
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms, without
-from sparsecalc.read.families.mamba import time_step_rank
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.recurrent import time_step_rank
 
 
 def read(config: Fields) -> Body:

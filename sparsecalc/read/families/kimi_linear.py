@@ -2,16 +2,11 @@
 
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.recurrent import GatedDeltaNet
+from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import FULL, Body, fixed
-from sparsecalc.read.families.deepseek_v3 import (
-    deepseek_body,
-    deepseek_moe,
-    dense_by_type,
-    latent_attention,
-    leading_dense,
-    note_mtp,
-)
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_by_type, dense_or_moe_body, leading_dense, routed_and_shared_experts
+from sparsecalc.read.vendor_keys import note_mtp
 
 LINEAR = "linear_attention"
 
@@ -31,9 +26,9 @@ def read(config: Fields) -> Body:
     config.ignore("mla_use_nope", "moe_renormalize", "num_expert_group", "use_grouped_topk")
     note_mtp(config)
     is_dense = dense_by_type(config, count, leading_dense(config, count))
-    moe = deepseek_moe(config, hidden, experts="num_local_experts")
+    moe = routed_and_shared_experts(config, hidden, experts="num_local_experts")
     fixed(config, tie_word_embeddings=False)
-    return deepseek_body(config, hidden, [found[kind] for kind in kinds], moe, is_dense, tied=False)
+    return dense_or_moe_body(config, hidden, [found[kind] for kind in kinds], moe, is_dense, tied=False)
 
 
 def _delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDeltaNet:

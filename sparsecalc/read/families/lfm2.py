@@ -1,19 +1,16 @@
 """LFM2: gated short convolutions and attention with norms per head, by layer_types; the MLP's width is derived."""
 
-from sparsecalc.model.attention import Gqa
-from sparsecalc.model.recurrent import ShortConv
 from sparsecalc.model.spec import Layer
-from sparsecalc.read.build import FULL, Body, attention, body, fixed, mlp, norms
+from sparsecalc.read.build import FULL, Body, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
-
-CONV = "conv"
+from sparsecalc.read.recurrent import CONV, lfm2_layer_types, lfm2_mixers, lfm2_tie
 
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     config.ignore("block_mlp_init_scale", "block_norm_eps", "block_out_init_scale", "block_use_xavier_init")
     config.ignore("conv_use_xavier_init", "theta")
-    full, conv = conv_mixers(config, hidden)
+    full, conv = lfm2_mixers(config, hidden)
     heads = full.num_attention_heads
     fixed(config, block_dim=hidden, num_heads=heads, block_use_swiglu=True, use_pos_enc=True)
     fixed(config, conv_dim=hidden, conv_dim_out=hidden)
@@ -22,20 +19,7 @@ def read(config: Fields) -> Body:
         Layer(mixers=(full if kind == FULL else conv,), feed_forwards=(dense,), norms=norms(hidden))
         for kind in _layer_kinds(config, count)
     ]
-    return body(config, layers, hidden=hidden, tied=tie(config))
-
-
-def conv_mixers(config: Fields, hidden: int) -> tuple[Gqa, ShortConv]:
-    """The two mixers of all LFM2 models."""
-    full = attention(config, hidden)
-    conv = ShortConv(hidden_size=hidden, conv_kernel=config.size("conv_L_cache"), conv_bias=config.flag("conv_bias"))
-    return full.but(qk_norm=2 * full.head_dim), conv
-
-
-def tie(config: Fields) -> bool:
-    """tie_embedding, the older name, wins."""
-    config.ignore("tie_word_embeddings")
-    return config.flag("tie_embedding") if config.has("tie_embedding") else config.flag("tie_word_embeddings")
+    return body(config, layers, hidden=hidden, tied=lfm2_tie(config))
 
 
 def _width(config: Fields) -> int:
@@ -57,12 +41,6 @@ def _width(config: Fields) -> int:
 
 def _layer_kinds(config: Fields, count: int) -> list[str]:
     """layer_types, or attention where full_attn_idxs says (in all layers where there is neither)."""
-    kinds = layer_types(config, count)
+    kinds = lfm2_layer_types(config, count)
     places = set(config.integers("full_attn_idxs")) if config.has("full_attn_idxs") else set(range(count))
     return kinds or [FULL if index in places else CONV for index in range(count)]
-
-
-def layer_types(config: Fields, count: int) -> list[str] | None:
-    """layer_types with attention by its present name."""
-    kinds = config.per_layer("layer_types", count, (CONV, FULL, "attention"))
-    return kinds and [FULL if kind == "attention" else kind for kind in kinds]

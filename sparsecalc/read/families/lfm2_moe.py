@@ -3,15 +3,15 @@
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, Body, body, mlp, norms
-from sparsecalc.read.families.lfm2 import conv_mixers, layer_types, tie
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.recurrent import lfm2_layer_types, lfm2_mixers, lfm2_tie
 
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     config.ignore("use_expert_bias", "theta")
-    full, conv = conv_mixers(config, hidden)
-    kinds = layer_types(config, count)
+    full, conv = lfm2_mixers(config, hidden)
+    kinds = lfm2_layer_types(config, count)
     if kinds is None:
         config.refuse("layer_types is missing", "An lfm2_moe config needs it: conv or full_attention for each layer")
     dense_layers = config.size("num_dense_layers", zero=True)
@@ -30,4 +30,4 @@ def read(config: Fields) -> Body:
         )
         for index, kind in enumerate(kinds)
     ]
-    return body(config, layers, hidden=hidden, tied=tie(config))
+    return body(config, layers, hidden=hidden, tied=lfm2_tie(config))

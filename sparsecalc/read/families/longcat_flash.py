@@ -2,9 +2,10 @@
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
+from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import Body, body, fixed, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import latent_attention, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:

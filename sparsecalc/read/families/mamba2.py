@@ -3,15 +3,15 @@
 from sparsecalc.model.recurrent import Mamba2
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, body, fixed, norms
-from sparsecalc.read.families.mamba import expanded
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.recurrent import expanded_width
 
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     fixed(config, d_model=hidden, n_layer=count, ssm_cfg={}, rms_norm=True)
     config.ignore("time_step_rank", "norm_before_gate", "intermediate_size", "pad_vocab_size_multiple")
-    heads, dim, inner = config.size("num_heads"), config.size("head_dim"), expanded(config, hidden, "expand")
+    heads, dim, inner = config.size("num_heads"), config.size("head_dim"), expanded_width(config, hidden, "expand")
     if heads * dim != inner:
         config.refuse(f"num_heads ({heads}) times head_dim ({dim}) is not expand times hidden_size ({inner})")
     mixer = Mamba2(

@@ -5,8 +5,8 @@ Not part of transformers: the architecture is that of Xiaomi's published model c
 
 from sparsecalc.read.build import Body, fixed
 from sparsecalc.read.families import qwen2
-from sparsecalc.read.families.deepseek_v3 import note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:

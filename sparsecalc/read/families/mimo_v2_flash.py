@@ -2,8 +2,9 @@
 
 from sparsecalc.model.attention import Gqa
 from sparsecalc.read.build import FULL, SLIDING, Body, attention, fixed, windows
-from sparsecalc.read.families.deepseek_v3 import deepseek_body, deepseek_moe, dense_by_type, note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import dense_by_type, dense_or_moe_body, routed_and_shared_experts
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:
@@ -15,8 +16,8 @@ def read(config: Fields) -> Body:
     is_dense = dense_by_type(config, count, [index == 0 for index in range(count)])
     _fixed_by_transformers(config, full, [int(mixer is not full) for mixer in mixers], is_dense)
     note_mtp(config, as_deepseek=False)
-    moe = deepseek_moe(config, hidden).but(shared_intermediate_size=0)
-    return deepseek_body(config, hidden, mixers, moe, is_dense)
+    moe = routed_and_shared_experts(config, hidden).but(shared_intermediate_size=0)
+    return dense_or_moe_body(config, hidden, mixers, moe, is_dense)
 
 
 def _mixers(config: Fields, full: Gqa, default: list[str]) -> list[Gqa]:

@@ -2,9 +2,9 @@
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, norms
-from sparsecalc.read.families.deepseek_v3 import note_mtp
-from sparsecalc.read.families.mixtral import local_experts
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import local_experts
+from sparsecalc.read.vendor_keys import note_mtp
 
 
 def read(config: Fields) -> Body:

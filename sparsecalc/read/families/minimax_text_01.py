@@ -5,8 +5,8 @@ Not in transformers under this name; MiniMax-Text-01 so counted is its published
 
 from sparsecalc.core.text import brief
 from sparsecalc.read.build import FULL, Body, without
-from sparsecalc.read.families.minimax import LINEAR, lightning_body
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.recurrent import LINEAR, lightning_body
 
 
 def read(config: Fields) -> Body:

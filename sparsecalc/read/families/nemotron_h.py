@@ -6,8 +6,8 @@ from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.recurrent import Mamba2
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, Body, attention, body, fixed, mlp, norms
-from sparsecalc.read.families.deepseek_v3 import note_mtp
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.vendor_keys import note_mtp
 
 LINEAR, PLAIN, SPARSE = "linear_attention", "mlp", "moe"
 LETTERS = {"M": LINEAR, "*": FULL, "-": PLAIN, "E": SPARSE}

@@ -1,7 +1,7 @@
 """OLMo 3: OLMo 2 with three windowed layers before each full one."""
 
+from sparsecalc.read.attention import wide_qk_norm_attention
 from sparsecalc.read.build import Body, body, every_nth_full, mlp, norms, windowed_layers, windows
-from sparsecalc.read.families.olmo2 import wide_qk_norm_attention
 from sparsecalc.read.fields import Fields
 
 

@@ -2,8 +2,8 @@
 
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
+from sparsecalc.read.attention import wide_qk_norm_attention
 from sparsecalc.read.build import Body, body, norms
-from sparsecalc.read.families.olmo2 import wide_qk_norm_attention
 from sparsecalc.read.fields import Fields
 
 

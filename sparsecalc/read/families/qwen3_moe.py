@@ -4,6 +4,7 @@ from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import qwen_sparse_layers
 
 
 def read(config: Fields) -> Body:
@@ -21,7 +22,7 @@ def read(config: Fields) -> Body:
         moe_intermediate_size=config.size("moe_intermediate_size", required=True),
     )
     count = config.layers()
-    sparse = sparse_layers(config, count)
+    sparse = qwen_sparse_layers(config, count)
     dense = None if all(sparse) else mlp(hidden, config.size("intermediate_size"))
     config.ignore("intermediate_size")
     layers = [
@@ -29,10 +30,3 @@ def read(config: Fields) -> Body:
         for is_sparse in sparse
     ]
     return body(config, layers, hidden=hidden)
-
-
-def sparse_layers(config: Fields, count: int) -> list[bool]:
-    """Qwen's rule: every decoder_sparse_step-th layer has experts, unless mlp_only_layers names it."""
-    step = config.size("decoder_sparse_step", default=config.defaults.get("decoder_sparse_step", 1))
-    dense = set(config.integers("mlp_only_layers"))
-    return [index not in dense and (index + 1) % step == 0 for index in range(count)]

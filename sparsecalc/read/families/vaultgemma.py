@@ -1,7 +1,7 @@
 """VaultGemma: Gemma 2 with two norms per layer instead of four."""
 
 from sparsecalc.read.build import Body
-from sparsecalc.read.families.gemma2 import alternating_body
+from sparsecalc.read.dense_bodies import alternating_body
 from sparsecalc.read.fields import Fields
 
 

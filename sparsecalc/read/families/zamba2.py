@@ -4,8 +4,8 @@ from sparsecalc.model.recurrent import Mamba2
 from sparsecalc.model.shared_transformer import SharedTransformer
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, body, fixed, norms
-from sparsecalc.read.families.mamba import expanded
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.recurrent import expanded_width
 
 HYBRID = "hybrid"
 
@@ -37,7 +37,7 @@ def read(config: Fields) -> Body:
 
 
 def _mamba(config: Fields, hidden: int, bias: bool) -> Mamba2:
-    inner, heads = expanded(config, hidden, "mamba_expand"), config.size("n_mamba_heads")
+    inner, heads = expanded_width(config, hidden, "mamba_expand"), config.size("n_mamba_heads")
     if inner % heads:
         config.refuse(f"mamba_expand times hidden_size ({inner}) is not a multiple of n_mamba_heads ({heads})")
     return Mamba2(

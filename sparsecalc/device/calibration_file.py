@@ -1,0 +1,45 @@
+"""What must be true of a calibration's file."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.faults import first_fault
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+
+
+class MeasuredRow(BaseModel):
+    """One benchmark: its operation and median; shapes and samples beside them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    op: str
+    seconds: Seconds
+
+
+class CalibrationFile(BaseModel):
+    """The fields of `Calibration` with their types; what else stands in the file is left alone."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    schema_version: Literal[1]
+    created: str
+    device: str
+    device_name: str
+    accelerator: str | None = None
+    complete: bool = True
+    environment: dict[str, Any] = Field(default_factory=dict)
+    rows: list[MeasuredRow] = Field(default_factory=list)
+    constants: dict[str, Any] | None = None
+    prior: dict[str, Any] | None = None
+    residuals: dict[str, Any] | None = None
+
+
+def check_calibration(given: dict[str, Any], where: str, hint: str) -> None:
+    """Raise InputError, naming the field, where `given` is not a calibration."""
+    try:
+        CalibrationFile.model_validate(given)
+    except ValidationError as error:
+        raise InputError(f"not a calibration ({first_fault(error)})", where=where, hint=hint) from error
