@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.text import first_line, named_first_line
 from sparsecalc.decide.measured_run import MeasuredRun, ask_bench, ask_profile, checked_run
 
 RUN_KEYS = {
@@ -57,11 +56,3 @@ def test_runs_that_are_refused(changes: dict[str, Any], text: str) -> None:
 def test_generations_that_are_refused(lengths: dict[str, int], text: str) -> None:
     with pytest.raises(InputError, match=text):
         ask_bench(**lengths, run=MeasuredRun())
-
-
-def test_the_first_line_of_an_error() -> None:
-    assert first_line(ValueError("one\ntwo")) == "one"
-    assert first_line(ValueError("  \n" + "x" * 200)) == "x" * 160
-    assert first_line(MemoryError()) == "MemoryError"
-    assert named_first_line(RuntimeError("one\ntwo")) == "RuntimeError: one"
-    assert named_first_line(MemoryError()) == "MemoryError"
