@@ -1,4 +1,4 @@
-"""One real forward pass on the meta device, for those who watch what it multiplies.
+"""One real forward pass on the meta device, set up so that a watcher sees what it multiplies.
 
 Two kinds of module get another forward first, so that watchers see what a step really needs: attention tallies the
 visible pairs (causal, windowed, chunked) instead of multiplying the full square (through transformers' public attention

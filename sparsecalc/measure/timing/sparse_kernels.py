@@ -26,7 +26,7 @@ BLOCK = 16
 
 @dataclass(frozen=True)
 class Sizes:
-    """A weight of rows x cols (outputs x inputs), and how many activations meet it."""
+    """A weight of rows x cols (outputs x inputs), and how many rows of activations it multiplies."""
 
     rows: int = 4096
     cols: int = 4096
