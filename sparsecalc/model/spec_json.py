@@ -1,7 +1,7 @@
 """A `ModelSpec` as plain data, and back: strict, by the types of the fields and the `kind` of the parts.
 
-Not by pydantic, as other files are: it builds no schema for `ModelSpec.techniques`, a protocol, and it fills dataclasses
-past `Frozen.check`, so that fields which contradict each other would pass.
+Not by pydantic, as other files are: it builds no schema for `ModelSpec.techniques`, a protocol, and it fills
+dataclasses past `Frozen.check`, so that fields which contradict each other would pass.
 """
 
 from types import UnionType

@@ -29,7 +29,7 @@ class Technique(Frozen):
     family: ClassVar[str] = ""
     """Only one technique of a family can be applied."""
     varied: ClassVar[str] = ""
-    """Pattern of what stands before its sparsity, where that may be any number: `crossover --over sparsity` varies it."""
+    """Pattern of what stands before its sparsity where that may be any number, for `crossover --over sparsity`."""
 
     @classmethod
     def parse(cls, value: str) -> Self:

@@ -8,6 +8,8 @@ from hand_made import ATTENTION, EXPERTS, mlp
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.training_activations import Kernels, Saved, TrainingStep, kept, saved_by, saved_by_layer
 from sparsecalc.model.basic_parts import Norm, Projection
+from sparsecalc.model.feed_forward import RwkvChannelMix
+from sparsecalc.model.latent import Mla
 from sparsecalc.model.spec import Layer
 
 NORM = Norm(name="norm", size=8)
@@ -105,6 +107,28 @@ def test_shared_experts_are_an_mlp_on_the_same_input() -> None:
 
 def test_other_parts_keep_what_their_products_need() -> None:
     assert rows(Projection(name="extra", in_features=8, out_features=5)) == {"extra: input": 48}
+
+
+def test_an_input_that_two_products_read_is_kept_once() -> None:
+    """RWKV's channel mix: key and receptance read 8, value reads the key's 6."""
+    part = RwkvChannelMix(hidden_size=8, intermediate_size=6)
+    assert rows(part) == {"key: input": 48, "value: input": 36}
+
+
+def test_latent_attention_is_counted_by_its_products() -> None:
+    """Queries from 8 over 6, latents of 5 + 2 from 8: one input of 8, then 6 and 5, and twice what attention moves."""
+    part = Mla(
+        hidden_size=8,
+        num_attention_heads=2,
+        q_lora_rank=6,
+        kv_lora_rank=5,
+        qk_nope_head_dim=3,
+        qk_rope_head_dim=2,
+        v_head_dim=4,
+    )
+    found = rows(part)
+    assert (found["q_a_proj: input"], found["q_b_proj: input"], found["kv_b_proj: input"]) == (48, 36, 30)
+    assert "kv_a_proj: input" not in found
 
 
 def test_a_layer_is_its_parts() -> None:

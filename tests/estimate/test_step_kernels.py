@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
-from hand_made import ATTENTION, BF16, DENSE, SPARSE, device, mlp, model
+from hand_made import ATTENTION, BF16, DENSE, EXPERTS, SPARSE, device, mlp, model
 
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.precision import Precision
+from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.expert_kernels import tile_rows
 from sparsecalc.estimate.kernel import Kernel, Setting, wide_format
 from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
@@ -144,6 +146,54 @@ def test_experts_are_one_layer() -> None:
 def test_more_tokens_reach_more_experts() -> None:
     """4 * (1 - (1 - 2/4) ** 3) = 3.5 of 4 experts."""
     assert named(launched(SPARSE, DECODE), "experts").distinct == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows"), [(1, 16), (32, 16), (33, 32), (96, 32), (97, 64), (512, 64), (513, 128), (10**6, 128)]
+)
+def test_tiles_of_fused_experts(tokens: int, rows: int) -> None:
+    """Rows of a tile by tokens of the step: vLLM's default configuration of its fused kernels."""
+    assert tile_rows(tokens) == rows
+
+
+def test_two_devices_split_every_expert() -> None:
+    """36 of an expert's 72 elements on each; rows of 8 stay whole, of the inner 6 and 3 half is here."""
+    layer = named(launched(SPARSE, Workload.decode(5), placement=Placement(tp=2)), "experts")
+    inner = {"activation_bytes": 2 * 2 * (8 + 3 + 1.5 + 8), "vector_bytes": 2 * (2 * (3 + 8 + 1.5) + 8)}
+    counts(layer, flops=144, weight_bytes=144, **inner)
+    assert (layer.padding_flops, layer.distinct) == (2 * 36 * 16, 2)
+
+
+def test_a_rank_keeps_what_is_dispatched_to_it() -> None:
+    """2 copies of the attention with 2 tokens each, 8 pairs in all: the busiest of 2 ranks has more than half of them,
+    keeps intermediate results of its own pairs, and sums up its own 2 tokens."""
+    layer = named(launched(SPARSE, Workload.decode(5, 2), placement=Placement(dp=2, ep=2)), "experts")
+    busiest = Routing().busiest_rank(4, 2, 4, 2)
+    assert 4 < busiest.pairs < 8
+    counts(
+        layer,
+        flops=2 * 72 * busiest.pairs,
+        weight_bytes=144 * busiest.distinct,
+        activation_bytes=2 * 25 * busiest.pairs,
+        vector_bytes=2 * (17 * busiest.pairs + 2 * 8),
+    )
+    assert layer.extent == pytest.approx(busiest.pairs / busiest.distinct)
+
+
+def test_ranks_without_data_parallel_attention_keep_all_pairs() -> None:
+    """2 tokens, 4 pairs: intermediate results of all of them are on both ranks."""
+    layer = named(launched(SPARSE, Workload.decode(5, 2), placement=Placement(tp=2, ep=2)), "experts")
+    busiest = Routing().busiest_rank(4, 2, 2, 2)
+    assert layer.flops == pytest.approx(2 * 72 * busiest.pairs)
+    assert layer.vector_bytes == pytest.approx(2 * (17 * 4 + 2 * 8))
+
+
+def test_zero_compute_experts_take_pairs_from_every_rank() -> None:
+    """4 tokens choose 2 of 4 + 2: 5 whole pairs of the 16 / 3 that are expected, shared like those."""
+    spec = model(EXPERTS.but(zero_experts=2))
+    layer = named(launched(spec, Workload.decode(5, 4), placement=Placement(tp=2, ep=2)), "experts")
+    busiest = Routing().busiest_rank(4, 4 / 3, 4, 2)
+    assert layer.flops == pytest.approx(2 * 72 * busiest.pairs * 5 / (16 / 3))
 
 
 def test_a_state_is_read_and_written_once_per_step() -> None:

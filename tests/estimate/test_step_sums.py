@@ -174,6 +174,21 @@ def test_tokens_wait_for_the_prompts_of_others(
     assert step.spread == 0.1
 
 
+def test_a_short_prompt_has_no_share_in_the_chunks_of_a_long_one() -> None:
+    """10 and 4 tokens in chunks of 6, each work of a step costs 5 s more: t(3) = 8 and t(2 with n) = 12 + n.
+
+    The long one: (18 - 8 + 16 - 8) * 2 / 4 more; the short one: its only chunk, (16 - 8) * 2 / 4.
+    """
+
+    def step(works: Sequence[Workload]) -> Step:
+        seconds = sum(work.tokens for work in works) + 5.0 * len(works)
+        return Step([], seconds, 0.1)
+
+    requests = Requests(prompt_len=np.array([10.0, 4.0]), output_len=5, concurrency=3)
+    found = tpot_seconds(requests, chunks(requests.prompt_len, 6), step, Workload.decode)
+    assert np.asarray(found.seconds).tolist() == [8 + 18 * 2 / 4, 8 + 8 * 2 / 4]
+
+
 def test_tokens_are_decoded_at_the_mean_context() -> None:
     """A prompt of 10 and half of an answer of 5."""
     seen = []
