@@ -5,11 +5,13 @@ from hand_made import BF16, DENSE, device, mlp, model
 
 from sparsecalc.core.routing import Routing
 from sparsecalc.device.accelerator import Accelerator, Price
+from sparsecalc.estimate.costs import memory
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.fit import budget_bytes, fit
 from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.model.ledgers import Ledgers
+from sparsecalc.model.recurrent import Mamba2
 
 LOAD = Load(batch_size=2, context_len=5, max_num_batched_tokens=3)
 """Holds 1,744 bytes of weights, 320 of caches and 240 of intermediate results (test_splits.py)."""
@@ -58,6 +60,22 @@ def test_devices_that_are_needed(memory_bytes: int, needed: int | None) -> None:
     found = fit(DENSE, BF16, LOAD, gpu(memory_bytes), Placement(), 0.9)
     assert found.gpus_needed == needed
     assert found.fits == (needed == 1)
+
+
+def test_states_are_held_like_caches() -> None:
+    """Mamba-2 with 2 heads of 4 and a state of 3: 24 elements, and 4 inputs of the convolution over 8 + 2 * 3 channels.
+
+    In each of 2 layers and 50 sequences, 2 bytes each: 16,000 bytes, whatever the context.
+    """
+    mixer = Mamba2(hidden_size=8, num_heads=2, head_dim=4, state_size=3, n_groups=1, conv_kernel=4)
+    group = DENSE.layer_groups[0]
+    spec = DENSE.but(layer_groups=(group.but(layer=group.layer.but(mixers=(mixer,))),))
+    held = memory(spec, BF16, LOAD.but(batch_size=50))
+    assert (held.state_bytes, held.kv_cache_bytes, held.logits_bytes) == (2 * 50 * (24 + 56) * 2, 0, 3000)
+    assert memory(spec, BF16, LOAD.but(batch_size=50, context_len=999)).state_bytes == 16_000
+    found = fit(spec, BF16, LOAD.but(batch_size=50), gpu(20_000), Placement(), 0.9)
+    working = max(held.activation_bytes, 3000)
+    assert found.gpus_needed == -(-(held.weights_bytes + 16_000) // (18_000 - working)) == 2
 
 
 def test_nothing_fits_where_the_weights_do_not() -> None:

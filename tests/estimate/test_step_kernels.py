@@ -14,6 +14,7 @@ from sparsecalc.estimate.kernel import Kernel, Setting, wide_format
 from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.library.formats import number_format
+from sparsecalc.model.basic_parts import Product
 from sparsecalc.model.recurrent import Mamba2
 from sparsecalc.model.spec import ModelSpec
 
@@ -117,6 +118,23 @@ def test_two_devices_split_heads_and_copy_what_cannot_be_split() -> None:
     counts(named(found, "activation"), activation_bytes=54)
 
 
+def test_two_key_value_heads_share_the_cache() -> None:
+    """4 query heads of 4 over 2 key-value heads on 2 devices: half of 15 positions x 16 elements."""
+    spec = model(mlp(), ATTENTION.but(num_attention_heads=4, num_key_value_heads=2))
+    found = launched(spec, DECODE, placement=Placement(tp=2))
+    counts(named(found, "scores_and_values"), flops=480, cache_bytes=240, activation_bytes=2 * 3 * 4 * 8 / 2)
+    counts(named(found, "rotary embedding, cache write"), activation_bytes=2 * (2 * 3 * 16 / 2 + 3 * 4 * 8 / 2))
+
+
+@pytest.mark.parametrize(("tp", "moved"), [(1, 108), (2, 81)])
+def test_products_of_activations_have_no_weights(tp: int, moved: int) -> None:
+    """3 tokens x 2 rows of 4, each times a matrix 4 x 5 that was computed before; one of two sides is split."""
+    product = Product(name="mix", rows=2, in_features=4, out_features=5)
+    found = launched(DENSE.but(final=(product,)), DECODE, placement=Placement(tp=tp))
+    counts(named(found, "mix"), flops=2 * 6 * 20 / tp, activation_bytes=moved)
+    assert named(found, "mix").family == "gemm"
+
+
 def test_a_window_bounds_what_is_read() -> None:
     """Of 5 tokens, 2 are in the window: 3 x 2 pairs, 3 x 2 positions x 8 elements."""
     windowed = model(mlp(), ATTENTION.but(sliding_window=2))
@@ -127,6 +145,8 @@ def test_the_cache_is_read_in_its_own_format() -> None:
     narrow = BF16.but(kv_cache=number_format("fp8"))
     scores = named(launched(DENSE, DECODE, precision=narrow), "scores_and_values")
     assert (scores.cache_bytes, scores.form, scores.dtype) == (120, "fp8", "bf16")
+    wide = BF16.but(kv_cache=number_format("fp32"))
+    assert named(launched(DENSE, DECODE, precision=wide), "scores_and_values").form == "bf16"
 
 
 def test_experts_are_one_layer() -> None:
@@ -197,17 +217,18 @@ def test_zero_compute_experts_take_pairs_from_every_rank() -> None:
 
 
 def test_a_state_is_read_and_written_once_per_step() -> None:
-    spec = model(mlp(), layers=1)
+    """Mamba-2, 3 sequences: 4 x 4 x 8 elements of state, and 4 inputs of a convolution over 16 + 2 x 8 channels.
+
+    state        2 * 3 * 128 read and written, 2 * 3 * 16 in and out; two products of 2 FLOPs per element
+    convolution  2 * 3 * 128 read and written, 2 * 3 * 32 in and out, elementwise
+    """
     mixer = Mamba2(hidden_size=8, num_heads=4, head_dim=4, n_groups=1, state_size=8, conv_kernel=4)
-    layer = spec.layer_groups[0].layer.but(mixers=(mixer,))
-    group = spec.layer_groups[0]
-    found = launched(spec.but(layer_groups=(type(group)(layer=layer, positions=(0,)),)), Workload.decode(5, 3))
-    (scan,) = [kernel for kernel in found if kernel.family == "scan"]
-    (op,) = [op for op in mixer.ops(Workload.decode(5, 3)) if op.kind == "scan"]
-    assert op.state_elements == 3 * 4 * 4 * 8, "B sequences of heads x head_dim x state_size"
-    size = 4 if op.state_is_fp32 else 2
-    assert scan.cache_bytes == 2 * size * op.state_elements + 2 * op.activation_elements
-    assert scan.weight_bytes == 0
+    group = DENSE.layer_groups[0]
+    found = launched(DENSE.but(layer_groups=(group.but(layer=group.layer.but(mixers=(mixer,))),)), DECODE)
+    scan, convolution = named(found, "state_update"), named(found, "conv1d")
+    counts(scan, flops=2 * 3 * 128 * 2, cache_bytes=2 * (2 * 3 * 128 + 2 * 3 * 16))
+    counts(convolution, cache_bytes=2 * (2 * 3 * 128 + 2 * 3 * 32))
+    assert (scan.family, convolution.family) == ("scan", "vector")
 
 
 # --- forms --------------------------------------------------------------------------------------------------------
