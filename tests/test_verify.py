@@ -5,6 +5,7 @@ import io
 import json
 import re
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,15 @@ def test_an_old_package_is_one_line(name: str, old: str, quick_run: Run, monkeyp
     assert f"needs torch >= 2.6 and transformers >= 4.57 ({name} is {old}). Install them" in found.stderr
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of SIGINT, also where the tests run in the background, which ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_exits_130(quick_run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal of Ctrl-C, while the second of three models is built."""
     calls: list[LoadedModel] = []
@@ -161,7 +171,11 @@ def test_an_interrupt_exits_130(quick_run: Run, config: Path, monkeypatch: pytes
         return verify_model(model)
 
     monkeypatch.setattr("sparsecalc.measure.counts.verification.verify_model", interrupted)
-    found = quick_run("verify", config, config, config)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits none
+    try:
+        found = quick_run("verify", config, config, config)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(calls) == 2
     assert (found.rc, found.stdout) == (130, "")
     assert found.stderr in ("", "error: interrupted\n")
