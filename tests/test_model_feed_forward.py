@@ -182,6 +182,12 @@ def test_projection() -> None:
     assert (op.tokens, op.flops) == (TOKENS * 4, 2 * TOKENS * 4 * 2 * 3 * 5)
 
 
+@pytest.mark.parametrize(("component", "role"), [("other", ""), ("dense_ffn", "neurons")])
+def test_a_plain_projection(component: str, role: str) -> None:
+    (op,) = Projection(name="map", component=component, in_features=3, out_features=5).ops(WORK)
+    assert (op.component, op.role, op.params, op.tokens) == (component, role, 3 * 5, TOKENS)
+
+
 def test_a_product_of_activations_stores_nothing() -> None:
     (op,) = Product(name="mix", rows=4, in_features=3, out_features=5).ops(WORK)
     assert (op.params, op.tokens) == (0, TOKENS * 4)
