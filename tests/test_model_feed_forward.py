@@ -127,6 +127,11 @@ def test_moe_rows_of_activations(name: str, n_in: int, n_out: int) -> None:
     assert op.scratch_elements == TOKENS * 2 * n_out
 
 
+def test_routers_and_gates_are_copied_to_every_device() -> None:
+    shards = column(MOE.but(shared_intermediate_size=3, shared_gate=True).ops(WORK), "shards")
+    assert shards == {"router": 1, "shared_expert_gate": 1}
+
+
 def test_zero_experts_take_their_share_of_the_tokens() -> None:
     ops = {op.name: op for op in ZERO.ops(WORK)}
     down = ops["experts.down_proj"]
