@@ -1,5 +1,6 @@
 """The small things that everything stands on: printed numbers and text, immutable nouns, errors, the user's files."""
 
+import re
 from dataclasses import field
 from pathlib import Path
 
@@ -59,8 +60,8 @@ def test_flops_in_powers_of_1000(value: float, text: str) -> None:
         (1023, "1,023 B"),
         (131_072, "128.0 KiB"),
         (1024**2, "1.0 MiB"),
-        (1.5 * 1024**3, "1.5 GiB"),
-        (2 * 1024**4, "2.0 TiB"),
+        (1024**3, "1.0 GiB"),
+        (1024**4, "1.0 TiB"),
     ],
 )
 def test_bytes_in_powers_of_1024(value: float, text: str) -> None:
@@ -85,7 +86,7 @@ def test_digits_behind_the_point() -> None:
         (0.0201, "20.1 ms"),
         (1, "1 s"),
         (12.34, "12.3 s"),
-        (1234, "1,234 s"),
+        (1000, "1,000 s"),
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
@@ -285,14 +286,15 @@ class Schema(BaseModel):
     [
         ({"inner": {}}, "inner.size: is missing"),
         ({"inner": {"size": 1}, "x": 1}, "x: no such field"),
-        ({"inner": {"size": "a"}, "x": 1, "y": 1}, " (1 of 3 faults)"),
-        ({"inner": {"size": 1}, "sizes": {"a": 1}}, "sizes.a: Input should be a valid integer"),
+        ({"inner": {}, "x": 1}, r"inner.size: is missing \(1 of 2 faults\)"),
+        ({"inner": {"size": 1.5}, "x": 1, "y": 1}, r"inner.size: Input should be a valid integer.* \(1 of 3 faults\)"),
+        ({"inner": {"size": 1}, "sizes": {"a": 1}}, "sizes.a: Input should be a valid integer.*"),
     ],
 )
 def test_the_first_fault_of_a_file(data: object, line: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Schema.model_validate(data)
-    assert line in first_fault(caught.value)
+    assert re.fullmatch(line, first_fault(caught.value))
 
 
 # --- core/user_files ------------------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ def test_bits_per_weight(fmt: NumberFormat, bits: float) -> None:
         ("tiled-csl", 128, 64, 100, 100 * 2 + 4 * (1 + 1)),
         ("tiled-csl", 129, 65, 100, 100 * 2 + 4 * (2 * 2 + 1)),
         ("tca-bme", 64, 64, 100, 8 * 8 * 8 + 4 * (1 + 1)),  # 64 bitmaps of 64 bits, whatever the non-zeros
+        ("tca-bme", 65, 9, 1, 9 * 2 * 8 + 4 * (2 * 1 + 1)),
         ("tca-bme", 9, 65, 1, 2 * 9 * 8 + 4 * (1 * 2 + 1)),  # 2 x 9 bitmaps, 1 x 2 groups
     ],
 )

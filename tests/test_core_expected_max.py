@@ -110,12 +110,12 @@ def test_expected_max_of_two_counts_of_coins(trials: int, share: float) -> None:
 
 
 def test_expected_max_minds_the_skew() -> None:
-    # 50 of 1000, 16 times: E[max] = sum over m of 1 - P(N <= m)^16
-    chances, reached, largest = pmf(1000, 0.05), 0.0, 0.0
-    for chance in chances:
+    # 500 trials of 1/10, 64 times: E[max] = sum over m of 1 - P(N <= m)^64
+    reached = largest = 0.0
+    for chance in pmf(500, 0.1):
         reached += chance
-        largest += 1 - min(reached, 1) ** 16
-    assert expected_max([(50, 0.05)] * 16) == pytest.approx(largest, rel=5e-4)
+        largest += 1 - min(reached, 1) ** 64
+    assert expected_max([(50, 0.1)] * 64) == pytest.approx(largest, rel=1e-4)
 
 
 # --- what exceeds a limit -------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Ops and their sums, and the work of a step: positions, query-key pairs, entries of a pooled cache."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,13 @@ def op(**fields: object) -> Op:
 
 
 # --- core/ops: one op -----------------------------------------------------------------------------------------------
+
+
+def test_an_op_of_which_nothing_is_told() -> None:
+    told = {column.name: getattr(op(), column.name) for column in fields(Op)}
+    shares = {"num_experts_per_tok": 1, "num_experts": 1, "read_share": 1, "compute_share": 1}
+    expected = {"name": "op", "component": "other", "kind": "matmul", "layers": 1, **shares}
+    assert {name: value for name, value in told.items() if value} == expected
 
 
 def test_params_of_an_op() -> None:
@@ -114,6 +123,11 @@ def test_ledgers_are_joined_in_order() -> None:
 
 
 # --- core/workload --------------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_workload() -> None:
+    assert Workload() == Workload(phase="prefill", batch_size=1, new_tokens=1, context_len=1)
+    assert (Workload.prefill(4).tokens, Workload.decode(4).tokens) == (4, 1)
 
 
 def test_prefill_computes_all_of_a_prompt() -> None:

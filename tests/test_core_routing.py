@@ -1,5 +1,6 @@
 """Routing of tokens to experts, on cases of two to five experts that are worked by hand."""
 
+from itertools import combinations
 from math import log, log2
 
 import numpy as np
@@ -88,8 +89,8 @@ def test_experts_in_order(experts: int, ranks: int, held: list[list[int]]) -> No
         ((6, 2, 1, 1), 3, 2, (((1, 1), (0, 3)), ((0, 3), (3, 1)), ((0, 3), (2, 1)))),
         # one copy more: the load per copy is 3, 3, 2; rank 0 takes 3 and then the 2, since ranks share 4 slots
         ((6, 2), 1, 1, (((0, 2), (0, 2), (1, 1)),)),
-        # the second copy goes to expert 1: 5/2 < 4
-        ((5, 4), 3, 1, (((1, 1),), ((0, 2),), ((0, 2),))),
+        # the second copy is of expert 1, since 5/2 < 4
+        ((5, 4), 4, 2, (((0, 2),), ((0, 2),), ((1, 2),), ((1, 2),))),
     ],
 )
 def test_balance(
@@ -106,6 +107,14 @@ def test_typical_orders_hold_every_expert_once_and_get_worse() -> None:
     assert largest == sorted(largest)
     assert set(largest) <= {1.0 + 0.5, 1.0 + 0.3, 1.0 + 0.2}  # the rank with expert 0 has the most
     assert len(set(largest)) > 1
+
+
+def test_typical_orders_have_the_mean_of_all_orders() -> None:
+    row = zipf_shares(1, 8)
+    halves = [sum(row[e] for e in half) for half in combinations(range(8), 4)]
+    mean = sum(max(half, sum(row) - half) for half in halves) / len(halves)
+    typical = [max(sum(row[e] for e, _ in rank) for rank in order) for order in typical_orders(row, 2)]
+    assert sum(typical) / 5 == pytest.approx(mean, rel=0.015)
 
 
 # --- which experts are selected -------------------------------------------------------------------------------------
@@ -200,6 +209,7 @@ def test_distinct_experts_of_uniform_routing(experts: int, k: int, tokens: int, 
     ("routing", "tokens", "distinct"),
     [
         (THREE_TO_ONE, 2, (1 - (1 / 4) ** 2) + (1 - (3 / 4) ** 2)),
+        (THREE_TO_ONE, 1, 1),
         (THREE_TO_ONE, 0, 0),
         (TWO_LAYERS, 2, ((1 - 1 / 16) + (1 - 9 / 16) + 2 * (1 - 1 / 4)) / 2),
     ],
@@ -258,6 +268,11 @@ def test_one_token_keeps_one_rank_busy() -> None:
     assert (load.pairs, load.distinct, load.imbalance) == (1, 1, 4)
 
 
+def test_half_an_expert_of_one_token() -> None:
+    # zero-compute experts leave k = 1/2: no rank has less than the expected half of a pair
+    assert UNIFORM.busiest_rank(4, 0.5, 1, 4).pairs == 0.5
+
+
 def test_one_token_of_two_experts_on_two_ranks() -> None:
     # each rank: hits of 1/2 and 1/2, so 0, 1, 2 with 1/4, 1/2, 1/4; pairs and distinct experts are the same
     load = UNIFORM.busiest_rank(4, 2, 1, 2)
@@ -270,9 +285,10 @@ def test_one_rank_has_everything() -> None:
 
 
 def test_balanced_ranks() -> None:
-    # p_e = 1/2, 1/4, 1/4: expert 0 alone on a rank, 2 trials of 1/2; beside it the others, 4 trials of 1/4
-    skewed = Routing(kind="measured", shares=((2, 1, 1),))
+    # p_e = 1/4, 1/4, 1/2: the last expert alone on a rank, 2 trials of 1/2; beside it the others, 4 trials of 1/4
+    skewed = Routing(kind="measured", shares=((1, 1, 2),))
     assert skewed.busiest_rank(3, 1, 2, 2, balanced=True).pairs == pytest.approx(largest(COINS, RARE), rel=EXACT)
+    assert skewed.busiest_rank(3, 1, 2, 2).pairs > 2 * 3 / 4  # in order, expert 0 is alone: the other rank has 3/4
 
 
 def test_a_copy_halves_what_reaches_an_expert() -> None:

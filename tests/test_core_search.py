@@ -73,8 +73,8 @@ def test_largest_within_needs_four_looks_on_a_straight_line(start: int) -> None:
 
 
 def test_largest_within_halves_the_gap_where_lines_do_not_help() -> None:
-    excess = Counted(PIECES["a jump"])
-    assert largest_within(10**6, excess, 1) == 33  # type: ignore[arg-type]
+    excess = Counted(lambda n: -1 if n <= 33_333 else 10**15)
+    assert largest_within(10**6, excess, 1) == 33_333  # type: ignore[arg-type]
     assert len(excess.looks) <= 2 + 4 * 20  # every fourth look halves 2^20
 
 
@@ -102,7 +102,7 @@ def test_middle_within_a_resolution() -> None:
         (lambda x: 2.5 - x, [0, 10], [(2, 3)]),
         (lambda x: (x - 2.5) * (x - 7.5), [0, 5, 10], [(2, 3), (7, 8)]),
         (lambda x: x - 11, [0, 10], []),
-        (lambda x: 1, [0, 5, 10], []),
+        (lambda x: 0.5, [0, 5, 10], []),
         (lambda x: x - 5, [10, 0, 10, 5], [(4, 5)]),  # zero is of neither side: the pair ends on it
         (lambda x: (x - 5) ** 2, [0, 5, 10], []),  # touches zero, does not cross it
     ],
@@ -113,11 +113,12 @@ def test_sign_changes_in_the_grid(
     assert sign_changes(value, grid, INTEGERS) == changes
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_sign_changes_sees_a_dip_inside_one_cell(sign: int) -> None:
-    # below zero from 48.5 to 52.5 only, between 40 and 60; 60 is the lowest point of the grid
-    found = sign_changes(lambda x: sign * ((x - 50.5) ** 2 - 4), [1, 40, 60, 100], INTEGERS)
-    assert found == [(48, 49), (52, 53)]
+@pytest.mark.parametrize("scale", [1, -1, 1e-3])
+@pytest.mark.parametrize("centre", [48.5, 50.5])
+def test_sign_changes_sees_a_dip_inside_one_cell(centre: float, scale: float) -> None:
+    # crosses zero 2 below and 2 above the centre, between 40 and 60, one of which is the lowest point of the grid
+    found = sign_changes(lambda x: scale * ((x - centre) ** 2 - 4), [1, 40, 60, 100], INTEGERS)
+    assert found == [(centre - 2.5, centre - 1.5), (centre + 1.5, centre + 2.5)]
 
 
 def test_sign_changes_gives_up_on_a_dip_that_stays_above_zero() -> None:

@@ -200,6 +200,19 @@ def test_mla_caches_one_latent_for_all_heads() -> None:
     assert scores.kv_elements == scores.cache_read_elements == 2 * 5 * (5 + 2)
 
 
+@pytest.mark.parametrize(("work", "per_pair"), [(WORK, 3 + 2 + 8), (DECODE, 5 + 2 + 5)])
+def test_mla_activations(work: Workload, per_pair: int) -> None:
+    scores = only(MLA.ops(work), "scores_and_values")
+    assert (scores.heads, scores.activation_elements) == (4, work.tokens * 4 * per_pair)
+    assert scores.scratch_elements == work.tokens * 4 * 8
+
+
+def test_mla_copies_latents_to_every_device() -> None:
+    latents = {"q_a_proj", "kv_a_proj_with_mqa", "scores_and_values"}
+    indexer = {"indexer.wq_b", "indexer.wk", "indexer.weights_proj", "indexer.scores"}
+    assert column(SPARSE_MLA.ops(WORK), "shards") == dict.fromkeys(latents | indexer, 1)
+
+
 def test_mla_with_an_indexer_reads_the_best_tokens_only() -> None:
     scores = only(SPARSE_MLA.ops(WORK), "scores_and_values")
     assert scores.flops == 2 * (2 * 3 * 2) * 4 * (3 + 2 + 8)
@@ -287,6 +300,24 @@ def test_compressed_attentions_indexer() -> None:
     assert scores.flops == 2 * FAR * 3 * 8
     assert scores.index_elements_per_token == 8 // 2
     assert scores.index_elements == scores.cache_read_elements == 2 * (5 // 2) * 8
+
+
+def test_compressed_attention_in_decode() -> None:
+    # 3 sequences of 9 tokens: two tokens of the window and 4 entries each, of which the indexer selects one
+    ops = list(COMPRESSED.ops(Workload.decode(9, 3)))
+    scores, indexer = only(ops, "scores_and_values"), only(ops, "indexer.scores")
+    assert scores.flops == 2 * 3 * (2 + 1) * 4 * (6 + 6)
+    assert (scores.kv_elements, scores.cache_read_elements) == (3 * (2 + 4) * 6, 3 * (2 + 1) * 6)
+    assert indexer.flops == 2 * (3 * 4) * 3 * 8
+    assert indexer.index_elements == 3 * 4 * 8
+    assert (scores.activation_elements, scores.scratch_elements) == (3 * 4 * 2 * 6, 3 * 4 * 6)
+
+
+def test_compressed_attention_copies_what_all_heads_share() -> None:
+    compressors = {f"{name}.{map_}_proj" for name in ("compressor", "indexer") for map_ in ("kv", "gate")}
+    indexer = {"indexer.q_b_proj", "indexer.weights_proj", "indexer.scores"}
+    shared = {"q_a_proj", "kv_proj", "scores_and_values"} | compressors | indexer
+    assert column(COMPRESSED.ops(WORK), "shards") == dict.fromkeys(shared, 1)
 
 
 def test_compressed_attention_projections_run_over_the_new_tokens() -> None:

@@ -58,6 +58,12 @@ def test_weights() -> None:
     assert op.scratch_elements == TOKENS * 2 * 7
 
 
+def test_one_matrix() -> None:
+    op = only(UP.but(matrices=1, vectors=0, flops_per_token=2 * 35))
+    assert (op.params, op.tokens, op.read_share) == (35, TOKENS, 1)
+    assert op.activation_elements == TOKENS * (5 + 7)
+
+
 def test_weights_that_run_over_the_whole_context() -> None:
     op = only(UP.but(flops_per_token=0, flops_per_context_token=2 * 2 * 35))
     assert (op.tokens, op.flops) == (2 * 5, 2 * 5 * 2 * 2 * 35)
@@ -82,6 +88,11 @@ def test_stacked_experts() -> None:
     assert (op.tokens, op.flops) == (TOKENS * 2, TOKENS * 2 * (2 * 2 * 35))  # a row for each expert of a token
     assert op.read_share == pytest.approx(1 - (1 - 2 / 4) ** TOKENS, rel=1e-12)
     assert op.scratch_elements == TOKENS * 2 * 2 * 7
+
+
+def test_two_experts_are_experts() -> None:
+    op = only(EXPERTS.but(num_experts=2, num_experts_per_tok=1))
+    assert op.read_share == pytest.approx(1 - (1 - 1 / 2) ** TOKENS, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,11 @@ def test_moe_rows_of_activations(name: str, n_in: int, n_out: int) -> None:
     assert op.scratch_elements == TOKENS * 2 * n_out
 
 
+def test_routers_and_gates_are_copied_to_every_device() -> None:
+    shards = column(MOE.but(shared_intermediate_size=3, shared_gate=True).ops(WORK), "shards")
+    assert shards == {"router": 1, "shared_expert_gate": 1}
+
+
 def test_zero_experts_take_their_share_of_the_tokens() -> None:
     ops = {op.name: op for op in ZERO.ops(WORK)}
     down = ops["experts.down_proj"]
@@ -180,6 +185,12 @@ def test_projection() -> None:
     (op,) = Projection(name="map", in_features=3, out_features=5, bias=True, matrices=2, per_token=4).ops(WORK)
     assert (op.component, op.params) == ("other", 2 * (3 * 5 + 5))
     assert (op.tokens, op.flops) == (TOKENS * 4, 2 * TOKENS * 4 * 2 * 3 * 5)
+
+
+@pytest.mark.parametrize(("component", "role"), [("other", ""), ("dense_ffn", "neurons")])
+def test_a_plain_projection(component: str, role: str) -> None:
+    (op,) = Projection(name="map", component=component, in_features=3, out_features=5).ops(WORK)
+    assert (op.component, op.role, op.params, op.tokens) == (component, role, 3 * 5, TOKENS)
 
 
 def test_a_product_of_activations_stores_nothing() -> None:

@@ -38,8 +38,8 @@ MINIMAX = LightningAttention(hidden_size=5, num_attention_heads=2, head_dim=3)
 LFM2 = ShortConv(hidden_size=5, conv_kernel=3)
 RWKV = RwkvTimeMix(hidden_size=5, attention_hidden_size=7)
 RWKV_MIX = RwkvChannelMix(hidden_size=5, intermediate_size=7)
-GRIFFIN = RgLru(hidden_size=5, lru_width=6, num_heads=2, conv_kernel=4)
-"""Two blocks of 3 x 3 for each of the two gates."""
+GRIFFIN = RgLru(hidden_size=5, lru_width=6, num_heads=3, conv_kernel=4)
+"""Three blocks of 2 x 2 for each of the two gates."""
 
 MATRICES = {
     "mamba": (
@@ -63,7 +63,7 @@ MATRICES = {
     "rwkv_channel_mix": (RWKV_MIX, {"key": 5 * 7, "value": 7 * 5, "receptance": 5 * 5}),
     "rg_lru": (
         GRIFFIN,
-        {"linear_y, linear_x": 2 * 5 * 6, "conv1d": 6 * 4, "recurrence gates": 2 * 2 * 3 * 3, "linear_out": 6 * 5},
+        {"linear_y, linear_x": 2 * 5 * 6, "conv1d": 6 * 4, "recurrence gates": 2 * 3 * 2 * 2, "linear_out": 6 * 5},
     ),
 }
 VECTORS = {
@@ -75,7 +75,7 @@ VECTORS = {
     "short_conv": {},
     "rwkv": {"time_decay, time_first": 2 * 7, "time_mix": 3 * 5},
     "rwkv_channel_mix": {"time_mix": 2 * 5},
-    "rg_lru": {"linear_y, linear_x": 2 * 6, "conv1d": 6, "recurrence gates": 4 * 3, "recurrent_param": 6}
+    "rg_lru": {"linear_y, linear_x": 2 * 6, "conv1d": 6, "recurrence gates": 2 * 3 * 2, "recurrent_param": 6}
     | {"linear_out": 5},
 }
 SCANS = {

@@ -1,1 +1,1 @@
-"""Floor 7: the real architecture, counted, derived, timed and calibrated. Only here torch and transformers are imported."""
+"""Floor 7: the real architecture, counted, derived, timed and calibrated; the one place with torch and transformers."""
