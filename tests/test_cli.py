@@ -208,6 +208,7 @@ def test_one_model_by_all_its_names(run: Run, tmp_path: Path) -> None:
     assert run("show", ".", "--json", cwd=folder).json["model"]["id"] == "own model"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd")
 def test_a_model_from_a_pipe(tmp_path: Path) -> None:
     config = json.dumps(bare("mixtral-8x7b"))
@@ -346,6 +347,7 @@ def test_the_installed_command_is_the_module(run: Run) -> None:
     assert (found.returncode, found.stdout) == (0, run("show", "mixtral-8x7b", "--json").stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["explain", "deepseek-v3", "--json"], ["show", "mixtral-8x7b"], ["gpus"]])
 def test_a_reader_that_leaves_causes_no_noise(arguments: list[str]) -> None:
     """As `sparsecalc ... | head -1`: the pipe is closed before the command writes."""

@@ -166,6 +166,7 @@ def adapt(model: Any, target: str, rank: int) -> int:
     return sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["all", "attention"])
 def test_lora_on_a_real_model(target: Any) -> None:
     """Adapters to the unit, kept tensors within 2 %, FLOPs exactly as torch counts them."""

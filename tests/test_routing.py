@@ -523,6 +523,7 @@ def test_the_heat_map_has_a_mark_per_expert_or_a_line_per_layer(quick_run: Run) 
     assert [len(line.split()[1]) for line in layers.splitlines() if "▁" in line] == [64] * 3
 
 
+@pytest.mark.slow
 def test_the_simulation_agrees(quick_run: Run) -> None:
     args = ("routing", "olmoe-1b-7b", "--batch-size", "64", "--ep", "1,8", "--simulate", "--seed", "3", "--json")
     for kind in ("uniform", "zipf:0.8", str(OLMOE)):
