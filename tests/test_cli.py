@@ -16,7 +16,7 @@ from conftest import Run, bare
 from sparsecalc.core.components import COMPONENTS
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-FORMATS = ("table", "markdown", "json", "csv", "html")
+FORMATS = ("table", "markdown", "json", "jsonl", "csv", "html")
 COMMANDS: dict[str, list[str]] = {
     "show": ["show", "mixtral-8x7b"],
     "compare": ["compare", "mixtral-8x7b", "llama-70b"],
@@ -60,6 +60,10 @@ def test_every_command_in_every_format(command: str, form: str, quick_run: Run) 
         document = found.json
         assert (document["schema_version"], document["command"]) == (1, COMMANDS[command][0])
         assert {"inputs", "warnings"} <= set(document)
+    elif form == "jsonl":
+        rows = [json.loads(line) for line in found.stdout.splitlines()]
+        assert rows
+        assert all(isinstance(row, dict) for row in rows)
     elif form == "csv" and command != "import":
         rows = list(csv.DictReader(io.StringIO(found.stdout)))
         assert rows

@@ -42,9 +42,9 @@ DOORS = {
     "click": "nowhere: typer carries its own",
 }
 
-LONGEST_FILE = 346
-LONGEST_FUNCTION = 51
-LONGEST_95_PERCENT = 27
+LONGEST_FILE = 330
+LONGEST_FUNCTION = 50
+LONGEST_95_PERCENT = 28
 """Lines, a function's docstring among them."""
 
 

@@ -158,3 +158,9 @@ def test_a_step_of_what_cannot_be_held_is_refused(quick_run: Run) -> None:
     assert shown.rc == 0
     assert shown.json["prediction"]["fits"] is False
     assert [warn["code"] for warn in shown.json["warnings"]] == ["alias", "does-not-fit"]
+
+
+@pytest.mark.parametrize(("gpu", "warned"), [("h100-sxm", False), ("mi300x", True), ("m3-ultra", True)])
+def test_an_architecture_without_fitted_kernels_is_told(gpu: str, warned: bool) -> None:
+    report = load("llama-3.2-1b").report(gpu=gpu)
+    assert any(note.code == "default-constants" for note in report.warnings) is warned

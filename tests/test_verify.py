@@ -5,6 +5,7 @@ import io
 import json
 import re
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,15 @@ def test_an_old_package_is_one_line(name: str, old: str, quick_run: Run, monkeyp
     assert f"needs torch >= 2.6 and transformers >= 4.57 ({name} is {old}). Install them" in found.stderr
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of SIGINT, also where the tests run in the background, which ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_exits_130(quick_run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal of Ctrl-C, while the second of three models is built."""
     calls: list[LoadedModel] = []

@@ -1,4 +1,4 @@
-"""`profile` and `bench`: the real architecture on this machine, beside the prediction."""
+"""`profile`: real layers on this machine, beside what was predicted."""
 
 from typing import Annotated, Any
 

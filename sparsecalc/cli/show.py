@@ -1,4 +1,4 @@
-"""`show` and `compare`: what models cost, and what they take on accelerators."""
+"""`show`: what a model costs, and how it runs on accelerators."""
 
 from typing import Annotated, Any
 

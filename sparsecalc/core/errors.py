@@ -18,7 +18,7 @@ class InputError(SparsecalcError):
 
 
 def reason_of(error: BaseException, longest: int = 160) -> str:
-    """Why something failed, in one line: the system's words for it, else the first line of the error, else its class."""
+    """Why something failed, in one line: the system's words, else the first line of the error, else its class."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     lines = words.strip().splitlines()
     return lines[0][:longest] if lines else type(error).__name__

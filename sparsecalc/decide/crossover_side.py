@@ -1,6 +1,5 @@
 """One model along the axis of a crossover: what it costs at each point."""
 
-import re
 from dataclasses import replace
 
 from sparsecalc.core.errors import InputError
@@ -17,9 +16,8 @@ from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.serving import tpot_seconds
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.model.spec import Layer, LayerGroup, ModelSpec
+from sparsecalc.techniques.parse import VARIED
 
-VARIED = re.compile(r"(?<=\+)(unstructured=|neurons=|layers=|block=\d+x\d+@)[^+,]*", re.IGNORECASE)
-"""Techniques whose value is a sparsity that may be any number."""
 FEED_FORWARD = ("dense_ffn", "routed_experts", "shared_experts", "router", "network")
 
 

@@ -73,3 +73,8 @@ def speedup_warnings(deployed: Deployment, question: Question) -> list[Note]:
     reached = f"{speedup.value:.2f}x comes from {speedup.source}"
     text = f"{sparse.technique} was not measured on {deployed.gpu.id} for this: {reached}"
     return [Note(code="speedup-not-measured", text=text, model=deployed.model.spec.id)]
+
+
+def device_warnings(deployed: Deployment) -> list[Note]:
+    """What the time model does not know of the device."""
+    return [Note(code="default-constants", text=f"{deployed.gpu.id}: {text}") for text in deployed.device.notes]

@@ -2,7 +2,7 @@
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
-from sparsecalc.decide.deploy import deploy
+from sparsecalc.decide.deploy import deploy, device_warnings
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.predict import refuse_what_does_not_fit
 from sparsecalc.decide.question import Question
@@ -35,7 +35,7 @@ def explain_step(name: str, topic: str, question: Question) -> StepReport:
     return StepReport(
         command="explain",
         inputs={**question.inputs([name]), "model": printable(name, 1000), "topic": topic},
-        warnings=variant.loaded.warnings,
+        warnings=[*variant.loaded.warnings, *device_warnings(deployed)],
         model=variant.loaded.spec.id,
         topic=topic,
         text=[

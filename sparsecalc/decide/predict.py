@@ -4,7 +4,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
-from sparsecalc.decide.deploy import deploy, drafting, format_warnings, speedup_warnings
+from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -26,6 +26,7 @@ def predict(
     deployments = [deploy(model, precision, question, gpu) for gpu in question.devices.accelerators]
     warnings = [note for deployed in deployments for note in format_warnings(deployed, requested)]
     warnings += [note for deployed in deployments for note in speedup_warnings(deployed, question)]
+    warnings += [note for deployed in deployments for note in device_warnings(deployed)]
     draft = drafting(question, deployments[0].gpu)
     prediction = _prediction(deployments[0], question, draft)
     if not prediction.fits:

@@ -14,7 +14,7 @@ FEWEST_STEPS, MOST_STEPS = 25, 2000
 CHUNK_ELEMENTS = 2**22
 
 
-def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) -> list[SimulatedRow]:
+def simulate(report: RoutingReport, routing: Routing, expected_experts_per_tok: float, seed: int) -> list[SimulatedRow]:
     """Every closed form of the report beside its mean over random steps.
 
     Each token draws its experts with exactly their inclusion probabilities, none twice. A step is drawn for one layer
@@ -27,7 +27,7 @@ def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) 
     for row in report.distinct:
         if row.batch_size > LARGEST_BATCH:
             raise InputError(f"--simulate draws at most {LARGEST_BATCH:,} tokens", hint="Take a smaller batch size")
-        samples = _samples(report, routing, chosen, row.batch_size, random)
+        samples = _samples(report, routing, expected_experts_per_tok, row.batch_size, random)
         for (figure, ep), (formula, values) in samples.items():
             mean = float(np.mean(values))
             rows.append(
@@ -45,10 +45,10 @@ def simulate(report: RoutingReport, routing: Routing, chosen: float, seed: int) 
 
 
 def _samples(
-    report: RoutingReport, routing: Routing, chosen: float, batch: int, random: Any
+    report: RoutingReport, routing: Routing, expected_experts_per_tok: float, batch: int, random: Any
 ) -> dict[tuple[str, int | None], tuple[float, list[float]]]:
     """Of each figure: what the formula says, and what the random steps give."""
-    experts, layers = report.num_experts, routing.by_layer(report.num_experts, chosen)
+    experts, layers = report.num_experts, routing.by_layer(report.num_experts, expected_experts_per_tok)
     figures: dict[tuple[str, int | None], tuple[float, list[float]]] = {
         ("distinct experts", None): (next(r.expected for r in report.distinct if r.batch_size == batch), [])
     }
@@ -66,13 +66,13 @@ def _samples(
         figures["distinct experts", None][1].append(float((counts > 0).sum()))
         for row in rows:
             placed = [_membership(arrangement, experts) for arrangement in routing.placements(probabilities, row.ep)]
-            loads = [(counts @ held).max() * row.ep / (batch * chosen) for held in placed]
+            loads = [(counts @ held).max() * row.ep / (batch * expected_experts_per_tok) for held in placed]
             reached = [((counts > 0) @ held).max() for held in placed]
             figures["imbalance", row.ep][1].append(float(sum(loads) / len(placed)))
             figures["distinct experts, busiest rank", row.ep][1].append(float(sum(reached) / len(placed)))
         for drop in drops:
-            capacity = expert_capacity(experts, chosen, batch, drop.capacity_factor)
-            over = float((counts - capacity).clip(min=0).sum()) / (batch * chosen)
+            capacity = expert_capacity(experts, expected_experts_per_tok, batch, drop.capacity_factor)
+            over = float((counts - capacity).clip(min=0).sum()) / (batch * expected_experts_per_tok)
             figures[f"drop rate at {drop.capacity_factor:g}", None][1].append(over)
     return figures
 

@@ -67,7 +67,8 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
     table, profile = _kernels(), engine_profile(engine, gpu)
     kernels: dict[str, KernelConstants] = {}
     collectives: dict[str, Collective] = {}
-    for entry in [table["default"], *_entries_for(gpu, profile, table["devices"])]:
+    fitted = _entries_for(gpu, profile, table["devices"])
+    for entry in [table["default"], *fitted]:
         kernels.update({name: _constants(fields, entry) for name, fields in entry.get("kernels", {}).items()})
         for name, fields in entry.get("collectives", {}).items():
             collectives[name] = Collective(**{"origin": entry["origin"], **fields})
@@ -90,7 +91,14 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
         constants=kernels,
         collectives=collectives,
         engine=profile,
+        notes=() if any("kernels" in entry for entry in fitted) else (_unfitted(gpu),),
     )
+
+
+def _unfitted(gpu: Accelerator) -> str:
+    """What to know of an accelerator whose architecture has no fitted kernels."""
+    of = gpu.arch or gpu.id
+    return f"no kernels of {of} were fitted: its constants are the general ones; calibrate it, or expect larger errors"
 
 
 def blank_device(name: str, engine: str | None = None, matrix_unit_rows: int = 8) -> DeviceModel:

@@ -94,7 +94,7 @@ def experts(model: Model, precision: Precision, load: Load, routing: Routing) ->
 
 
 def memory(model: Model, precision: Precision, load: Load, framework_bytes: int = 0) -> Memory:
-    """Bytes held: weights, KV cache, indexer cache, recurrent state, working memory, logits, framework."""
+    """Bytes held: weights, KV cache, indexer cache, recurrent state, working memory, logits, and the reserve."""
     ledgers = Ledgers.of(model)
     held = ledgers.ops(Workload.decode(load.context_len, load.batch_size))
     weights = _by_component(held, precision.weight_bytes)

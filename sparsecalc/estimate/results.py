@@ -55,7 +55,7 @@ class Experts(Frozen):
     num_experts: int
     """Routed experts of a layer."""
     num_experts_per_tok: int
-    """Routed experts that a token selects."""
+    """Experts that a token selects, zero-compute experts among them."""
     shared_intermediate_size: int
     """Width of the shared experts, which every token uses; 0 without them."""
     batch_size: int

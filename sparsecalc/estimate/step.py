@@ -60,7 +60,7 @@ class Step:
         return max(sums, key=lambda name: sums[name])
 
     def by_component(self) -> dict[str, Number]:
-        """Seconds by component of the model; `network` and `framework` beside them."""
+        """Seconds by component of the model; `network` beside them."""
         sums: dict[str, Number] = {}
         for time in self.times:
             name = "network" if "network" in time.parts else time.kernel.component

@@ -11,9 +11,10 @@ dense ones, are left out.
 import csv
 import os
 from collections import defaultdict
-from math import isfinite
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.routing import Routing
@@ -105,37 +106,29 @@ def _torch_file(where: str) -> InputError:
 
 
 def _from_json(text: str, where: str) -> Rows:
-    found = json_of(text, where, _FILE_HINT)
-    if isinstance(found, dict):
-        key = next((key for key in _KEYS if key in found), None)
+    counts = json_of(text, where, _FILE_HINT)
+    if isinstance(counts, dict):
+        key = next((key for key in _KEYS if key in counts), None)
         if key is None:
             raise InputError(f"has none of {', '.join(_KEYS)}", where=where, hint=_FILE_HINT)
-        found = found[key]
-    shape = _shape(found)
-    if shape == 1:
-        found = [found]
-    elif shape == 3:
-        if len({_sizes(step) for step in found}) > 1:
-            raise InputError("its steps differ in layers or experts", where=where, hint=_FILE_HINT)
-        found = [
-            [sum(_count(value, where) for value in counts) for counts in zip(*layers, strict=True)]
-            for layers in zip(*found, strict=True)
-        ]
-    elif shape != 2:
+        counts = counts[key]
+    depth = _depth(counts)
+    if not 1 <= depth <= 3:
         raise InputError("not a list of counts", where=where, hint=_FILE_HINT)
-    return [[_count(value, where) for value in row] for row in found]
+    if depth < 3:
+        return _counts([counts] if depth == 1 else counts, where)
+    if len({tuple(map(len, step)) for step in counts}) > 1:
+        raise InputError("its steps differ in layers or experts", where=where, hint=_FILE_HINT)
+    steps = [_counts(step, where) for step in counts]
+    return [[sum(expert) for expert in zip(*layer, strict=True)] for layer in zip(*steps, strict=True)]
 
 
-def _shape(value: Any) -> int:
+def _depth(value: Any) -> int:
     """How deep lists are nested, the same everywhere down to three levels; 0 where they are not."""
     depth, level = 0, [value]
     while level and all(isinstance(item, list) for item in level) and depth < 4:
         depth, level = depth + 1, [inner for item in level for inner in item]
     return 0 if any(isinstance(item, list) for item in level) else depth
-
-
-def _sizes(step: list[list[Any]]) -> tuple[int, ...]:
-    return tuple(len(row) for row in step)
 
 
 def _from_csv(text: str, where: str, num_experts: int) -> Rows:
@@ -149,10 +142,12 @@ def _from_csv(text: str, where: str, num_experts: int) -> Rows:
     if width not in (1, 2, 3) or any(len(row) != width for row in lines):
         raise InputError("its lines are not all of 1, 2 or 3 numbers", where=where, hint=_FILE_HINT)
     if width == 1:
-        return [[_count(row[0], where) for row in lines]]
+        return _counts([[row[0] for row in lines]], where)
     counts: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    for *layer, expert, count in lines:
-        counts[_index(layer[0], where) if layer else 0][_index(expert, where)] += _count(count, where)
+    places = [(_index(layer[0], where) if layer else 0, _index(expert, where)) for *layer, expert, _ in lines]
+    (values,) = _counts([[row[-1] for row in lines]], where)
+    for (layer, expert), value in zip(places, values, strict=True):
+        counts[layer][expert] += value
     size = max(num_experts, 1 + max(expert for layer in counts.values() for expert in layer))
     return [[experts[e] for e in range(size)] for _, experts in sorted(counts.items())]
 
@@ -171,15 +166,30 @@ def _index(cell: str, where: str) -> int:
     return int(cell)
 
 
-def _count(value: Any, where: str) -> float:
-    """A count: a number that is finite and not negative, also as CSV writes it."""
+@cache
+def _validator() -> Callable[[list[list[Any]]], Rows]:
+    """pydantic's check of counts, made where a file is read."""
+    from pydantic import BeforeValidator, Field, TypeAdapter
+
+    number = Field(ge=0, le=LARGEST_COUNT, allow_inf_nan=False)
+    return TypeAdapter(list[list[Annotated[float, BeforeValidator(_no_flag), number]]]).validate_python
+
+
+def _no_flag(value: Any) -> Any:
+    """True is not 1."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number")
+    return value
+
+
+def _counts(rows: list[list[Any]], where: str) -> Rows:
+    """Counts: numbers from 0 to 1e18, also as CSV writes them. Raises InputError, naming what is none."""
     try:
-        count = float("nan" if isinstance(value, bool | list | dict) or value is None else value)
-    except (ValueError, OverflowError):
-        count = float("nan")
-    if not (isfinite(count) and 0 <= count <= LARGEST_COUNT):
-        raise InputError(f"{brief(value)} is not a count", where=where, hint="Counts are numbers from 0 to 1e18")
-    return count
+        return _validator()(rows)
+    except ValueError as error:
+        (row, column), wrong = error.errors()[0]["loc"][:2], error.errors()[0]["input"]  # type: ignore[attr-defined]
+        text = f"{brief(wrong)} is not a count (row {row}, place {column})"
+        raise InputError(text, where=where, hint="Counts are numbers from 0 to 1e18") from error
 
 
 def _shares(rows: Rows, form: str, num_experts: int | None) -> tuple[tuple[float, ...], ...]:

@@ -1,1 +1,1 @@
-"""Floor 6: the real architecture. The only place that imports torch and transformers."""
+"""Floor 7: the real architecture, counted, derived, timed and calibrated; the one place with torch and transformers."""

@@ -1,4 +1,8 @@
-"""A `ModelSpec` as plain data, and back: strict, by the types of the fields and the `kind` of the parts."""
+"""A `ModelSpec` as plain data, and back: strict, by the types of the fields and the `kind` of the parts.
+
+Not by pydantic, as other files are: it builds no schema for `ModelSpec.techniques`, a protocol, and it fills
+dataclasses past `Frozen.check`, so that fields which contradict each other would pass.
+"""
 
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints

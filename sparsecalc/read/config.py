@@ -81,35 +81,14 @@ def _module(name: str) -> ModuleType | None:
 def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     """A Hugging Face config as a `ModelSpec`.
 
-    Raises InputError, with one clear line, for anything that is not a config of a known family with sane values.
+    Raises InputError, with one clear line, for anything that is not a config of a known family with values in range.
     """
     if not isinstance(config, dict):
         kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
-    outer, text, path = config, config, ""
-    notes: list[Note] = []
-    while (key := _text_part(text)) is not None:
-        parts = (name for name in text if name.endswith("_config") and name not in (key, *NOT_A_PART))
-        notes += _multimodal_note(str(text.get("model_type", "")), key, sorted(name for name in parts if text[name]))
-        inherited = {name: text[name] for name in ("tie_word_embeddings", "quantization_config") if name in text}
-        notes += _tie_note(inherited.get("tie_word_embeddings"), text[key].get("tie_word_embeddings"), key)
-        outer, text, path = text, {**inherited, **text[key]}, f"{path}{key}."
-    beside = sorted(name for name in BESIDE_TEXT if text.get(name))
-    if beside:
-        notes += _multimodal_note(str(text.get("model_type", "")), "the text decoder", beside)
-        text = {name: value for name, value in text.items() if name not in BESIDE_TEXT}
-    model_type = text.get("model_type") or _implied_type(outer)
-    if not model_type:
-        raise InputError("model_type is missing", where=where, hint="It names the architecture, as in config.json")
-    if not isinstance(model_type, str):
-        raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
-    family = ALIASES.get(model_type, model_type).replace("-", "_")
-    module = _module(family)
-    if module is None:
-        hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
-        hint += f"{'' if hint.endswith('?') else '.'} One that transformers has: verify or import --from-architecture"
-        raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
-    fields = Fields(text, family, where=where, nested=bool(path))
+    text, model_type, notes = _text_config(config)
+    family, module = _reader(model_type, where)
+    fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)
         stored = stored_formats(text.get("quantization_config") or text.get("quantization"), fields, body.layers)
@@ -129,6 +108,38 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         )
     except ValueError as error:
         raise InputError(str(error), where=where, hint="Check the config") from error
+
+
+def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note]]:
+    """The language model's own config, its model_type, and notes on what stands beside it."""
+    outer, text = config, config
+    notes: list[Note] = []
+    while (key := _text_part(text)) is not None:
+        parts = (name for name in text if name.endswith("_config") and name not in (key, *NOT_A_PART))
+        notes += _multimodal_note(str(text.get("model_type", "")), key, sorted(name for name in parts if text[name]))
+        kept = ("tie_word_embeddings", "quantization_config")
+        inherited: dict[str, Any] = {name: text[name] for name in kept if name in text}
+        notes += _tie_note(inherited.get("tie_word_embeddings"), text[key].get("tie_word_embeddings"), key)
+        outer, text = text, {**inherited, **text[key]}
+    beside = sorted(name for name in BESIDE_TEXT if text.get(name))
+    if beside:
+        notes += _multimodal_note(str(text.get("model_type", "")), "the text decoder", beside)
+        text = {name: value for name, value in text.items() if name not in BESIDE_TEXT}
+    return text, text.get("model_type") or _implied_type(outer), notes
+
+
+def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
+    """The family that reads a model_type. Raises InputError where there is none."""
+    if not model_type:
+        raise InputError("model_type is missing", where=where, hint="It names the architecture, as in config.json")
+    if not isinstance(model_type, str):
+        raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
+    family = ALIASES.get(model_type, model_type).replace("-", "_")
+    if (module := _module(family)) is not None:
+        return family, module
+    hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
+    hint += f"{'' if hint.endswith('?') else '.'} One that transformers has: verify or import --from-architecture"
+    raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
 
 
 def _mtp_note(fields: Fields, body: Body) -> list[Note]:

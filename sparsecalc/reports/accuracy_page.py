@@ -48,12 +48,12 @@ def _engines() -> Grid:
     """What each engine adds to its kernels, and where that comes from."""
     rows = [
         [
-            entry["name"],
+            entry["id"],
+            entry["source"],
             units.duration(entry["step_seconds"]),
             units.duration(entry["sequence_seconds"]),
             f"{entry.get('spread', Engine.spread):g}",
-            entry["source"],
         ]
         for entry in read_data("engines.json")["engines"]
     ]
-    return Grid(headers=["engine", "time per step", "per sequence", "spread", "source"], rows=rows)
+    return Grid(headers=["engine", "source", "time per step", "per sequence", "spread"], rows=rows, left=2)

@@ -28,6 +28,8 @@ class Technique(Frozen):
     name: ClassVar[str]
     family: ClassVar[str] = ""
     """Only one technique of a family can be applied."""
+    varied: ClassVar[str] = ""
+    """Pattern of what stands before its sparsity where that may be any number, for `crossover --over sparsity`."""
 
     @classmethod
     def parse(cls, value: str) -> Self:

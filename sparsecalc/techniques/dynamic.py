@@ -22,6 +22,7 @@ class Neurons(Technique):
     """
 
     name = "neurons"
+    varied = "neurons="
     sparsity: float
 
     @classmethod
@@ -130,6 +131,7 @@ class Layers(DynamicDepth):
     """
 
     name = "layers"
+    varied = "layers="
     sparsity: float
 
     @classmethod

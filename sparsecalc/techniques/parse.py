@@ -1,5 +1,7 @@
 """Techniques by name: what follows a `+` in a model's name."""
 
+import re
+
 from sparsecalc.core.errors import InputError
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.techniques.attention import Dsa, Heads, KvBudget, Quest, Window
@@ -29,6 +31,8 @@ _CLASSES: tuple[type[Technique], ...] = (
 )
 TECHNIQUES: dict[str, type[Technique]] = {kind.name: kind for kind in _CLASSES}
 """By the name before `=`; N:M patterns are their own name."""
+VARIED = re.compile(rf"(?<=\+)({'|'.join(kind.varied for kind in _CLASSES if kind.varied)})[^+,]*", re.IGNORECASE)
+"""The part of a model's name that is a technique whose sparsity may be any number."""
 
 
 def parse_technique(part: str) -> Technique | None:

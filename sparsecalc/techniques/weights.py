@@ -67,6 +67,7 @@ class Unstructured(WeightSparsity):
     """
 
     name = "unstructured"
+    varied = "unstructured="
     sparsity: float
 
     @classmethod
@@ -132,6 +133,7 @@ class Blocks(WeightSparsity):
     """
 
     name = "block"
+    varied = r"block=\d+x\d+@"
     block_rows: int
     block_cols: int
     sparsity: float

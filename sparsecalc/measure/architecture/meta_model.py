@@ -9,8 +9,7 @@ import transformers
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from sparsecalc.core.errors import InputError
-from sparsecalc.core.errors import reason_of
+from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.measure.architecture.text_part import TextPart, text_class
 from sparsecalc.read.config import ALIASES, TEXT_PARTS
 

@@ -1,4 +1,4 @@
-"""One real forward pass on the meta device, for those who watch what it multiplies.
+"""One real forward pass on the meta device, set up so that a watcher sees what it multiplies.
 
 Two kinds of module get another forward first, so that watchers see what a step really needs: attention tallies the
 visible pairs (causal, windowed, chunked) instead of multiplying the full square (through transformers' public attention
@@ -13,8 +13,7 @@ from torch import nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sparsecalc.core.errors import SparsecalcError
-from sparsecalc.core.errors import named_reason_of
+from sparsecalc.core.errors import SparsecalcError, named_reason_of
 from sparsecalc.measure.architecture.attention_tally import AttentionTally
 from sparsecalc.measure.architecture.model_inputs import cache_argument, text_config
 from sparsecalc.measure.architecture.single_expert import single_experts

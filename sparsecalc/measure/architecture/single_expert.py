@@ -1,4 +1,4 @@
-"""Experts on the meta device: all rows that the experts of a layer get together, through the matrices of one of them.
+"""Experts on the meta device: all rows that are routed to a layer's experts go through the matrices of the first one.
 
 The default grouped kernel would hide its products from a counter of FLOPs.
 """

@@ -18,7 +18,7 @@ MEASURED = (
     "domain_size",
     "matrix_unit_rows",
 )
-"""Of a device without a data sheet."""
+"""Constants that a calibration holds only for a device without a data sheet."""
 
 
 def fitted(calibration: Calibration) -> tuple[Calibration, list[Note]]:

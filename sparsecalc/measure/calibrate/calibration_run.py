@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from sparsecalc.core.errors import SparsecalcError
+from sparsecalc.core.errors import SparsecalcError, named_reason_of
 from sparsecalc.core.notes import Note
-from sparsecalc.core.errors import named_reason_of
 from sparsecalc.device.calibration import Calibration
 from sparsecalc.device.driver_names import accelerator_of
 from sparsecalc.measure.calibrate.benchmark import Benchmark, run_benchmark
@@ -21,7 +20,7 @@ from sparsecalc.measure.machine.conditions import doubts, machine_conditions, no
 from sparsecalc.measure.machine.device import device_name, memory_bytes
 
 Progress = Callable[[int], Callable[[str], None]]
-"""From the number of benchmarks to what is told the name of each."""
+"""Given the number of benchmarks, returns a function that is called with the name of each as it starts."""
 
 
 def calibrate(
@@ -74,7 +73,7 @@ class _CalibrationRun:
         save: Callable[[Calibration], None],
         progress: Progress,
     ) -> int:
-        """Add a row for every benchmark that has none, until `end`; how many were left."""
+        """Run every benchmark that has no row yet; returns how many were skipped because `end` had passed."""
         missing = [each for each in benchmarks if not any(each.is_row(row) for row in self.calibration.rows)]
         step, skipped = progress(len(missing)), 0
         for benchmark in missing:

@@ -80,7 +80,7 @@ class KernelFit:
         return np.log(predicted / self.seconds)
 
     def fitted(self, start: Floats, rows: npt.NDArray[np.bool_], pull: Floats | float) -> Floats:
-        """The best x for some of the rows, drawn toward where the constants began as by sqrt(rows) * pull."""
+        """The best x for the chosen `rows`, from `start` on; the prior is `begin`, its weight sqrt(rows) * pull."""
         weight = np.sqrt(rows.sum()) * pull
         return least_error(lambda x: self.errors(x)[rows], start, self.bounds, center=self.begin, pull=weight)
 

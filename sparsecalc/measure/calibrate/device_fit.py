@@ -33,9 +33,9 @@ LIMITS = {
     "half_length": (1e-3, 1e4),
     "expert_seconds": (1e-9, 1e-2),
 }
-"""Shares above 1: the peak of a device without a data sheet is the best that was measured."""
+"""Shares may exceed 1: the peak of a device without a data sheet is the best measured rate."""
 FIRST = {"half_length": 1.0, "expert_seconds": 1e-6}
-"""Where a constant begins that the built-in ones leave at 0; nothing draws it back."""
+"""Start values of constants that are 0 among the built-in ones; these have no prior."""
 COLLECTIVE_LIMITS = {"overhead_seconds": (1e-7, 1e-1), "bandwidth": (1e-3, 2.0), "per_device_seconds": (1e-9, 1e-2)}
 PULL = 0.03
 """Weight of a constant's distance from the built-in one, per square root of rows."""
@@ -83,7 +83,7 @@ def _column(rows: list[Row], name: str) -> Floats:
 
 
 def _shape(row: Row) -> Row:
-    """The row with the names that `benchmarked_kernels` takes."""
+    """The row's shape under the names that `benchmarked_kernels` expects."""
     match row["op"]:
         case "moe":
             return {**row, "pairs": row["tokens"] * row["num_experts_per_tok"]}
@@ -153,7 +153,7 @@ def _fit_collective(kind: str, rows: list[Row], prior: DeviceModel) -> tuple[Col
 
 
 def _spread(errors: Floats) -> float:
-    """Standard deviation of ln(predicted / measured), by the median; never below what another day's run differs by."""
+    """Standard deviation of ln(predicted / measured) by its median; at least what runs on different days differ by."""
     return float(np.clip(1.4826 * np.median(np.abs(errors)), 0.03, 0.6))
 
 

@@ -17,7 +17,7 @@ from sparsecalc.measure.calibrate.kernel_benchmarks import copy_benchmark, gemm_
 from sparsecalc.measure.calibrate.measured_peaks import with_measured_peaks
 
 PROBE_SECONDS = 0.4
-"""Given to each of the probe's pieces of work."""
+"""Time budget of each of the probe's benchmarks."""
 PROBE_BYTES = 2**24
 PROBE_SIDE, PROBE_ROWS = 2048, 128
 
@@ -61,7 +61,7 @@ def _own(kind: str, name: str) -> Calibration | None:
 
 
 def _differences(calibration: Calibration, environment: dict[str, Any]) -> list[Note]:
-    """Conditions that are not those of the calibration."""
+    """A note where conditions differ from those of the calibration."""
     names = ("device_name", "threads", "torch", "power_limit_watts")
     old = {name: calibration.environment.get(name) for name in names} | {"device_name": calibration.device_name}
     changed = [

@@ -20,7 +20,7 @@ _PLACES = ("layer_idx", "layer_id", "layer_index", "layer_number")
 
 
 class HasFlops(Protocol):
-    """What else adds up during a forward pass."""
+    """Anything that adds up FLOPs during a forward pass."""
 
     flops: int
 
@@ -127,7 +127,7 @@ def _settings(module: nn.Module) -> Hashable:
 
 
 def _said(config: Any, position: int) -> Hashable:
-    """What the config's lists, of one entry per layer, say of this one."""
+    """The entries for this layer in the config's per-layer lists."""
     count = getattr(config, "num_hidden_layers", None)
     lists = {k: v for k, v in vars(config).items() if isinstance(v, list | tuple) and len(v) == count}
     return tuple((key, _look(values[position])) for key, values in lists.items() if position < len(values))
@@ -138,7 +138,7 @@ def _is_cache(given: Any) -> bool:
 
 
 def _rest(cache: Any, place: int) -> Hashable:
-    """What a cache holds beside the part at `place`."""
+    """Everything in a cache but the part at `place`."""
     if cache is None:
         return None
     others = [(type(layer), _look(vars(layer))) for index, layer in enumerate(cache.layers) if index != place]
@@ -146,7 +146,7 @@ def _rest(cache: Any, place: int) -> Hashable:
 
 
 def _look(value: Any) -> Hashable:
-    """All that can be told of a value on meta: shapes of tensors, plain values, and types of anything else."""
+    """What identifies a value on meta: shapes of tensors, plain values, and types of anything else."""
     if isinstance(value, torch.Tensor):
         return value.dtype, tuple(value.shape)
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ PROMPTS = (12, 40)
 _ELEMENTWISE = 2
 """Dimensions of a state (batch, channels) that nothing is multiplied with."""
 Miss = Callable[[str], None]
-"""Is told what cannot be explained."""
+"""Called with a description of whatever cannot be explained."""
 
 
 @dataclass
@@ -27,9 +27,9 @@ class HeldCache:
     index_per_token: int = 0
     state: int = 0
     contracted: bool = True
-    """Whether the state is multiplied with, instead of element by element."""
+    """Whether a state update contracts over the state instead of working elementwise."""
     fp32: bool = False
-    """Whether the state is kept so."""
+    """Whether the state is stored in FP32."""
     conv_state: int = 0
 
     def add(self, name: str, early: torch.Tensor | None, late: torch.Tensor, window: int | None, miss: Miss) -> None:

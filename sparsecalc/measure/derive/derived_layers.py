@@ -119,7 +119,7 @@ def _products(place: Place | None, traces: Traces) -> list[Weights]:
 
 
 def final_parts(stored: Sequence[StoredWeights], traces: Traces) -> tuple[Norm | Weights, ...]:
-    """What stands outside the layers, but tables and the LM head."""
+    """Everything outside the layers but tables and the LM head."""
     rest = [entry.weights for entry in stored if entry.place is None]
     parts = [(_norm(part) or part) if part.component == "norm" else part for part in rest]
     return (*parts, *_products(None, traces))

@@ -1,4 +1,4 @@
-"""A piece of work timed often enough to say something: warm-up, raw samples, and what was thrown away.
+"""Repeated timing of a piece of work: warm-up, raw samples, and which of them are rejected.
 
 On a CPU a sample during which the process did not get its processors is rejected (its processor time against its wall
 time tells). On a CUDA device the work is captured in a graph and timed with events, so that launches from Python do not

@@ -16,12 +16,12 @@ from sparsecalc.core.systematic_sampling import sampled_experts
 from sparsecalc.measure.architecture.expert_choice import expert_choice
 
 ROWS = 8192
-"""Tokens that are drawn for; more tokens repeat them."""
+"""Choices are drawn for at most so many tokens; further tokens repeat them."""
 POOL_ELEMENTS = 2**22
 MOST_DRAWS = 10
-"""Different draws that samples take turns with, as far as tokens * experts * draws stay below POOL_ELEMENTS."""
+"""Most draws that samples alternate between, as far as tokens * experts * draws stay below POOL_ELEMENTS."""
 STRATA = 16
-"""Draws that each of them is the median of, by distinct experts, so that few samples stand for the distribution."""
+"""Each draw used is the median of so many by distinct experts, so that few samples represent the distribution."""
 
 
 def drawn_choice(
@@ -105,7 +105,7 @@ class _ExpertsModule:
         self.choices: dict[int, torch.Tensor] = {}
 
     def replace(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The arguments with the drawn choice in the place of the router's."""
+        """The arguments with the drawn choice instead of the router's."""
         own: torch.Tensor = args[1]
         choice = self.choices.get(own.shape[0])
         if choice is None or choice.shape != own.shape:

@@ -48,7 +48,7 @@ def bench(
 ) -> BenchReport:
     """Seconds of the prompt and of each further token, at least FEWEST times as far as the time budget allows.
 
-    Raises InputError where the model, the device or the routing cannot be had, or for a model without `generate`.
+    Raises InputError for a model, device or routing that cannot be used, and for a model without `generate`.
     """
     transformers.logging.set_verbosity_error()
     count = loaded.spec.num_hidden_layers

@@ -9,7 +9,7 @@ from sparsecalc.model.spec import Layer, ModelSpec
 
 @dataclass(frozen=True, eq=False)
 class SampledKind:
-    """A kind of layer: how many the model has, and the places of those that are run. Each is equal only to itself."""
+    """A kind of layer: how many the model has, and the places of those that are run. Compared by identity."""
 
     label: str
     """Tells it apart from all others of its model."""
@@ -36,7 +36,7 @@ def layer_kinds(spec: ModelSpec, kept: set[int]) -> Iterator[SampledKind]:
 
 @dataclass(frozen=True)
 class StepPart:
-    """One component, or all, of one layer of a kind; of what stands outside the layers where there is no kind."""
+    """One component of a layer of a kind, or all of it; without a kind, of everything outside the layers."""
 
     kind: SampledKind | None = None
     component: Component | None = None

@@ -14,8 +14,7 @@ from torch import nn
 
 from sparsecalc.core import units
 from sparsecalc.core.components import Component
-from sparsecalc.core.errors import InputError, SparsecalcError
-from sparsecalc.core.errors import reason_of
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.measure.architecture.meta_model import meta_model
 from sparsecalc.measure.architecture.module_marks import MarkedModule
 from sparsecalc.measure.architecture.random_weights import give_storage, stored_dtype

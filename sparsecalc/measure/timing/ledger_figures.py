@@ -1,4 +1,4 @@
-"""What the ledger says of the very layers that were run: FLOPs, bytes that move, memory."""
+"""What the ledger says about the layers that were run: FLOPs, bytes that move, memory."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ class MeasurementRows:
         return self.row(part.name, self.samples.of(part), {part: 1.0}, kind=part.label)
 
     def row(self, component: str, samples: Samples, parts: Mapping[StepPart, float], kind: str = "") -> Measurement:
-        """Samples beside the figures of `parts`, each so often."""
+        """One row: samples beside the figures of `parts`, times the number of each."""
         work, experts, median = self.samples.work, self.samples.experts, samples.median
         ops = [(op, op.layers * number) for part, number in parts.items() for op in self.ops.of(part)]
         flops = sum(times * op.flops for op, times in ops)
@@ -98,7 +98,7 @@ class MeasurementRows:
 
 
 def _whole(layers: dict[SampledKind, int]) -> dict[StepPart, float]:
-    """So many layers of each kind, and what stands outside them."""
+    """So many layers of each kind, and everything outside them."""
     return {REST: 1.0, **{StepPart(kind): float(count) for kind, count in layers.items()}}
 
 

@@ -105,7 +105,7 @@ def whole_experts(
 
 
 def _random(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> nn.Parameter:
-    """Values with which outputs are about as large as inputs, so that a part that is missing shows."""
+    """Random values scaled so that outputs are about as large as inputs: a missing part then shows in the result."""
     scale = shape[-1] ** -0.5 if len(shape) > 1 else 1.0
     return nn.Parameter(random_tensor(shape, dtype, device, scale), requires_grad=False)
 

@@ -13,7 +13,7 @@ from sparsecalc.model.spec import ModelSpec
 
 
 class PredictedSeconds(NamedTuple):
-    """Seconds, and between which values they are expected."""
+    """Seconds and the ends of their 80 % band."""
 
     seconds: float
     low: float
@@ -29,12 +29,12 @@ class PredictedStep:
         self.times = step_time(spec, work, precision, device).times
         self.engine_spread = device.engine.spread
         self.layers: dict[str, int] = {"": 1}
-        """Layers of each group of the ledger, to whose kernels all layers of the group have an equal share."""
+        """Layers of each group of the ledger; all layers of a group have an equal share of its kernels."""
         for kind in kinds:
             self.layers[kind.group] = self.layers.get(kind.group, 0) + kind.count
 
     def seconds(self, parts: Mapping[StepPart, float]) -> PredictedSeconds | None:
-        """Seconds of parts, each so often; None where no kernel belongs to them."""
+        """Predicted seconds of `parts`, times the number of each; None where no kernel belongs to them."""
         chosen = [_scaled(time, share) for time in self.times if (share := self._share(time, parts))]
         if not chosen:
             return None
@@ -42,7 +42,7 @@ class PredictedStep:
         return PredictedSeconds(float(step.seconds), float(step.seconds_low), float(step.seconds_high))
 
     def _share(self, time: KernelTime, parts: Mapping[StepPart, float]) -> float:
-        """The layers among `parts` that run this kernel, over all layers that its time is of."""
+        """The layers among `parts` that run this kernel, over all layers that its time covers."""
         group, component = time.kernel.group, time.kernel.component
         layers = sum(
             number

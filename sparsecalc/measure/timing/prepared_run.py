@@ -42,11 +42,11 @@ class Machine:
 
     device: torch.device
     conditions: dict[str, Any]
-    """As the report tells them, those of this run among them."""
+    """As the report shows them, including those of this run."""
     memory: PeakMemory
     memory_limit_bytes: int
     time_model: DeviceModel
-    """What predicts times on it."""
+    """What predictions for it are made with."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PreparedRun:
     warnings: list[Note] = field(default_factory=list)
 
     def warn(self, code: str, text: str) -> None:
-        """A warning about this model, once."""
+        """Add a warning about this model, unless it is there already."""
         note = Note(code=code, text=text, model=self.model.spec.id)
         if note not in self.warnings:
             self.warnings.append(note)
@@ -90,7 +90,7 @@ class PreparedRun:
         )
 
     def rows(self, samples: StepSamples) -> MeasurementRows:
-        """What makes rows of a report from samples."""
+        """A maker of the rows of these samples."""
         model, machine = self.model, self.machine
         return MeasurementRows(samples, model.spec, model.precision, machine.time_model, machine.conditions)
 

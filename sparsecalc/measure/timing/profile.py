@@ -14,7 +14,7 @@ from sparsecalc.measure.timing.prepared_run import PreparedRun, prepare
 from sparsecalc.measure.timing.sampled_steps import sample_with_less
 
 LEAST_STEP_SECONDS = 1.0
-"""Of the time budget, what each step gets at least."""
+"""The least time given to each step, whatever is left of the budget."""
 
 
 def profile(
@@ -22,8 +22,7 @@ def profile(
 ) -> ProfileReport:
     """Measure every step that is asked for. Ctrl-C ends it with what was measured so far, `interrupted` set.
 
-    Raises InputError where the model, the device or the routing cannot be had, SparsecalcError where nothing could be
-    run.
+    Raises InputError for a model, device or routing that cannot be used, SparsecalcError where nothing could be run.
     """
     transformers.logging.set_verbosity_error()
     prepared = prepare(loaded, question.run, question.phases)
@@ -74,7 +73,7 @@ def _measure(
 
 
 def _works(prepared: PreparedRun, question: ProfileQuestion) -> list[Workload]:
-    """Every step that is asked for, the cheap ones first, so that they are sure."""
+    """Every step that was asked for, the cheapest first, so that the time budget covers them."""
     grid = question.grid
     works = [
         prepared.workload(phase, batch, context)

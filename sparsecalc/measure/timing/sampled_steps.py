@@ -24,7 +24,7 @@ WORKING_SLACK = 3
 
 
 def sample_with_less(prepared: PreparedRun, work: Workload, budget_seconds: float) -> StepSamples | None:
-    """The step, with half the batch for as long as memory is short; None where it does not run, which is told."""
+    """Samples of the step, its batch halved until it fits; None, with a warning, where it does not run."""
     asked, device = work.batch_size, prepared.machine.device
     while True:
         try:
@@ -78,7 +78,7 @@ def bytes_beside_weights(prepared: PreparedRun, work: Workload) -> float:
 
 
 def sample_step(prepared: PreparedRun, work: Workload, budget_seconds: float) -> StepSamples | None:
-    """All samples of one step; None, which is told, where it cannot be run or would take too long."""
+    """All samples of one step; None, with a warning, where it cannot be run or would take too long."""
     model, machine = prepared.model, prepared.machine
     with torch.inference_mode():
         model.routing.prepare(work.tokens)

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sparsecalc.core.errors import InputError, SparsecalcError
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.core.errors import reason_of
 from sparsecalc.measure.calibrate.benchmark import MOST_COPIES, Work, copies_for, each
 from sparsecalc.measure.machine.random_tensors import DTYPES, random_tensor
 from sparsecalc.measure.machine.samples import Samples
@@ -27,7 +26,7 @@ BLOCK = 16
 
 @dataclass(frozen=True)
 class Sizes:
-    """A weight of rows x cols (outputs x inputs), and how many activations meet it."""
+    """A weight of rows x cols (outputs x inputs), and how many rows of activations it multiplies."""
 
     rows: int = 4096
     cols: int = 4096

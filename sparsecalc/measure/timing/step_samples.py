@@ -10,7 +10,7 @@ from sparsecalc.measure.timing.layer_kinds import REST, SampledKind, StepPart
 
 @dataclass(frozen=True)
 class DistinctExperts:
-    """Experts of a layer that a step goes to."""
+    """How many distinct experts of a layer a step reaches."""
 
     measured: float | None = None
     """Mean of the samples' draws; None where the draws are not known."""
@@ -29,7 +29,7 @@ class StepSamples:
     work: Workload
     kinds: Sequence[SampledKind]
     step: Samples | None = None
-    """The step alone, marks around its parts where they cost nothing."""
+    """The whole step; on a CPU with its parts marked, which costs nothing there."""
     eager: Samples | None = None
     """On CUDA: launched kernel by kernel from Python."""
     parts: dict[StepPart, Samples] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class StepSamples:
         return rest.with_seconds([sum(seconds) for seconds in zip(rest.seconds, *layers, strict=True)])
 
     def formula(self) -> str:
-        """How the whole model was extrapolated, with medians in ms; a median of sums, not a sum of medians."""
+        """How the whole model was extrapolated, medians in ms; the total is the median of the sums of each sample."""
         parts = [f"{1e3 * self.rest().median:.3f} (rest)"]
         for kind in self.kinds:
             parts.append(f"{kind.count} x {1e3 * self.of(StepPart(kind)).median:.3f} ({kind.label})")

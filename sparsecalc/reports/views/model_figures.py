@@ -78,7 +78,8 @@ def _times(prediction: Prediction, memory: Memory) -> Iterator[Figure]:
     if not (prefill and decode and serving):
         return
     tpot = units.band(serving.tpot_seconds, serving.tpot_seconds_low, serving.tpot_seconds_high)
-    requests = f"{serving.concurrency} requests of {serving.prompt_len:,} + {serving.output_len:,}"
+    noun = "request" if serving.concurrency == 1 else "requests"
+    requests = f"{serving.concurrency} {noun} of {serving.prompt_len:,} + {serving.output_len:,}"
     yield Figure(f"prefill of {serving.prompt_len:,} tokens", _banded(prefill), prefill.seconds)
     yield Figure(f"decode step of {memory.batch_size} x {memory.context_len:,}", _banded(decode), decode.seconds)
     yield Figure("  bound by (prefill, decode)", f"{prefill.bound}, {decode.bound}")
