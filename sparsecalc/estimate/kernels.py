@@ -191,17 +191,6 @@ def _elementwise(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
             yield _vector(op.name, op, 3 * ACTIVATION_BYTES * op.tokens * op.vectors)
         elif op.kind == "lookup":
             yield _vector(op.name, op, 2 * ACTIVATION_BYTES * op.activation_elements)
-        elif op.kind == "matmul":  # a product of activations
-            yield Kernel(
-                name=op.name,
-                component=op.component,
-                family="gemm",
-                dtype=wide_format(setting.peaks),
-                group=op.group,
-                layers=op.layers,
-                flops=op.flops / setting.placement.tp,
-                activation_bytes=ACTIVATION_BYTES * op.activation_elements / setting.placement.tp,
-            )
 
 
 def _vector(name: str, op: Op, moved: Number) -> Kernel:
