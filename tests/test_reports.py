@@ -29,7 +29,7 @@ from sparsecalc.documents.sparse_kernels import BreakEven, SparseKernelReport
 from sparsecalc.documents.verify import Checkpoint, FlopsPair, Pair, StoredFormat, Verdict, VerifyReport, VerifyResult
 from sparsecalc.reports.formats import FORMATS, Format, render
 from sparsecalc.reports.formats.markdown import escape, markdown_table
-from sparsecalc.reports.view import Grid, View, with_model
+from sparsecalc.reports.view import Grid, View
 from sparsecalc.reports.views import view_of
 from sparsecalc.reports.views.model_figures import figures
 
@@ -182,8 +182,8 @@ def test_markdown_carries_the_head_and_the_screen_the_foot(monkeypatch: pytest.M
 
 
 def test_a_note_stands_behind_its_model() -> None:
-    assert with_model(Note(code="c", text="t", model="m")) == "m: t"
-    assert with_model(Note(code="c", text="t")) == "t"
+    assert Note(code="c", text="t", model="m").with_model == "m: t"
+    assert Note(code="c", text="t").with_model == "t"
 
 
 # --- a binary format ----------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def packed(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("packed")
     module.write = lambda document, width: PACKED + bytes([len(document.to_rows())])
     monkeypatch.setitem(sys.modules, "sparsecalc.reports.formats.packed", module)
-    monkeypatch.setitem(FORMATS, "packed", Format("packed", binary=True))
+    monkeypatch.setitem(FORMATS, "packed", Format(file="packed", binary=True))
 
 
 @pytest.mark.usefixtures("packed")

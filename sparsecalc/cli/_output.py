@@ -11,7 +11,6 @@ from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
 from sparsecalc.reports.formats import find_format, render
-from sparsecalc.reports.view import with_model
 
 _ELSEWHERE = "Choose another place with -o FILE"
 
@@ -42,7 +41,7 @@ def emit(document: Document, name: str, output: str | None) -> None:
     width = shutil.get_terminal_size().columns if to_terminal else None
     content = render(document, name, width)
     for note in document.warnings:
-        print(f"note: {printable(with_model(note), 2000)}", file=sys.stderr)
+        print(f"note: {printable(note.with_model, 2000)}", file=sys.stderr)
     if output and output != "-":
         write_atomically(Path(output), content)
     else:

@@ -12,3 +12,8 @@ class Note(Frozen):
     """A sentence for people."""
     model: str | None = None
     """The model that it concerns, if any."""
+
+    @property
+    def with_model(self) -> str:
+        """The text behind the model that it is about."""
+        return f"{self.model}: {self.text}" if self.model else self.text

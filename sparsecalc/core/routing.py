@@ -14,14 +14,15 @@ B sequences; c correlation.
 from collections import Counter
 from functools import lru_cache
 from math import ceil
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sparsecalc.core.arrays import Number, is_array
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.expected_max import expected_excess, expected_max, expected_max_hits
-from sparsecalc.core.expert_placement import Arrangement, balance, in_order, typical_orders
 from sparsecalc.core.expert_shares import gamma_quantiles, inclusion_probabilities, zipf_shares
 from sparsecalc.core.frozen import Frozen
+
+if TYPE_CHECKING:  # several ranks and capacities are asked for seldom
+    from sparsecalc.core.expert_placement import Arrangement
 
 NODES = 128
 """Numbers of tokens that the busiest rank of a whole array is computed for; the others are interpolated."""
@@ -100,8 +101,10 @@ class Routing(Frozen):
         """`inclusion` of every measured layer; of other routing one row, which stands for all layers."""
         return _inclusions(self, num_experts, expected_experts_per_tok)
 
-    def placements(self, row: tuple[float, ...], ranks: int) -> tuple[Arrangement, ...]:
+    def placements(self, row: tuple[float, ...], ranks: int) -> "tuple[Arrangement, ...]":
         """The placements of experts on ranks, without balancing, that `busiest_rank` takes the mean over."""
+        from sparsecalc.core.expert_placement import in_order, typical_orders
+
         known = self.kind in ("uniform", "measured")
         return (in_order(range(len(row)), ranks),) if known else typical_orders(row, ranks)
 
@@ -178,6 +181,8 @@ class Routing(Frozen):
 
         Source: arXiv:2101.03961 (Switch Transformer), section 2.2: overflowing tokens skip the expert.
         """
+        from sparsecalc.core.expected_max import expected_excess
+
         capacity = expert_capacity(num_experts, expected_experts_per_tok, tokens, capacity_factor)
         rows = _inclusions(self, num_experts, expected_experts_per_tok)
         over = sum(
@@ -217,6 +222,8 @@ def _busiest(
     balanced: bool,
 ) -> tuple[float, float]:
     """Pairs and distinct experts of the busiest rank: means over layers and placements."""
+    from sparsecalc.core.expert_placement import balance
+
     loads = []
     for row in _inclusions(routing, num_experts, expected_experts_per_tok):
         arrangements = (balance(row, ranks, replicas),) if balanced else routing.placements(row, ranks)
@@ -226,8 +233,10 @@ def _busiest(
     return max(pairs, tokens * expected_experts_per_tok / ranks, one), max(distinct, one)
 
 
-def _expected_largest(row: tuple[float, ...], arrangement: Arrangement, tokens: float) -> tuple[float, float]:
+def _expected_largest(row: tuple[float, ...], arrangement: "Arrangement", tokens: float) -> tuple[float, float]:
     """E[max] over the ranks, of pairs and of distinct experts."""
+    from sparsecalc.core.expected_max import expected_max, expected_max_hits
+
     chances = {(e, n): row[e] / n for rank in arrangement for e, n in rank}
     hit = {slot: 1.0 - (1.0 - p) ** tokens for slot, p in chances.items()}
     distinct = expected_max_hits(tuple(hit[slot] for slot in rank) for rank in arrangement)

@@ -6,9 +6,13 @@ from sparsecalc.data_files import read_data
 
 
 @cache
+def _table() -> dict[str, float]:
+    return {name: float(entry["value"]) for name, entry in read_data("engine_defaults.json").items()}
+
+
 def engine_default(name: str) -> float:
     """A default of data/engine_defaults.json."""
-    return float(read_data("engine_defaults.json")[name]["value"])
+    return _table()[name]
 
 
 def whole_default(name: str) -> int:

@@ -14,7 +14,6 @@ from sparsecalc.read.build import (
     norms,
 )
 from sparsecalc.read.fields import Fields, whole
-from sparsecalc.read.vendor_keys import note_mtp
 
 if TYPE_CHECKING:
     from sparsecalc.model.kinds import Mixer
@@ -73,7 +72,6 @@ def indexed_moe_body(config: Fields, hidden: int, mixers: "list[Mla]") -> Body:
     """The layers of V3 around these mixers; layer_types only names the kind of cache."""
     fixed(config, mlp_bias=False)
     config.ignore("layer_types")
-    note_mtp(config)
     is_dense = dense_by_type(config, len(mixers), leading_dense(config, len(mixers)))
     return dense_or_moe_body(config, hidden, mixers, routed_and_shared_experts(config, hidden), is_dense)
 

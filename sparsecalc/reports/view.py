@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from sparsecalc.core.notes import Note
-
 
 @dataclass(slots=True)
 class Grid:
@@ -26,8 +24,3 @@ class View:
     """Lines that end a screen or an HTML page; a Markdown page leaves them out."""
     heat_map: list[list[float]] = field(default_factory=list)
     """Loads of experts over the mean, a row for each layer, which an HTML page draws."""
-
-
-def with_model(note: Note) -> str:
-    """The note's text behind the model that it is about."""
-    return f"{note.model}: {note.text}" if note.model else note.text

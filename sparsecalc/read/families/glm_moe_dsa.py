@@ -5,6 +5,7 @@ from sparsecalc.read.attention import indexed_attention
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import indexed_moe_body
+from sparsecalc.read.vendor_keys import note_mtp
 
 FULL, SHARED = "full", "shared"
 
@@ -14,6 +15,7 @@ def read(config: Fields) -> Body:
     config.ignore("index_share_for_mtp_iteration")
     own = indexed_attention(config, hidden)
     shared = own.but(index_n_heads=0, index_head_dim=0)
+    note_mtp(config)
     return indexed_moe_body(config, hidden, [own if kind == FULL else shared for kind in _indexer_types(config, count)])
 
 

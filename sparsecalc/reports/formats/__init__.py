@@ -5,15 +5,15 @@ terminal's number of columns, or None where there is no terminal.
 """
 
 from importlib import import_module
-from typing import NamedTuple
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
 from sparsecalc.documents.base import Document
 
 
-class Format(NamedTuple):
+class Format(Frozen):
     """Where a format is written."""
 
     file: str
@@ -23,12 +23,12 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "table": Format("table"),
-    "markdown": Format("markdown"),
-    "json": Format("json"),
-    "jsonl": Format("jsonl"),
-    "csv": Format("csv"),
-    "html": Format("html"),
+    "table": Format(file="table"),
+    "markdown": Format(file="markdown"),
+    "json": Format(file="json"),
+    "jsonl": Format(file="jsonl"),
+    "csv": Format(file="csv"),
+    "html": Format(file="html"),
 }
 
 

@@ -5,7 +5,7 @@ from html import escape
 
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
-from sparsecalc.reports.view import Grid, with_model
+from sparsecalc.reports.view import Grid
 from sparsecalc.reports.views import view_of
 
 STYLE = """
@@ -30,7 +30,7 @@ def write(document: Document, width: int | None = None) -> str:
     if view.heat_map:
         parts.append(_heat_map(view.heat_map))
     parts += [f"<p>{_text(line)}</p>" for line in (*view.lines, *view.foot)]
-    parts += [f"<aside>{_text(f'{note.code}: {with_model(note)}')}</aside>" for note in document.warnings]
+    parts += [f"<aside>{_text(f'{note.code}: {note.with_model}')}</aside>" for note in document.warnings]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 

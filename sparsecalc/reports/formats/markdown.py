@@ -2,7 +2,7 @@
 
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
-from sparsecalc.reports.view import Grid, with_model
+from sparsecalc.reports.view import Grid
 from sparsecalc.reports.views import view_of
 
 
@@ -10,7 +10,7 @@ def write(document: Document, width: int | None = None) -> str:
     """The document's view; whatever names and notes hold shows as it stands."""
     view = view_of(document)
     blocks = [*map(escape, view.head), *map(markdown_table, view.grids), *map(escape, view.lines)]
-    blocks += ["> " + escape(f"{note.code}: {with_model(note)}") for note in document.warnings]
+    blocks += ["> " + escape(f"{note.code}: {note.with_model}") for note in document.warnings]
     return "\n\n".join(blocks) + "\n"
 
 
