@@ -338,3 +338,18 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         read_user_file(tmp_path / "a.txt", 5, hint="Look", missing="no config")
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
         read_user_file(tmp_path, 5, hint="Look")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (999.6e-6, "1 ms"),
+        (999.4e-6, "999 us"),
+        (0.9996, "1 s"),
+        (0.9994, "999 ms"),
+        (999.7, "1,000 s"),
+        (999.4, "999 s"),
+    ],
+)
+def test_a_duration_that_rounds_up_to_a_unit_is_told_in_it(seconds: float, text: str) -> None:
+    assert units.duration(seconds) == text

@@ -30,8 +30,8 @@ def nbytes(value: float, digits: int = 1) -> str:
 def duration(seconds: float) -> str:
     """0.0201 -> `20.1 ms`."""
     for size, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if abs(seconds) >= size:
-            return f"{seconds / size:.3g} {name}" if seconds < 1000 else f"{seconds:,.0f} s"
+        if abs(seconds) >= 0.9995 * size:  # what rounds up to the unit
+            return f"{seconds / size:.3g} {name}" if abs(seconds) < 999.5 else f"{seconds:,.0f} s"
     return f"{seconds * 1e9:.3g} ns"
 
 
