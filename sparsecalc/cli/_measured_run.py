@@ -14,7 +14,6 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps (defa
 Layers = Annotated[str, typer.Option(help="layers of each kind that are run: a number, or auto")]
 MeasuredDtype = Annotated[str, typer.Option(help="bf16, fp16 or fp32")]
 
-
 ExpertsImplementation = Annotated[
     str | None, typer.Option("--experts-implementation", help="eager, batched_mm or grouped_mm (default: as it comes)")
 ]
@@ -22,7 +21,6 @@ Budget = Annotated[float, typer.Option("--time-budget", help="seconds for all me
 MemoryLimit = Annotated[
     float | None, typer.Option("--memory-limit", help="GiB that may be used (default: 60 % of what is free)")
 ]
-
 
 RUN: Options = {
     "device": (Device, None),

@@ -15,12 +15,9 @@ Component = Literal[
     "other",
 ]
 
-
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 
-
 Kind = Literal["matmul", "experts", "attention", "scan", "conv", "vector", "lookup"]
-
 
 Role = Literal[
     "",

@@ -25,7 +25,6 @@ Family = Literal[
     "all_to_all",
 ]
 
-
 ACTIVATION_BYTES = 2
 """Engines keep activations in 16 bits between kernels."""
 

@@ -20,7 +20,6 @@ _GPU_FIELDS = {
 }
 """Names here and nvidia-smi's (nvidia-smi --help-query-gpu)."""
 
-
 _THROTTLING = {
     0x4: "power cap",
     0x8: "hardware slowdown",
