@@ -24,19 +24,23 @@ def largest_within(limit: int, excess: Callable[[int], int], start: int) -> int:
     `start`; every fourth look halves the gap, so that no bend costs more than a few dozen. On a straight line: 4 looks.
     """
     start = min(start, limit)
-    known = {start: excess(start)}
-    far = 1 if known[start] > 0 else limit
-    known.setdefault(far, 0 if far == start else excess(far))
-    low, high = min(start, far), max(start, far)
-    if known[high] <= 0:
+    known = excess(start)
+    far = 1 if known > 0 else limit
+    if far == start:
+        return 0 if known > 0 else start
+    (low, below), (high, above) = sorted([(start, known), (far, excess(far))])
+    if above <= 0:
         return high
-    if known[low] > 0:
+    if below > 0:
         return 0
     look = 0
     while high - low > 1:
         look += 1
-        share = -known[low] / (known[high] - known[low]) if look % 4 else 0.5
+        share = -below / (above - below) if look % 4 else 0.5
         at = min(max(low + int((high - low) * share), low + 1), high - 1)
-        known[at] = excess(at)
-        low, high = (at, high) if known[at] <= 0 else (low, at)
+        known = excess(at)
+        if known <= 0:
+            low, below = at, known
+        else:
+            high, above = at, known
     return low

@@ -22,11 +22,12 @@ class Ledgers:
     def ops(self, work: Workload) -> Ledger:
         """The ledger of one step; one of arrays of sizes is built anew each time."""
         try:
-            if work not in self._built:
-                self._built[work] = self.spec.ops(work)
-            return self._built[work]
+            known = self._built.get(work)
         except TypeError:  # arrays have no hash
             return self.spec.ops(work)
+        if known is None:
+            known = self._built[work] = self.spec.ops(work)
+        return known
 
 
 Model = ModelSpec | Ledgers
