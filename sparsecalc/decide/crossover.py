@@ -14,8 +14,9 @@ from sparsecalc.decide.deploy import format_warnings, speedup_warnings
 from sparsecalc.decide.question import LARGEST, Question, ask, hardware_of
 from sparsecalc.documents.crossover import Axis, Cost, Crossing, CrossoverReport, Point
 from sparsecalc.estimate.break_even import ClosedForms, closed_forms
+from sparsecalc.estimate.costs import memory
 from sparsecalc.estimate.engine_defaults import engine_default
-from sparsecalc.estimate.fit import fit
+from sparsecalc.estimate.fit import budget_bytes, gpus_needed
 from sparsecalc.estimate.kernel import Setting
 from sparsecalc.estimate.step import BAND
 
@@ -181,8 +182,8 @@ def _devices_needed(name: str, asked: Question, axis: Axis, low: float) -> int:
     """Devices that a model needs at the lower end of the axis."""
     side = CrossoverSide(name, axis, asked, asked.devices.accelerators[0])
     load = asked.load.but(batch_size=int(low)) if axis == "batch" else asked.load
-    deployed = side.deployed
-    return fit(deployed.model, deployed.precision, load, deployed.gpu, deployed.placement).gpus_needed or 1
+    model, precision, gpu = side.deployed.model, side.deployed.precision, side.deployed.gpu
+    return gpus_needed(memory(model, precision, load), budget_bytes(gpu, None)) or 1
 
 
 def _check_pair(a: CrossoverSide, b: CrossoverSide, axis: Axis) -> None:

@@ -3,30 +3,21 @@
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
-from sparsecalc.core.routing import Routing
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
-from sparsecalc.decide.question import Offload, Question
+from sparsecalc.decide.question import Offload, Question, routing_of
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.kernel import Setting
-from sparsecalc.library.routing_files import load_routing
 from sparsecalc.model.ledgers import Ledgers
-from sparsecalc.model.spec import ModelSpec
-
-
-def routing_of(spec: ModelSpec, routing: str) -> Routing:
-    """The routing that is asked for; uniform for a model without experts. Raises InputError for a malformed file."""
-    counts = {mixture.num_experts for _, mixture in spec.mixtures}
-    return load_routing(routing, max(counts)) if counts and routing != "uniform" else Routing()
 
 
 def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accelerator) -> Deployment:
     """A model on one of the question's accelerators. Raises InputError where it cannot be split as is asked."""
     device = device_model(gpu, question.engine)
     plan = placement_for(model.spec, question.parallelism, device.domain_size)
-    return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question.routing))
+    return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
 
 
 def drafting(question: Question, gpu: Accelerator) -> Drafting | None:

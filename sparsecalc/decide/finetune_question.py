@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.decide.question import Hardware, check_memory_share, hardware_of, positive
+from sparsecalc.decide.question import Hardware, hardware_of, positive
 from sparsecalc.device.accelerator import Accelerator
 
 
@@ -61,7 +61,7 @@ class FinetuneQuestion(Frozen):
         return self.hardware.device_memory_share if self.hardware else None
 
     @property
-    def accelerator(self) -> "Accelerator | None":
+    def accelerator(self) -> Accelerator | None:
         """The device, where one is named."""
         return self.hardware.accelerators[0] if self.hardware else None
 
@@ -86,12 +86,8 @@ def ask_finetune(
 
 
 def _one_accelerator(gpu: str | None, device_memory_share: float | None) -> Hardware | None:
-    if gpu is None:
-        if device_memory_share is not None:
-            check_memory_share(device_memory_share)
-        return None
     hardware = hardware_of(gpu, device_memory_share)
-    if len(hardware.accelerators) > 1:
+    if hardware and len(hardware.accelerators) > 1:
         raise InputError(f"--gpu names {len(hardware.accelerators)} accelerators", hint="Name one")
     return hardware
 

@@ -1,6 +1,7 @@
 """Seconds, tokens per second, dollars and joules of a model on accelerators."""
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
@@ -41,22 +42,41 @@ def predict(
 
 
 def _prediction(deployed: Deployment, question: Question, draft: Drafting | None) -> Prediction:
-    load, share = question.load, question.devices.device_memory_share
-    fitting = fit(deployed.model, deployed.precision, load, deployed.gpu, deployed.placement, share)
-    prompt = prefill_step(deployed.prompt(question.requests, load), deployed.step)
-    decode = deployed.step([deployed.decode_of(load)])
-    speculation = _speculation(deployed, question, draft, decode) if draft else None
-    serving = serve(deployed, question, prompt, speculation)
+    fitting, load = _fitting(deployed, question), question.load
+    timed = _timed(deployed, question, draft)
     per_hour, prompt_len = fitting.usd_per_hour, question.requests.prompt_len
     return fitting.but(
         engine=deployed.device.engine.id,
         routing=deployed.routing.name,
-        prefill=_phase(prompt, prompt_len),
-        decode=_phase(decode, load.batch_size),
-        serving=serving,
-        speculation=speculation,
-        usd_per_million_output_tokens=usd_per_million_tokens(per_hour, 1 / serving.output_tokens_per_second),
-        usd_per_million_input_tokens=usd_per_million_tokens(per_hour, prompt.seconds / prompt_len),
+        prefill=_phase(timed.prompt, prompt_len),
+        decode=_phase(timed.decode, load.batch_size),
+        serving=timed.serving,
+        speculation=timed.speculation,
+        usd_per_million_output_tokens=usd_per_million_tokens(per_hour, 1 / timed.serving.output_tokens_per_second),
+        usd_per_million_input_tokens=usd_per_million_tokens(per_hour, timed.prompt.seconds / prompt_len),
+    )
+
+
+def _fitting(deployed: Deployment, question: Question) -> Prediction:
+    share = question.devices.device_memory_share
+    return fit(deployed.model, deployed.precision, question.load, deployed.gpu, deployed.placement, share)
+
+
+class _Timed(Frozen):
+    """A load's steps, and what serving makes of them."""
+
+    prompt: Step
+    decode: Step
+    speculation: Speculation | None
+    serving: ServingPrediction
+
+
+def _timed(deployed: Deployment, question: Question, draft: Drafting | None) -> _Timed:
+    prompt = prefill_step(deployed.prompt(question.requests, question.load), deployed.step)
+    decode = deployed.step([deployed.decode_of(question.load)])
+    speculation = _speculation(deployed, question, draft, decode) if draft else None
+    return _Timed(
+        prompt=prompt, decode=decode, speculation=speculation, serving=_serve(deployed, question, prompt, speculation)
     )
 
 
@@ -72,8 +92,8 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
     )
 
 
-def serve(
-    deployed: Deployment, question: Question, prompt: Step, speculation: Speculation | None = None
+def _serve(
+    deployed: Deployment, question: Question, prompt: Step, speculation: Speculation | None
 ) -> ServingPrediction:
     """Closed loop. A step of speculation yields `accepted_tokens`, and the draft model's steps come on top."""
     requests, guesses, yielded, draft = question.requests, 0, 1.0, 0.0
@@ -119,9 +139,8 @@ def _point(deployed: Deployment, question: Question, draft: Drafting | None) -> 
     """One point of a grid; its requests fill the context, and as many are in flight as the batch holds."""
     load, gpu, plan = question.load, deployed.gpu, deployed.placement
     held = DeviceMemory(deployed.model, deployed.precision, plan).at(load).total
-    prompt = prefill_step(deployed.prompt(question.requests, load), deployed.step)
-    decode = deployed.step([deployed.decode_of(load)])
-    serving = serve(deployed, question, prompt, _speculation(deployed, question, draft, decode) if draft else None)
+    timed = _timed(deployed, question, draft)
+    decode, serving = timed.decode, timed.serving
     per_token = 1 / serving.output_tokens_per_second
     return GridPoint(
         accelerator=gpu.id,
@@ -129,7 +148,7 @@ def _point(deployed: Deployment, question: Question, draft: Drafting | None) -> 
         batch_size=load.batch_size,
         context_len=load.context_len,
         fits=held <= budget_bytes(gpu, question.devices.device_memory_share),
-        prefill_seconds=prompt.seconds,
+        prefill_seconds=timed.prompt.seconds,
         decode_seconds=decode.seconds,
         decode_seconds_low=decode.seconds_low,
         decode_seconds_high=decode.seconds_high,
@@ -142,10 +161,9 @@ def _point(deployed: Deployment, question: Question, draft: Drafting | None) -> 
 
 def refuse_what_does_not_fit(deployed: Deployment, question: Question) -> None:
     """Raise InputError where a device cannot hold its part of the weights."""
-    share = question.devices.device_memory_share
-    fitting = fit(deployed.model, deployed.precision, question.load, deployed.gpu, deployed.placement, share)
-    if fitting.weights_bytes_per_gpu > fitting.capacity_bytes:
-        raise InputError(f"{deployed.model.spec.id} {why_not(fitting, deployed.precision)}")
+    held = DeviceMemory(deployed.model, deployed.precision, deployed.placement).at(question.load)
+    if held.weights > deployed.gpu.capacity_bytes:
+        raise InputError(f"{deployed.model.spec.id} {why_not(_fitting(deployed, question), deployed.precision)}")
 
 
 def why_not(fitting: Prediction, precision: Precision) -> str:

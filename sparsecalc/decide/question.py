@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.model.spec import ModelSpec
 
 if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
     from sparsecalc.device.accelerator import Accelerator
@@ -177,8 +179,6 @@ def ask(
     Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
     """
     positive("number of GPUs", num_gpus)
-    if device_memory_share is not None:
-        check_memory_share(device_memory_share)
     positive("output length", output_len)
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
     positive("concurrency", concurrency)
@@ -187,7 +187,7 @@ def ask(
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_dtype),
-        hardware=None if gpu is None else hardware_of(gpu, device_memory_share, calibration),
+        hardware=hardware_of(gpu, device_memory_share, calibration),
         parallelism=Parallelism(
             num_gpus=num_gpus, tp=tp, pp=pp, dp=dp, ep=ep, eplb_replicas=eplb_replicas, offload=_offload(offload)
         ),
@@ -195,6 +195,16 @@ def ask(
         routing=routing,
         speculative=_speculative(draft_tokens, acceptance, draft_model),
     )
+
+
+def routing_of(spec: ModelSpec, question: Question) -> Routing:
+    """The routing that is asked for; uniform for a model without experts. Raises InputError for a malformed file."""
+    counts = {mixture.num_experts for _, mixture in spec.mixtures}
+    if not counts or question.routing == "uniform":
+        return Routing()
+    from sparsecalc.library.routing_files import load_routing
+
+    return load_routing(question.routing, max(counts))
 
 
 def positive(name: str, *values: int | None) -> None:
@@ -238,12 +248,19 @@ def _default_context(prompt_len: int | None, output_len: int | None) -> int:
     return max(usual, prompt_len + 1) if output_len is None else prompt_len + output_len
 
 
-def hardware_of(gpu: str, device_memory_share: float | None = None, calibration: str | None = None) -> Hardware:
-    """The named accelerators. Raises InputError where one is unknown, or the calibration is of none of them."""
+def hardware_of(
+    gpu: str | None, device_memory_share: float | None = None, calibration: str | None = None
+) -> Hardware | None:
+    """The named accelerators; None where none is named.
+
+    Raises InputError for a share out of range, an unknown accelerator, and a calibration of none of them.
+    """
+    if device_memory_share is not None and not 0 < device_memory_share <= 1:
+        raise InputError(f"the share of device memory is {device_memory_share}", hint="It must be in (0, 1]")
+    if gpu is None:
+        return None
     from sparsecalc.device.find import load_accelerator
 
-    if device_memory_share is not None:
-        check_memory_share(device_memory_share)
     names = [name.strip() for name in gpu.split(",")]
     if not all(names):
         raise InputError(f"--gpu is {brief(gpu)}", hint="Name one, or several joined by commas: h100-sxm,l40s")
@@ -254,12 +271,6 @@ def hardware_of(gpu: str, device_memory_share: float | None = None, calibration:
     return Hardware(
         gpu=gpu, accelerators=accelerators, device_memory_share=device_memory_share, calibration=calibration
     )
-
-
-def check_memory_share(share: float) -> None:
-    """Raise InputError for a share of device memory that is not above 0 and at most 1."""
-    if not 0 < share <= 1:
-        raise InputError(f"the share of device memory is {share}", hint="It must be in (0, 1]")
 
 
 def _offload(text: str | None) -> Offload:

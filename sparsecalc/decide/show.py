@@ -1,15 +1,13 @@
 """Show one model: everything that is said about it."""
 
 from sparsecalc.core.notes import Note
-from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import printable
 from sparsecalc.decide.model_name import load_variant, split_name
-from sparsecalc.decide.question import Question, ask
+from sparsecalc.decide.question import Question, ask, routing_of
 from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
-from sparsecalc.model.spec import ModelSpec
 
 
 def show(name: str, question: Question | None = None) -> ShowReport:
@@ -39,21 +37,13 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
         model=_info(loaded, name if split_name(name)[1] else loaded.spec.id),
         params=costs.params(model),
         layers=costs.layer_kinds(loaded.spec),
-        experts=costs.experts(model, precision, load, _routing_of(loaded.spec, question)),
+        experts=costs.experts(model, precision, load, routing_of(loaded.spec, question)),
         flops=costs.flops(model, load.context_len),
         memory=costs.memory(model, precision, load, reserved),
         prediction=prediction,
         grid=grid,
     )
     return shown, warnings
-
-
-def _routing_of(spec: ModelSpec, question: Question) -> Routing:
-    if question.routing == "uniform":
-        return Routing()
-    from sparsecalc.decide.deploy import routing_of
-
-    return routing_of(spec, question.routing)
 
 
 def _info(loaded: LoadedModel, name: str) -> ModelInfo:

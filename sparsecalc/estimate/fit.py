@@ -116,7 +116,7 @@ def fit(
         num_gpus=plan.num_gpus,
         placement=plan.name,
         fits=held.total <= budget,
-        gpus_needed=_gpus_needed(memory(ledgers, precision, load), budget),
+        gpus_needed=gpus_needed(memory(ledgers, precision, load), budget),
         capacity_bytes=gpu.capacity_bytes,
         capacity_is_measured=gpu.capacity_is_measured,
         device_memory_share=memory_share(share),
@@ -135,7 +135,7 @@ def fit(
     )
 
 
-def _gpus_needed(held: Memory, budget: int) -> int | None:
+def gpus_needed(held: Memory, budget: int) -> int | None:
     """Smallest number of devices whose even shares are within the budget; None if there is none."""
     room = budget - max(held.activation_bytes, held.logits_bytes)
     if room <= 0:

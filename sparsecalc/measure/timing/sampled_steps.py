@@ -6,7 +6,7 @@ from statistics import fmean
 
 import torch
 
-from sparsecalc.core.errors import reason_of
+from sparsecalc.core.errors import named_reason_of, reason_of
 from sparsecalc.core.workload import Workload
 from sparsecalc.measure.architecture.filled_cache import empty_cache, filled_cache
 from sparsecalc.measure.architecture.model_inputs import cache_argument, model_inputs
@@ -35,8 +35,7 @@ def sample_with_less(prepared: PreparedRun, work: Workload, budget_seconds: floa
                 prepared.warn("not-run", f"{_named(work)} does not run: {reason_of(error)}")
                 return None
         except (TypeError, ValueError, AttributeError, IndexError, KeyError, NotImplementedError) as error:
-            text = f"{work.phase} does not run in transformers: {type(error).__name__}: {str(error)[:120]}"
-            prepared.warn("not-run", text)
+            prepared.warn("not-run", f"{work.phase} does not run in transformers: {named_reason_of(error, 120)}")
             return None
         if device.type == "cuda":
             torch.cuda.empty_cache()
