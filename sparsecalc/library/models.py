@@ -69,7 +69,10 @@ class FoundConfig:
             except InputError as error:
                 raise InputError(error.text, where=where, hint="Import the model again") from error
             return self.as_model(spec)
-        return self.as_model(read_config(self.config, model_id=self.name, where=where))
+        spec = read_config(self.config, model_id=self.name, where=where)
+        if self.where == "built-in" and spec.stored:
+            spec = spec.but(stored=spec.stored.but(origin="as published"))
+        return self.as_model(spec)
 
     def as_model(self, spec: ModelSpec) -> LoadedModel:
         """The loaded model that `spec` makes of it."""
