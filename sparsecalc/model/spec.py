@@ -95,8 +95,6 @@ class ModelSpec(Frozen):
     """Norms and projections outside the layers."""
     head: Head | None
     notes: tuple[Note, ...] = ()
-    quantization: dict[str, str] | None = None
-    """Formats that the config's own quantization_config names: {"weights": id, component: id}."""
     stored: Stored | None = None
     """How the checkpoint stores its weights; None: nothing says it."""
     formats: OpFormats = ()
