@@ -13,7 +13,6 @@ from sparsecalc.read.stored.modules import Module
 from sparsecalc.read.stored.patterns import exact_or_regex, texts
 from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError, cache_format, fp8, packed
 
-WORD_BITS = 32
 SHAPE_BYTES = 16
 """weight_shape: two int64, beside packed integers."""
 ROW_OFFSET_BYTES = 8
@@ -25,6 +24,8 @@ INPUT_SCALE_BYTES = 4
 def read(section: Section) -> Scheme:
     """The scheme of `config_groups`, `ignore`, `kv_cache_scheme` and `sparsity_config`."""
     groups = section.section("config_groups")
+    if not groups and not section.section("sparsity_config"):
+        raise UnknownSchemeError("no config_groups")
     by_target = {}
     for group in groups.values():
         group = group if isinstance(group, dict) else {}
