@@ -6,6 +6,8 @@ from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, Der
 from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
+from sparsecalc.model.linear_attention import GatedLinearAttention, Rwkv7TimeMix
+from sparsecalc.model.looped import LoopedAttention
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.shared_transformer import SharedTransformer
 
@@ -22,6 +24,9 @@ Mixer = (
     | RgLru
     | ExpertAttention
     | SharedTransformer
+    | GatedLinearAttention
+    | Rwkv7TimeMix
+    | LoopedAttention
     | DerivedAttention
     | DerivedRecurrent
 )

@@ -8,13 +8,13 @@ from typing import Any
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
-from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
+from sparsecalc.read.unread import refuse_by_name, refuse_unknown
 
 ALIASES = {
     **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
@@ -87,6 +87,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     text, model_type, notes = _text_config(config)
+    refuse_by_name((model_type, config.get("model_type"), *_classes(config)), where)
     family, module = _reader(model_type, where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
@@ -128,6 +129,12 @@ def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note
     return text, text.get("model_type") or _implied_type(outer), notes
 
 
+def _classes(config: dict[str, Any]) -> list[Any]:
+    """What `architectures` names."""
+    named = config.get("architectures")
+    return named if isinstance(named, list) else []
+
+
 def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     """The family that reads a model_type. Raises InputError where there is none."""
     if not model_type:
@@ -137,9 +144,7 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     family = ALIASES.get(model_type, model_type).replace("-", "_")
     if (module := _module(family)) is not None:
         return family, module
-    hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
-    hint += f"{'' if hint.endswith('?') else '.'} One that transformers has: verify or import --from-architecture"
-    raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
+    refuse_unknown(model_type, [*families(), *ALIASES], where)
 
 
 def _mtp_note(fields: Fields, body: Body) -> list[Note]:
