@@ -68,6 +68,24 @@ class Workload(Frozen):
             _pairs_up_to(self.context_len, window, chunk) - _pairs_up_to(self.past, window, chunk)
         )
 
+    def block_pairs(self, block: int, limit: int) -> Number:
+        """Pairs of the new queries with keys in at most `limit` blocks of `block` keys, the query's own among them.
+
+        B * sum over the new positions p of min(p + 1, (limit - 1) * block + (p mod block) + 1)
+        B * T * min(S, limit * block)                (not causal)
+        """
+        if not self.causal:
+            return self.batch_size * self.new_tokens * least(self.context_len, limit * block)
+
+        def up_to(n: Number) -> Number:
+            near = least(n, limit * block)
+            beyond = n - near
+            whole, rest = divmod(beyond, block)
+            own = whole * (block * (block + 1) // 2) + rest * (rest + 1) // 2
+            return near * (near + 1) // 2 + beyond * (limit - 1) * block + own
+
+        return self.batch_size * (up_to(self.context_len) - up_to(self.past))
+
     def pooled_pairs(self, ratio: int, limit: int | None = None) -> Number:
         """Pairs of the new queries with entries that each stand for `ratio` past tokens, at most `limit` of them.
 

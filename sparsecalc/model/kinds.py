@@ -2,6 +2,7 @@
 
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
+from sparsecalc.model.block_sparse import BlockSparseAttention
 from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, DerivedMlp, DerivedRecurrent, Weights
 from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
@@ -13,6 +14,7 @@ Mixer = (
     Gqa
     | Mla
     | CompressedAttention
+    | BlockSparseAttention
     | Mamba
     | Mamba2
     | GatedDeltaNet

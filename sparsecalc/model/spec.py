@@ -22,11 +22,13 @@ class Layer(Frozen):
     norms: tuple[Norm, ...] = ()
     extras: "tuple[Extra, ...]" = ()
     stack: Literal["decoder", "encoder"] = "decoder"
+    idle: bool = False
+    """Stored, but passed by without an image (Mllama's cross-attention layers): a text computes and caches nothing."""
 
     def ops(self, work: Workload) -> Iterator[Op]:
         """Ops of one such layer."""
         for part in (*self.norms, *self.mixers, *self.feed_forwards, *self.extras):
-            yield from part.ops(work)
+            yield from (map(_idle, part.ops(work)) if self.idle else part.ops(work))
 
     @property
     def mixtures(self) -> list[HasExperts]:
@@ -40,7 +42,24 @@ class Layer(Frozen):
         for mixer in self.mixers:
             names.append(mixer.kind + (f"(window {mixer.window})" if mixer.window else ""))
         names += [part.kind for part in self.feed_forwards]
-        return ("encoder: " if self.stack == "encoder" else "") + "+".join(names or ["extras"])
+        prefix = "encoder: " if self.stack == "encoder" else "idle: " if self.idle else ""
+        return prefix + "+".join(names or ["extras"])
+
+
+def _idle(op: Op) -> Op:
+    """The op's weights alone."""
+    return Op(
+        name=op.name,
+        component=op.component,
+        kind=op.kind,
+        role=op.role,
+        rows=op.rows,
+        cols=op.cols,
+        matrices=op.matrices,
+        vectors=op.vectors,
+        shards=op.shards,
+        read_share=0,
+    )
 
 
 class LayerGroup(Frozen):

@@ -37,6 +37,9 @@ class AttentionTally:
         context = self.past + new if causal else key.shape[-2]
         work = Workload(batch_size=batch, new_tokens=new, context_len=context, causal=causal)
         pairs = work.pairs(*self.limits(module, sliding_window)) + self._far_pairs(module, work)
+        if kwargs.get("block_indices") is not None:  # MiniMax-M3: the blocks of keys that an indexer picked
+            indexer: Any = module.indexer
+            pairs = work.block_pairs(indexer.block_size, indexer.topk_blocks)
         self.flops += 2 * pairs * heads * (width + value.shape[-1])
         return query.new_empty((batch, new, heads, value.shape[-1])), None
 
