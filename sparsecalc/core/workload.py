@@ -102,6 +102,17 @@ class Workload(Frozen):
 
         return self.batch_size * (up_to(self.context_len) - up_to(self.past))
 
+    def indexed_pairs(self, limit: int | None, pool: int = 1, tail: bool = True) -> Number:
+        """Pairs of the new queries with the tokens that an indexer picks: at most `limit`, in whole pools of `pool`.
+
+        With `tail` the tokens after the last whole pool are always among them:
+        B * sum over the new positions p of pool * min(floor((p + 1) / pool), limit / pool) + (p + 1) mod pool
+        """
+        if limit is None or pool == 1:
+            return self.pairs(limit)
+        rest = self.pairs() - pool * self.pooled_pairs(pool) if tail else 0
+        return pool * self.pooled_pairs(pool, limit // pool) + rest
+
 
 def _pairs_up_to(n: Number, window: int | None, chunk: int | None) -> Number:
     """Causal pairs of the first `n` positions: n(n+1)/2, or with each query seeing at most `window` or its chunk."""

@@ -15,6 +15,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sparsecalc.core.errors import SparsecalcError, named_reason_of
 from sparsecalc.measure.architecture.attention_tally import AttentionTally
+from sparsecalc.measure.architecture.indexer_pools import whole_pools
 from sparsecalc.measure.architecture.model_inputs import cache_argument, text_config
 from sparsecalc.measure.architecture.single_expert import single_experts
 
@@ -40,7 +41,7 @@ def run_on_meta(
     top_k = getattr(config, "num_experts_per_tok", 0) or 0
     try:
         any_model.set_attn_implementation(NAME)
-        with torch.device("meta"), torch.no_grad(), single_experts(model, top_k), watcher:
+        with torch.device("meta"), torch.no_grad(), single_experts(model, top_k), whole_pools(model), watcher:
             return any_model(**_inputs(model, new_tokens, cache))
     except Exception as error:
         raise CountingError(f"its forward pass does not run on meta: {named_reason_of(error)}") from error
