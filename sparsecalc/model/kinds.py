@@ -7,6 +7,7 @@ from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, Der
 from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
+from sparsecalc.model.ngram_embedding import NgramEmbedding
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.shared_transformer import SharedTransformer
 
@@ -28,4 +29,4 @@ Mixer = (
     | DerivedRecurrent
 )
 FeedForward = DenseMlp | Moe | RwkvChannelMix | DerivedMlp | DerivedExperts
-Extra = Norm | Projection | Product | Constants | Weights | IdleExperts
+Extra = Norm | Projection | Product | Constants | Weights | IdleExperts | NgramEmbedding

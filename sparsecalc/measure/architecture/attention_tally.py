@@ -18,8 +18,9 @@ class AttentionTally:
         self.flops, self.past = 0, past
         self.chunk = getattr(config, "attention_chunk_size", None)
         self.layer_types = getattr(config, "layer_types", None)
-        self.selected = getattr(config, "index_topk", None)
-        self.pool, self.tail = getattr(config, "index_kpool", 1), getattr(config, "index_kpool_always_select_tail", True)
+        self.selected = getattr(config, "index_topk", None) or getattr(config, "indexer_budget", None)
+        self.pool = getattr(config, "index_kpool", None) or getattr(config, "indexer_compress_ratio", None) or 1
+        self.tail = getattr(config, "index_kpool_always_select_tail", True)
         self.mask_window = None if self.layer_types else getattr(config, "sliding_window", None)
 
     def attend(

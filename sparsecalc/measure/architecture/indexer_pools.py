@@ -1,4 +1,4 @@
-"""Indexers that score pools of keys (GLM-5.3-Flash), on the meta device: which pools are whole is a matter of length."""
+"""Indexers that score pools of keys (GLM-5.3-Flash, Qwen4-Exp) on meta: which pools are whole is a matter of length."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +13,19 @@ POOLING = "get_pooled_states"
 @contextmanager
 def whole_pools(model: nn.Module) -> Iterator[None]:
     """Every such indexer takes its whole pools by their number; transformers looks at values, which meta has not."""
-    replaced: list[Any] = [module for module in model.modules() if getattr(module, POOLING, None)]
-    for module in replaced:
+    pooling: list[Any] = [module for module in model.modules() if getattr(module, POOLING, None)]
+    averaging: list[Any] = [module for module in model.modules() if getattr(module, "token_budget", None)]
+    for module in pooling:
         setattr(module, POOLING, _pooled(module))
+    for module in averaging:
+        module.forward = _averaged(module)
     try:
         yield
     finally:
-        for module in replaced:
+        for module in pooling:
             delattr(module, POOLING)
+        for module in averaging:
+            del module.forward
 
 
 def _pooled(indexer: Any) -> Any:
@@ -32,6 +37,22 @@ def _pooled(indexer: Any) -> Any:
         return packed_states.new_zeros(batch, count, indexer.head_dim), places, torch.ones(batch, count).bool()
 
     return pooled
+
+
+def _averaged(indexer: Any) -> Any:
+    """Qwen4-Exp's indexer, which goes through queries one by one: all of them against the keys of all whole blocks."""
+
+    def forward(hidden: torch.Tensor, positions: Any, mask: torch.Tensor, cache: Any) -> torch.Tensor:
+        batch, new = hidden.shape[:2]
+        heads, dim = indexer.index_n_heads, indexer.index_head_dim
+        queries, keys = indexer.index_qk_proj(hidden).split([heads * dim, indexer.index_kv_heads * dim], dim=-1)
+        if cache is not None:
+            keys = cache.update_indexer(keys, indexer.layer_idx)
+        blocks = keys[:, : keys.shape[1] // indexer.compress_ratio]
+        torch.bmm(queries.reshape(batch, new * heads, dim), blocks.transpose(1, 2))
+        return torch.ones(mask.shape[0], 1, new, mask.shape[-1], dtype=torch.bool)
+
+    return forward
 
 
 def gate_flops(module: nn.Module, tokens: int) -> int:

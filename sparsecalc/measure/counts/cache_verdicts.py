@@ -7,6 +7,7 @@ from torch import nn
 from sparsecalc.core.workload import Workload
 from sparsecalc.documents.verify import Verdict
 from sparsecalc.measure.architecture.cache_tensors import cache_tensors, holds_tokens
+from sparsecalc.model.block_sparse import BlockSparseAttention
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.spec import ModelSpec
 
@@ -52,13 +53,15 @@ def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> in
 
 
 def _unpooled(spec: ModelSpec, context: int) -> int:
-    """What transformers keeps beyond pooled keys of an indexer: of each token a key, a gate and a flag."""
+    """What transformers keeps beyond pooled keys of an indexer: of each token its key, and GLM's gate and a flag."""
     more = 0
     for group in spec.layer_groups:
         for mixer in group.layer.mixers:
             if isinstance(mixer, Mla) and mixer.index_n_heads and mixer.index_kpool > 1:
                 dim = mixer.index_head_dim
                 more += group.count * (context * (2 * dim + 1) - context // mixer.index_kpool * dim)
+            elif isinstance(mixer, BlockSparseAttention) and mixer.pooled:
+                more += group.count * (context - context // mixer.index_block_size) * mixer.index_head_dim
     return more
 
 
