@@ -48,11 +48,11 @@ def indexed_attention(config: Fields, hidden: int) -> Mla:
 OWN_INDEXER, SHARED_INDEXER = "full", "shared"
 
 
-def indexer_types(config: Fields, count: int) -> list[str]:
+def indexer_types(config: Fields, count: int, every: int = 1) -> list[str]:
     """Which layers run an indexer of their own: a list, a pattern such as FSS, or a frequency and an offset."""
     given = config.per_layer("indexer_types", count, (OWN_INDEXER, SHARED_INDEXER))
     pattern = config.raw("index_topk_pattern")
-    every = max(config.size("index_topk_freq", default=1, zero=True), 1)
+    every = max(config.size("index_topk_freq", default=every, zero=True), 1)
     offset = config.size("index_skip_topk_offset", default=2, zero=True)
     if given is None and isinstance(pattern, list):
         given = config.per_layer("index_topk_pattern", count, (OWN_INDEXER, SHARED_INDEXER))

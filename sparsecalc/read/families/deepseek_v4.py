@@ -1,12 +1,12 @@
 """DeepSeek-V4 (Flash, Pro): one key-value head, compressed far context in two forms by layer, hyper-connections."""
 
 from sparsecalc.core.text import brief
-from sparsecalc.model.basic_parts import Constants, Norm, Projection
+from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import CompressedAttention
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
-from sparsecalc.read.connections import hyper_connection
+from sparsecalc.read.connections import hyper_connection, hyper_head
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.vendor_keys import note_mtp
 
@@ -30,9 +30,7 @@ def read(config: Fields) -> Body:
         )
         for kind in _kinds(config, count)
     ]
-    head = Projection(name="hc_head", in_features=streams * hidden, out_features=streams)
-    final = (head, Constants(name="hc_head.base, scale", elements=streams + 1), Norm(size=hidden))
-    return body(config, layers, hidden=hidden, final=final)
+    return body(config, layers, hidden=hidden, final=(*hyper_head(hidden, streams), Norm(size=hidden)))
 
 
 def _experts(config: Fields, hidden: int) -> Moe:
