@@ -54,9 +54,9 @@ def count_step(
     step = StepFlops(attention=tally.flops)
     for name, module, flops in _own_flops(model, counter):
         if flops and "Rotary" not in type(module).__name__:  # transformers 4 multiplies positions with frequencies
-            gate = repeats.of(name) * gate_flops(module, new_tokens)
+            gate = int(repeats.of(name) * gate_flops(module, new_tokens))
             step.weights["attention"] = step.weights.get("attention", 0) + gate
-            _add(step, name, module, repeats.of(name) * _of_real_experts(module, flops) - gate, components)
+            _add(step, name, module, int(repeats.of(name) * _of_real_experts(module, flops)) - gate, components)
     return step, cache_of(output)
 
 
