@@ -2,12 +2,14 @@
 
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
+from sparsecalc.model.block_sparse import BlockSparseAttention
 from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, DerivedMlp, DerivedRecurrent, Weights
 from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.linear_attention import GatedLinearAttention, Rwkv7TimeMix
 from sparsecalc.model.looped import LoopedAttention
+from sparsecalc.model.ngram_embedding import NgramEmbedding
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.shared_transformer import SharedTransformer
 
@@ -15,6 +17,7 @@ Mixer = (
     Gqa
     | Mla
     | CompressedAttention
+    | BlockSparseAttention
     | Mamba
     | Mamba2
     | GatedDeltaNet
@@ -31,4 +34,4 @@ Mixer = (
     | DerivedRecurrent
 )
 FeedForward = DenseMlp | Moe | RwkvChannelMix | DerivedMlp | DerivedExperts
-Extra = Norm | Projection | Product | Constants | Weights | IdleExperts
+Extra = Norm | Projection | Product | Constants | Weights | IdleExperts | NgramEmbedding

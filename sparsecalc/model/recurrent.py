@@ -140,6 +140,8 @@ class GatedDeltaNet(MixerPart):
     conv_kernel: int
     channel_decay: bool = False
     """Kimi: decay per key channel and output gate, each through a bottleneck of head_dim."""
+    bottleneck: bool = True
+    """False: the maps of decay and output gate are full ones (Ling 3.0)."""
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -151,7 +153,11 @@ class GatedDeltaNet(MixerPart):
         hidden, heads, tokens = self.hidden_size, self.num_value_heads, work.tokens
         yield linear("in_proj_qkv", "state_space", hidden, 2 * keys + values, tokens)
         yield linear("b_proj", "state_space", hidden, heads, tokens)
-        if self.channel_decay:
+        if self.channel_decay and not self.bottleneck:
+            yield linear("f_proj", "state_space", hidden, keys, tokens)
+            yield linear("g_proj", "state_space", hidden, values, tokens)
+            yield vector("A_log, dt_bias", "state_space", heads + keys, tokens)
+        elif self.channel_decay:
             rank = self.value_head_dim
             yield linear("f_a_proj", "state_space", hidden, rank, tokens)
             yield linear("f_b_proj", "state_space", rank, keys, tokens)

@@ -21,6 +21,11 @@ ALIASES = {
     "deepseek-v3": "deepseek_v3",
     "deepseek_ref": "deepseek_v4",
     "mistral4": "deepseek_v3",
+    **dict.fromkeys(("exaone4_5_text", "exaone4_5"), "exaone4"),
+    "mllama": "mllama_text_model",
+    "qwen4_exp": "qwen4_exp_text",
+    "glm5_next": "glm5_next_text",
+    **dict.fromkeys(("minimax_m3", "minimax_m3_vl"), "minimax_m3_vl_text"),
     "stablelm_epoch": "stablelm",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
@@ -58,7 +63,7 @@ BESIDE_TEXT = (
 NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
-    *("exaone", "mimo", "nemotron_nas", "qwen"),
+    *("mimo", "nemotron_nas", "qwen"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
