@@ -42,6 +42,12 @@ ALIASES = {
     "step3p7": "step3p5",
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
+    **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "deepseek_ocr2", "unlimited-ocr"), "deepseek_v2"),
+    **dict.fromkeys(("telechat2", "TeleChat2"), "telechat"),
+    **dict.fromkeys(("telechat3", "TeleFLM", "teleflm", "iquestcoder"), "llama"),
+    **dict.fromkeys(("muse_spark", "musespark1x_text"), "muse_spark_text"),
+    "interns2_mobius": "interns2_mobius_text",
+    "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
     "llava_mistral": "mistral",
     "llava_qwen": "qwen2",
@@ -64,6 +70,9 @@ NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
     *("mimo", "nemotron_nas", "qwen"),
+    *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1"),
+    *("iquestloopcoder", "llada", "llada2_moe", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
+    *("plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5", "telechat"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 

@@ -47,7 +47,9 @@ def _experts(config: Fields, hidden: int) -> Moe:
 
 def _windows(config: Fields, count: int) -> list[int | None]:
     """The first layers' kinds, a block of kinds that repeats, and the last layers' kinds."""
-    parts = [config.sequence(key) or [] for key in ("first_layers_types", "hybrid_layers_types_block", "last_layers_types")]
+    parts = [
+        config.sequence(key) or [] for key in ("first_layers_types", "hybrid_layers_types_block", "last_layers_types")
+    ]
     kinds = parts[0] + parts[1] * config.size("num_hybrid_layers_block", zero=True) + parts[2]
     window = config.optional_size("sliding_window")
     if not config.flag("use_hybrid_layers") or not config.flag("use_sliding_window"):

@@ -31,7 +31,12 @@ def read(config: Fields) -> Body:
     )
     layers = [first] * count
     gates = Projection(
-        name="gate_projections", component="attention", in_features=dim, out_features=1, bias=True, matrices=heads * count
+        name="gate_projections",
+        component="attention",
+        in_features=dim,
+        out_features=1,
+        bias=True,
+        matrices=heads * count,
     )
     again = Product(name="gate_projections", component="attention", rows=heads, in_features=dim, out_features=1)
     for number in range(loops - 1):

@@ -13,7 +13,7 @@ UNUSED = (
     *("alibi", "alibi_bias_max", "attention_layer_norm_with_affine", "block_group_size", "flash_attention", "rope"),
     *("input_emb_norm", "layer_norm_with_affine", "mlp_ratio", "multi_query_attention", "precision", "embedding_size"),
     *("scale_logits", "init_device", "init_fn", "init_std", "init_cutoff_factor", "rope_full_precision"),
-    *("bias_for_layer_norm", "dense_intermediate_size", "moe_layer_freq", "qk_layernorm_type"),
+    *("bias_for_layer_norm", "dense_intermediate_size", "moe_layer_freq", "qk_layernorm_type", "intermediate_size"),
 )
 """Keys of the released configs that are read otherwise, or change no tensor where the keys that `fixed` names agree."""
 

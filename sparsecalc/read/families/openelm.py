@@ -42,6 +42,8 @@ def _widths(config: Fields, hidden: int, count: int) -> list[int]:
     each: list[Any] = given[:count] if isinstance(given, list) else [given] * count
     wrong = next((x for x in each if isinstance(x, bool) or not isinstance(x, int | float) or not 0 < x < hidden), None)
     if wrong is not None or len(each) < count:
-        config.refuse(f"ffn_multipliers is {brief(given)}", f"It needs a positive number for each of the {count} layers")
+        config.refuse(
+            f"ffn_multipliers is {brief(given)}", f"It needs a positive number for each of the {count} layers"
+        )
     widths = [max(divisor, int(x * hidden + divisor / 2) // divisor * divisor) for x in each]
     return [int(whole(w + divisor if w < 0.9 * x * hidden else w)) for w, x in zip(widths, each, strict=True)]

@@ -18,7 +18,9 @@ def read(config: Fields) -> Body:
     if CHUNKED in kinds and chunk is None:
         config.refuse("layer_types has chunked_attention, but sliding_window, the size of a chunk, is missing")
     if CHUNKED in kinds:
-        text = f"chunks of {chunk} that look back one chunk are counted as windows of {2 * (chunk or 0)}, the upper bound"
+        text = (
+            f"chunks of {chunk} that look back one chunk are counted as windows of {2 * (chunk or 0)}, the upper bound"
+        )
         config.note("by-formula", text)
     found = [2 * chunk if kind == CHUNKED and chunk else None for kind in kinds]
     dense = mlp(hidden, config.size("intermediate_size", required=True))
