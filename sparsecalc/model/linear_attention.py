@@ -1,4 +1,7 @@
-"""Linear attention with gates of low rank: GLA and RWKV-7. States are counted as in `recurrent`: matrix products only."""
+"""Linear attention with gates of low rank: GLA and RWKV-7.
+
+States are counted as in `recurrent`: matrix products only.
+"""
 
 from collections.abc import Iterator
 from typing import Literal

@@ -15,7 +15,8 @@ class LoopedAttention(MixerPart):
         o = g * attention(q, K, V of the first pass) + (1 - g) * attention(q, k, v of this pass, loop_window_size)
 
     g is a gate per head, made from that head's query, which the layer holds beside this; the projections are those of
-    the first pass. flops = 2 * (all pairs + pairs of the window) * N * 2h; the cache is of the window alone. Source: vLLM 0.33.0, model_executor/models/iquest_loopcoder.py.
+    the first pass. flops = 2 * (all pairs + pairs of the window) * N * 2h; the cache is of the window alone.
+    Source: vLLM 0.33.0, model_executor/models/iquest_loopcoder.py.
     """
 
     is_softmax_attention: ClassVar[bool] = True

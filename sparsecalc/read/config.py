@@ -156,9 +156,9 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     if not isinstance(model_type, str):
         raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
     family = ALIASES.get(model_type, model_type).replace("-", "_")
-    if (module := _module(family)) is not None:
-        return family, module
-    refuse_unknown(model_type, [*families(), *ALIASES], where)
+    if (module := _module(family)) is None:
+        refuse_unknown(model_type, [*families(), *ALIASES], where)
+    return family, module
 
 
 def _mtp_note(fields: Fields, body: Body) -> list[Note]:

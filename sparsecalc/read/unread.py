@@ -32,7 +32,5 @@ def refuse_unknown(model_type: str, known: Iterable[str], where: str) -> NoRetur
     if model_type in table["model_types"]:
         hint += " transformers has it: verify or import --from-architecture counts its own class"
     else:
-        hint += (
-            f" transformers {table['version']} lacks it too; if it is another model's structure, name that one's type"
-        )
+        hint += f" transformers {table['version']} lacks it too; where it is another's structure, name that one's type"
     raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)

@@ -4,6 +4,7 @@ Not in transformers. Sizes are Qwen3-Next's; each part's input is a softmax mix 
 (attention residuals): one row and one gain of hidden_size for each mix. The routers' biases are not counted.
 """
 
+from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Constants, Norm, Projection
 from sparsecalc.model.recurrent import GatedDeltaNet
 from sparsecalc.model.spec import Layer
@@ -20,7 +21,10 @@ def read(config: Fields) -> Body:
     config.ignore("router_score_function", "router_bias_correction", "number_of_conv_states", "decoder_sparse_step")
     config.ignore("mlp_only_layers", "intermediate_size", "block_attn_res_block_size")
     note_mtp(config, "mtp_num_hidden_layers", as_deepseek=False)
-    mixers = {LINEAR: _delta_attention(config, hidden), FULL: gated_attention(config, hidden)}
+    mixers: dict[str, Gqa | GatedDeltaNet] = {
+        LINEAR: _delta_attention(config, hidden),
+        FULL: gated_attention(config, hidden),
+    }
     moe = gated_shared_moe(config, hidden)
     layers = [
         Layer(

@@ -35,8 +35,7 @@ def _more_passes(config: Fields, looped: list[Layer], mixer: Gqa) -> list[Layer]
         config.refuse(f"recurrent_kv_cache_mode is {brief(mode)}", f"Known are {EVERY_PASS} and {LAST_PASS}")
     kept = mode == EVERY_PASS
     again = [
-        layer.but(mixers=(mixer.but(sliding_window=layer.mixers[0].window, kept=kept),), reused=True)
-        for layer in looped
+        layer.but(mixers=(mixer.but(sliding_window=layer.mixers[0].window, kept=kept),), reused=True) for layer in looped
     ]
     return again * (config.size("n_recurrent_loops") - 1)
 

@@ -16,22 +16,12 @@ from sparsecalc.read.vendor_keys import note_mtp
 GATED = ("ZeroCenteredGatedNorm", "GatedNorm")
 RANK = 16
 UNUSED = (
-    *(
-        "use_mla_scaling_factor",
-        "layernorm_gating_weight",
-        "swiglu_limit",
-        "linear_sigmoid_gate_scale",
-        "nextn_is_sparse",
-    ),
+    *("use_mla_scaling_factor", "layernorm_gating_weight", "swiglu_limit", "linear_sigmoid_gate_scale"),
     *("linear_gating_type", "output_gate_type", "linear_attn_o_norm_eps", "optimizer_eps", "attention_distillation"),
-    *(
-        "attention_type",
-        "num_krope_heads",
-        "linear_use_legacy_qkvz_layout",
-        "linear_use_short_conv",
-        "num_key_value_heads",
-    ),
+    *("attention_type", "num_krope_heads", "linear_use_legacy_qkvz_layout", "linear_use_short_conv"),
+    *("num_key_value_heads", "nextn_is_sparse"),
 )
+"""Keys that change no tensor and no product."""
 
 
 def read(config: Fields) -> Body:

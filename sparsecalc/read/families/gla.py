@@ -20,9 +20,8 @@ def read(config: Fields) -> Body:
     fixed(config, feature_map=None, use_gk=True, use_gv=False, attnres_block_size=None, elementwise_affine=True)
     config.ignore("attn_mode", "clamp_min", "fuse_norm", "fuse_swiglu", "fuse_linear_cross_entropy", "use_l2warp")
     config.ignore("gate_fn", "gate_logit_normalizer", "fuse_cross_entropy")
-    layer = Layer(
-        mixers=(_mixer(config, hidden),), feed_forwards=(mlp(hidden, _width(config, hidden)),), norms=norms(hidden)
-    )
+    dense = mlp(hidden, _width(config, hidden))
+    layer = Layer(mixers=(_mixer(config, hidden),), feed_forwards=(dense,), norms=norms(hidden))
     return body(config, [layer] * config.layers(), hidden=hidden)
 
 

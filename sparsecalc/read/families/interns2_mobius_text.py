@@ -4,7 +4,9 @@ Not in transformers. There are num_blocks banks of routed experts with their rou
 num_blocks; the shared expert and its gate are each layer's own.
 """
 
+from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Projection
+from sparsecalc.model.recurrent import GatedDeltaNet
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, Body, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
@@ -18,7 +20,7 @@ def read(config: Fields) -> Body:
     note_qwen_prediction(config)
     fixed(config, use_sliding_window=False, attn_output_gate=True)
     config.ignore("sliding_window", "max_window_layers", "intermediate_size", "decoder_sparse_step")
-    mixers = {LINEAR: delta_net(config, hidden), FULL: gated_attention(config, hidden)}
+    mixers: dict[str, Gqa | GatedDeltaNet] = {LINEAR: delta_net(config, hidden), FULL: gated_attention(config, hidden)}
     whole, banks = gated_shared_moe(config, hidden), config.size("num_blocks")
     if banks < count:
         text = f"{count} layers share {banks} banks of routed experts: active counts one use of each bank per token"

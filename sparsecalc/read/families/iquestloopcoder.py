@@ -1,7 +1,8 @@
 """IQuest-Coder-V1 Loop (vLLM's IQuestLoopCoderForCausalLM): Llama's layers, run twice.
 
 Not in transformers. A later pass attends to the first pass's keys and to a window of its own, and mixes the two by a
-gate per head; the gates of all layers, stored once and run in the second pass, stand after the layers here. IQuest-Coder-V1-40B-Loop so counted has the 39.8 B parameters of its checkpoint.
+gate per head; the gates of all layers, stored once and run in the second pass, stand after the layers here.
+IQuest-Coder-V1-40B-Loop so counted has 39.8 B parameters.
 """
 
 from sparsecalc.model.basic_parts import Norm, Product, Projection

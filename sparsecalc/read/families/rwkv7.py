@@ -20,8 +20,14 @@ def read(config: Fields) -> Body:
     config.ignore("attn_mode", "fuse_norm", "fuse_linear_cross_entropy", "use_l2warp", "num_heads", "value_dim")
     bias = config.flag("norm_bias")
     width = config.optional_size("intermediate_size") or int(config.number("hidden_ratio") * hidden)
-    ranks = {key: _rank(config, key, hidden) for key in RANKS}
-    mixer = Rwkv7TimeMix(hidden_size=hidden, head_dim=config.size("head_dim"), **ranks)
+    mixer = Rwkv7TimeMix(
+        hidden_size=hidden,
+        head_dim=config.size("head_dim"),
+        decay_low_rank_dim=_rank(config, "decay_low_rank_dim", hidden),
+        a_low_rank_dim=_rank(config, "a_low_rank_dim", hidden),
+        v_low_rank_dim=_rank(config, "v_low_rank_dim", hidden),
+        gate_low_rank_dim=_rank(config, "gate_low_rank_dim", hidden),
+    )
     shift = Constants(name="x_k", component="dense_ffn", elements=hidden)
     layer = Layer(
         mixers=(mixer,),
