@@ -15,6 +15,8 @@ from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
 from sparsecalc.read.unread import refuse_by_name, refuse_unknown
+from sparsecalc.read.vendor_keys import mtp_text
+from sparsecalc.read.versions import by_version
 
 ALIASES = {
     **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
@@ -140,6 +142,8 @@ def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note
     if beside:
         notes += _multimodal_note(str(text.get("model_type", "")), "the text decoder", beside)
         text = {name: value for name, value in text.items() if name not in BESIDE_TEXT}
+    if versioned := by_version(text.get("model_type"), text):
+        return versioned[1], versioned[0], notes
     return text, text.get("model_type") or _implied_type(outer), notes
 
 
@@ -167,8 +171,7 @@ def _mtp_note(fields: Fields, body: Body) -> list[Note]:
         return []
     layer, hidden = Ledger(body.layers[-1].ops(Workload())), body.hidden_size
     size = fields.mtp_layers * (layer.total("params") + 2 * hidden * hidden + 3 * hidden)
-    text = f"{fields.mtp_layers} multi-token-prediction layer(s) of {size:,} parameters are not counted"
-    return [Note(code="mtp-layers", text=f"{text}; a checkpoint may add copies of the embedding and the LM head")]
+    return [Note(code="mtp-layers", text=mtp_text(fields.mtp_layers, size))]
 
 
 def _text_part(config: dict[str, Any]) -> str | None:

@@ -27,10 +27,9 @@ def refuse_by_name(names: Iterable[Any], where: str) -> None:
 def refuse_unknown(model_type: str, known: Iterable[str], where: str) -> NoReturn:
     """Raise InputError for a model_type that nothing here reads, with the way through transformers where it has one."""
     hint = "Known families: sparsecalc models --families" + mistyped(model_type, known)
-    hint += "" if hint.endswith("?") else "."
     table = read_data("transformers_types.json")
     if model_type in table["model_types"]:
-        hint += " transformers has it: verify or import --from-architecture counts its own class"
-    else:
-        hint += f" transformers {table['version']} lacks it too; where it is another's structure, name that one's type"
+        hint += ". transformers has it: verify or import --from-architecture counts its own class"
+    elif not hint.endswith("?"):
+        hint += f". transformers {table['version']} lacks it too; where it is another's structure, name that one's type"
     raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
