@@ -7,12 +7,14 @@ from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
+from sparsecalc.model.shared_compressed import SharedCompressedAttention
 from sparsecalc.model.shared_transformer import SharedTransformer
 
 Mixer = (
     Gqa
     | Mla
     | CompressedAttention
+    | SharedCompressedAttention
     | Mamba
     | Mamba2
     | GatedDeltaNet

@@ -140,6 +140,8 @@ class GatedDeltaNet(MixerPart):
     conv_kernel: int
     channel_decay: bool = False
     """Kimi: decay per key channel and output gate, each through a bottleneck of head_dim."""
+    full_rank_gate: bool = False
+    """Kimi K3: the output gate of `channel_decay` is one map from the hidden state, without a bottleneck."""
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -155,8 +157,11 @@ class GatedDeltaNet(MixerPart):
             rank = self.value_head_dim
             yield linear("f_a_proj", "state_space", hidden, rank, tokens)
             yield linear("f_b_proj", "state_space", rank, keys, tokens)
-            yield linear("g_a_proj", "state_space", hidden, rank, tokens)
-            yield linear("g_b_proj", "state_space", rank, values, tokens)
+            if self.full_rank_gate:
+                yield linear("g_proj", "state_space", hidden, values, tokens)
+            else:
+                yield linear("g_a_proj", "state_space", hidden, rank, tokens)
+                yield linear("g_b_proj", "state_space", rank, values, tokens)
             yield vector("A_log, dt_bias", "state_space", heads + keys, tokens)
         else:
             yield linear("a_proj", "state_space", hidden, heads, tokens)

@@ -7,7 +7,7 @@ from typing import Any
 from sparsecalc.core.components import Component
 from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.basic_parts import Constants, Head, Norm, Projection, Table
+from sparsecalc.model.basic_parts import Constants, Head, Norm, Product, Projection, Table
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.fields import Fields
@@ -24,7 +24,7 @@ class Body:
     tie_word_embeddings: bool
     tables: tuple[Table, ...]
     layers: Sequence[Layer]
-    final: tuple[Norm | Projection | Constants, ...]
+    final: tuple[Norm | Projection | Product | Constants, ...]
     head: Head | None
 
 
@@ -33,7 +33,7 @@ def body(
     layers: Sequence[Layer],
     *,
     hidden: int,
-    final: tuple[Norm | Projection | Constants, ...] | None = None,
+    final: tuple[Norm | Projection | Product | Constants, ...] | None = None,
     norm_bias: bool = False,
     tables: tuple[Table, ...] = (),
     head_bias: bool = False,

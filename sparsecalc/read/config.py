@@ -20,6 +20,7 @@ ALIASES = {
     **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
     "deepseek-v3": "deepseek_v3",
     "deepseek_ref": "deepseek_v4",
+    "deepseek_v41": "deepseek_v41_text",
     "mistral4": "deepseek_v3",
     "stablelm_epoch": "stablelm",
     "RefinedWeb": "falcon",
@@ -43,6 +44,12 @@ ALIASES = {
 }
 """model_types that are another family by structure."""
 
+NAMED_BY_KEYS = {
+    ("kimi_linear", "routed_expert_hidden_size"): "kimi_k3",
+    ("kimi_linear", "attn_res_block_size"): "kimi_k3",
+}
+"""Families whose configs have another's model_type, told by a key that only they have."""
+
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
 
@@ -59,6 +66,7 @@ NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
     *("exaone", "mimo", "nemotron_nas", "qwen"),
+    *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
@@ -87,7 +95,8 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     text, model_type, notes = _text_config(config)
-    family, module = _reader(model_type, where)
+    named = next((NAMED_BY_KEYS[pair] for pair in NAMED_BY_KEYS if pair[0] == model_type and text.get(pair[1])), None)
+    family, module = _reader(named or model_type, where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)

@@ -35,13 +35,24 @@ def meta_model(config: dict[str, Any]) -> nn.Module:
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tensors without elements
-            model = _built(CONFIG_MAPPING[model_type](**fields), fields)
+            model = _built(_config(str(model_type), fields), fields)
     except Exception as error:
         text = f"transformers {transformers.__version__} cannot build this {model_type}: {reason_of(error)}"
         raise InputError(text) from error
     _drop_storage(model, str(model_type))
     _drop_zero_experts(model)
     return model.eval().requires_grad_(False)
+
+
+def _config(model_type: str, fields: dict[str, Any]) -> Any:
+    """The config object; of a flat config whose sizes a multimodal class leaves aside, that of its text part."""
+    whole: Any = CONFIG_MAPPING[model_type](**fields)
+    text = whole.get_text_config(decoder=True)
+    if text is whole or any(fields.get(key) for key in TEXT_PARTS):
+        return whole
+    sizes = {key: value for key, value in fields.items() if type(value) is int}
+    left_aside = any(getattr(text, key, value) != value for key, value in sizes.items())
+    return type(text)(**fields) if left_aside else whole
 
 
 def _built(config: Any, given: dict[str, Any]) -> nn.Module:

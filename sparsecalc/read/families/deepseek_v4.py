@@ -1,18 +1,13 @@
 """DeepSeek-V4 (Flash, Pro): one key-value head, compressed far context in two forms by layer, hyper-connections."""
 
-from typing import TYPE_CHECKING
-
 from sparsecalc.core.text import brief
-from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
-from sparsecalc.model.feed_forward import Moe
+from sparsecalc.model.basic_parts import Constants, Norm, Projection
 from sparsecalc.model.latent import CompressedAttention
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.hyper_connections import shared_width_experts, stream_mixing
 from sparsecalc.read.vendor_keys import note_mtp
-
-if TYPE_CHECKING:
-    from sparsecalc.model.kinds import Extra
 
 SPARSE, HEAVY = "compressed_sparse_attention", "heavily_compressed_attention"
 OLDER_RATES = {SPARSE: "compress_rate_csa", HEAVY: "compress_rate_hca"}
@@ -24,32 +19,19 @@ def read(config: Fields) -> Body:
     fixed(config, num_key_value_heads=1, n_shared_experts=1, attention_bias=False)
     config.ignore("mlp_layer_types", "num_hash_layers", "qk_rope_head_dim", "expert_dtype")
     note_mtp(config, as_deepseek=False)
-    moe, mixers = _experts(config, hidden), _mixers(config, hidden)
+    moe, mixers = shared_width_experts(config, hidden), _mixers(config, hidden)
     layers = [
         Layer(
             mixers=(mixers[kind],),
             feed_forwards=(moe,),
             norms=norms(hidden),
-            extras=(*_connection("attn_hc", hidden, streams), *_connection("ffn_hc", hidden, streams)),
+            extras=stream_mixing(hidden, streams),
         )
         for kind in _kinds(config, count)
     ]
     head = Projection(name="hc_head", in_features=streams * hidden, out_features=streams)
     final = (head, Constants(name="hc_head.base, scale", elements=streams + 1), Norm(size=hidden))
     return body(config, layers, hidden=hidden, final=final)
-
-
-def _experts(config: Fields, hidden: int) -> Moe:
-    """Routed experts beside one shared of their width; the first layers route by token id, at the same cost."""
-    width = config.size("moe_intermediate_size", required=True)
-    return Moe(
-        hidden_size=hidden,
-        num_experts=config.size("n_routed_experts", required=True),
-        num_experts_per_tok=config.size("num_experts_per_tok", required=True),
-        moe_intermediate_size=width,
-        shared_intermediate_size=width,
-        shared_bias=config.flag("mlp_bias"),
-    )
 
 
 def _mixers(config: Fields, hidden: int) -> dict[str, CompressedAttention]:
@@ -93,13 +75,3 @@ def _kinds(config: Fields, count: int) -> list[str]:
             config.refuse(f"compress_ratios is {brief(ratios)}", f"Each of the {count} layers needs one of {known}")
         given = [names[ratio] for ratio in ratios[:count]]
     return given or [SPARSE if index > 2 and index % 2 else HEAVY for index in range(count)]
-
-
-def _connection(name: str, hidden: int, streams: int) -> "tuple[Extra, ...]":
-    """Weights that mix the residual streams, computed from all of them; then the mixing itself (mHC)."""
-    wide = (2 + streams) * streams
-    return (
-        Projection(name=f"{name}.fn", in_features=streams * hidden, out_features=wide),
-        Constants(name=f"{name}.base, scale", elements=wide + 3),
-        Product(name=f"{name}.mix", rows=streams, in_features=streams, out_features=hidden),
-    )
