@@ -140,6 +140,8 @@ class GatedDeltaNet(MixerPart):
     conv_kernel: int
     channel_decay: bool = False
     """Kimi: decay per key channel and output gate, each through a bottleneck of head_dim."""
+    dynamic_conv_width: int = 0
+    """Jet-Nemotron: the convolution runs over the values alone, with taps that each token makes through this width."""
     full_rank_gate: bool = False
     """Kimi K3: the output gate of `channel_decay` is one map from the hidden state, without a bottleneck."""
 
@@ -167,11 +169,22 @@ class GatedDeltaNet(MixerPart):
             yield linear("a_proj", "state_space", hidden, heads, tokens)
             yield linear("z_proj", "state_space", hidden, values, tokens)
             yield vector("A_log, dt_bias", "state_space", 2 * heads, tokens)
-        yield _conv(2 * keys + values, self.conv_kernel, False, work)
+        if self.dynamic_conv_width:
+            yield from self._dynamic_conv(values, work)
+        else:
+            yield _conv(2 * keys + values, self.conv_kernel, False, work)
         state = heads * self.key_head_dim * self.value_head_dim
         yield _scan(work, state, 3, "arXiv:2412.06464", values)
         yield vector("o_norm", "norm", self.value_head_dim, tokens)
         yield linear("out_proj", "state_space", values, hidden, tokens)
+
+
+    def _dynamic_conv(self, values: int, work: Workload) -> Iterator[Op]:
+        """Two maps, H -> width -> values * kernel taps (with a bias each), and the convolution without stored taps."""
+        width, taps = self.dynamic_conv_width, values * self.conv_kernel
+        yield linear("dynamic_conv.w1", "state_space", self.hidden_size, width, work.tokens)
+        yield linear("dynamic_conv.w2", "state_space", width, taps, work.tokens, bias=True)
+        yield replace(_conv(values, self.conv_kernel, False, work, self.conv_kernel - 1), matrices=0, rows=0, cols=0)
 
 
 class LightningAttention(MixerPart):
@@ -184,6 +197,10 @@ class LightningAttention(MixerPart):
     hidden_size: int
     num_attention_heads: int
     head_dim: int
+    qkv_bias: bool = False
+    o_bias: bool = False
+    qk_norm: int = 0
+    """Elements of the norms over queries and keys (Ring-linear)."""
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -192,11 +209,13 @@ class LightningAttention(MixerPart):
 
     def ops(self, work: Workload) -> Iterator[Op]:
         wide, tokens = self.num_attention_heads * self.head_dim, work.tokens
-        yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens)
+        yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens, bias=self.qkv_bias)
+        if self.qk_norm:
+            yield vector("qk_norm", "norm", self.qk_norm, tokens)
         yield linear("output_gate", "state_space", self.hidden_size, wide, tokens)
         yield _scan(work, wide * self.head_dim, 2, "arXiv:2501.08313", wide)
         yield vector("norm", "norm", wide, tokens)
-        yield linear("out_proj", "state_space", wide, self.hidden_size, tokens)
+        yield linear("out_proj", "state_space", wide, self.hidden_size, tokens, bias=self.o_bias)
 
 
 class ShortConv(MixerPart):

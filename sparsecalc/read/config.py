@@ -39,7 +39,12 @@ ALIASES = {
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
+    **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
+    "llava": "llama",
     "llava_mistral": "mistral",
+    "llava_mpt": "mpt",
+    **dict.fromkeys(("step3_vl", "step3_vl_text"), "step3_text"),
+    "bailing_moe_linear_v2": "bailing_moe_linear",
     "llava_qwen": "qwen2",
 }
 """model_types that are another family by structure."""
@@ -47,6 +52,8 @@ ALIASES = {
 NAMED_BY_KEYS = {
     ("kimi_linear", "routed_expert_hidden_size"): "kimi_k3",
     ("kimi_linear", "attn_res_block_size"): "kimi_k3",
+    ("git", "num_local_experts"): "grok_2",
+    ("bailing_hybrid", "group_norm_size"): "bailing_moe_linear",
 }
 """Families whose configs have another's model_type, told by a key that only they have."""
 
@@ -66,7 +73,8 @@ NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
     *("exaone", "mimo", "nemotron_nas", "qwen"),
-    *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram"),
+    *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
+    *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
