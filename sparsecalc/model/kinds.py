@@ -4,9 +4,11 @@ from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
 from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, DerivedMlp, DerivedRecurrent, Weights
 from sparsecalc.model.expert_attention import ExpertAttention
+from sparsecalc.model.expert_values import ExpertValues
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
+from sparsecalc.model.relative_attention import RelativeAttention
 from sparsecalc.model.shared_compressed import SharedCompressedAttention
 from sparsecalc.model.shared_transformer import SharedTransformer
 
@@ -23,6 +25,8 @@ Mixer = (
     | RwkvTimeMix
     | RgLru
     | ExpertAttention
+    | ExpertValues
+    | RelativeAttention
     | SharedTransformer
     | DerivedAttention
     | DerivedRecurrent

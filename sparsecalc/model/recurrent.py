@@ -33,6 +33,11 @@ def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: 
     )
 
 
+def short_convolution(name: str, channels: int, kernel: int, work: Workload) -> Op:
+    """A depthwise causal convolution without a bias, in a layer of any kind."""
+    return replace(_conv(channels, kernel, False, work), name=name)
+
+
 def _scan(work: Workload, state: int, products: int, source: str, width: int, *, fp32: bool = False) -> Op:
     """`products` multiply-accumulates per state element and token; `state` elements are held per sequence."""
     return Op(
@@ -177,7 +182,6 @@ class GatedDeltaNet(MixerPart):
         yield _scan(work, state, 3, "arXiv:2412.06464", values)
         yield vector("o_norm", "norm", self.value_head_dim, tokens)
         yield linear("out_proj", "state_space", values, hidden, tokens)
-
 
     def _dynamic_conv(self, values: int, work: Workload) -> Iterator[Op]:
         """Two maps, H -> width -> values * kernel taps (with a bias each), and the convolution without stored taps."""

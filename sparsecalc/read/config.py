@@ -40,6 +40,7 @@ ALIASES = {
     "phi4mm": "phi4_multimodal",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
     **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
+    **dict.fromkeys(("inkling_mm_model", "inkling_model"), "inkling_text"),
     "llava": "llama",
     "llava_mistral": "mistral",
     "llava_mpt": "mpt",
@@ -74,7 +75,8 @@ NOT_IN_TRANSFORMERS = (
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
     *("exaone", "mimo", "nemotron_nas", "qwen"),
     *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
-    *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu"),
+    *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
+    *("nemotron_h_puzzle",),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 

@@ -19,7 +19,7 @@ from sparsecalc.read.vendor_keys import note_mtp
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
-    heads, kv_heads = config.heads()
+    heads, _ = config.heads()
     dim = config.head_dim(hidden, heads)
     bias = config.flag("use_bias")
     qkv_bias, qk_norm = bias or config.flag("use_qkv_bias"), 2 * dim if config.flag("use_qk_norm") else 0

@@ -49,7 +49,5 @@ def _attention(config: Fields, hidden: int) -> "tuple[Mixer, tuple[Constants, ..
     dim, value_dim = config.size("qk_nope_dim") + config.size("qk_rope_dim"), config.size("v_channels")
     mixer = attention(config, hidden, head_dim=dim, v_head_dim=value_dim, qkv_bias=qkv_bias, o_bias=o_bias, qk_norm=dim)
     width = dim + (value_dim if config.flag("param_sink_with_value") else 0)
-    stored = Constants(
-        name="param_sink", component="attention", elements=number * mixer.num_key_value_heads * width
-    )
+    stored = Constants(name="param_sink", component="attention", elements=number * mixer.num_key_value_heads * width)
     return mixer, (stored,)
