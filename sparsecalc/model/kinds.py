@@ -8,6 +8,7 @@ from sparsecalc.model.expert_values import ExpertValues
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
+from sparsecalc.model.region_sparse import RegionSparseAttention
 from sparsecalc.model.relative_attention import RelativeAttention
 from sparsecalc.model.shared_compressed import SharedCompressedAttention
 from sparsecalc.model.shared_transformer import SharedTransformer
@@ -27,6 +28,7 @@ Mixer = (
     | ExpertAttention
     | ExpertValues
     | RelativeAttention
+    | RegionSparseAttention
     | SharedTransformer
     | DerivedAttention
     | DerivedRecurrent

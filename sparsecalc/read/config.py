@@ -36,6 +36,7 @@ ALIASES = {
     "glm4v_moe_text": "glm4_moe",
     "ernie4_5_moe_vl": "ernie4_5_vl_moe_text",
     "step3p7": "step3p5",
+    "step4": "step5",
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
@@ -76,7 +77,7 @@ NOT_IN_TRANSFORMERS = (
     *("exaone", "mimo", "nemotron_nas", "qwen"),
     *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
     *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
-    *("nemotron_h_puzzle",),
+    *("nemotron_h_puzzle", "step5"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
