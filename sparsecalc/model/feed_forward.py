@@ -70,8 +70,6 @@ class Moe(Part):
     router_scales: int = 0
     """Elements of the router that do not depend on the number of experts, such as scales of its input."""
     router_input_size: int | None = None
-    shared_router_outputs: int = 0
-    """Rows of the router that weigh the shared experts, beside those that choose among the routed ones (Inkling)."""
     zero_experts: int = 0
     shared_intermediate_size: int = 0
     """Width of all shared experts together."""
@@ -98,8 +96,7 @@ class Moe(Part):
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens
         outputs = self.router_outputs
-        rows = outputs + self.shared_router_outputs
-        yield linear("router", "router", self.router_input_size or hidden, rows, tokens, shards=1)
+        yield linear("router", "router", self.router_input_size or hidden, outputs, tokens, shards=1)
         if vectors := self.router_scales + (outputs if self.router_bias else 0):
             yield vector("router.bias", "router", vectors, tokens)
         width, read = self.expert_input_size or hidden, self._read_share(work)

@@ -9,7 +9,6 @@ from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChanne
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.region_sparse import RegionSparseAttention
-from sparsecalc.model.relative_attention import RelativeAttention
 from sparsecalc.model.shared_compressed import SharedCompressedAttention
 from sparsecalc.model.shared_transformer import SharedTransformer
 
@@ -27,7 +26,6 @@ Mixer = (
     | RgLru
     | ExpertAttention
     | ExpertValues
-    | RelativeAttention
     | RegionSparseAttention
     | SharedTransformer
     | DerivedAttention

@@ -33,11 +33,6 @@ def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: 
     )
 
 
-def short_convolution(name: str, channels: int, kernel: int, work: Workload) -> Op:
-    """A depthwise causal convolution without a bias, in a layer of any kind."""
-    return replace(_conv(channels, kernel, False, work), name=name)
-
-
 def _scan(work: Workload, state: int, products: int, source: str, width: int, *, fp32: bool = False) -> Op:
     """`products` multiply-accumulates per state element and token; `state` elements are held per sequence."""
     return Op(

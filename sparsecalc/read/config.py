@@ -41,7 +41,6 @@ ALIASES = {
     "phi4mm": "phi4_multimodal",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
     **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
-    **dict.fromkeys(("inkling_mm_model", "inkling_model"), "inkling_text"),
     "llava": "llama",
     "llava_mistral": "mistral",
     "llava_mpt": "mpt",
