@@ -12,7 +12,7 @@ from typing import Literal
 from sparsecalc.core.arrays import figure
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import MixerPart
+from sparsecalc.model.part import MixerPart, Part
 
 
 def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: int | None = None) -> Op:
@@ -213,6 +213,17 @@ class ShortConv(MixerPart):
         yield linear("in_proj", "state_space", hidden, 3 * hidden, tokens, bias=self.conv_bias)
         yield _conv(hidden, self.conv_kernel, self.conv_bias, work)
         yield linear("out_proj", "state_space", hidden, hidden, tokens, bias=self.conv_bias)
+
+
+class DepthwiseConv(Part):
+    """A short causal convolution, one per channel, beside attention or an MLP: channels * kernel; state as much."""
+
+    kind: Literal["depthwise_conv"] = "depthwise_conv"
+    channels: int
+    kernel: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        yield _conv(self.channels, self.kernel, False, work)
 
 
 class RwkvTimeMix(MixerPart):

@@ -23,6 +23,8 @@ ALIASES = {
     "mistral4": "deepseek_v3",
     **dict.fromkeys(("exaone4_5_text", "exaone4_5"), "exaone4"),
     "mllama": "mllama_text_model",
+    **{outer: f"{outer}_text" for outer in ("inkling2", "inkling2_loop")},
+    "inkling_mm_model": "inkling_text",
     "qwen4_exp": "qwen4_exp_text",
     "glm5_next": "glm5_next_text",
     **dict.fromkeys(("minimax_m3", "minimax_m3_vl"), "minimax_m3_vl_text"),
