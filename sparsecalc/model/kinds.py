@@ -8,6 +8,7 @@ from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, Der
 from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
+from sparsecalc.model.matrix_lstm import MatrixLstm
 from sparsecalc.model.ngram_embedding import NgramEmbedding
 from sparsecalc.model.recurrent import (
     DepthwiseConv,
@@ -33,6 +34,7 @@ Mixer = (
     | ShortConv
     | RwkvTimeMix
     | RgLru
+    | MatrixLstm
     | ExpertAttention
     | SharedTransformer
     | DerivedAttention

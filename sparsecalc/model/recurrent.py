@@ -33,7 +33,7 @@ def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: 
     )
 
 
-def _scan(work: Workload, state: int, products: int, source: str, width: int, *, fp32: bool = False) -> Op:
+def scan(work: Workload, state: int, products: int, source: str, width: int, *, fp32: bool = False) -> Op:
     """`products` multiply-accumulates per state element and token; `state` elements are held per sequence."""
     return Op(
         name="state_update",
@@ -82,7 +82,7 @@ class Mamba(MixerPart):
         yield vector("A_log, D", "state_space", inner * n + inner, tokens)
         if self.dt_bc_norm:
             yield vector("dt, b and c layernorm", "norm", r + 2 * n, tokens)
-        yield _scan(work, inner * n, 2, "arXiv:2312.00752", inner)
+        yield scan(work, inner * n, 2, "arXiv:2312.00752", inner)
         yield linear("out_proj", "state_space", inner, hidden, tokens, bias=self.use_bias)
 
 
@@ -117,7 +117,7 @@ class Mamba2(MixerPart):
         yield linear("in_proj", "state_space", self.hidden_size, wide, tokens, bias=self.use_bias)
         yield _conv(conv_dim, self.conv_kernel, self.use_conv_bias, work)
         yield vector("A_log, D, dt_bias", "state_space", 3 * self.num_heads, tokens)
-        yield _scan(work, inner * self.state_size, 2, "arXiv:2405.21060", inner)
+        yield scan(work, inner * self.state_size, 2, "arXiv:2405.21060", inner)
         if self.gated_norm:
             yield vector("norm", "norm", inner, tokens)
         out_bias = self.use_bias if self.out_bias is None else self.out_bias
@@ -170,7 +170,7 @@ class GatedDeltaNet(MixerPart):
             yield vector("A_log, dt_bias", "state_space", 2 * heads, tokens)
         yield _conv(2 * keys + values, self.conv_kernel, False, work)
         state = heads * self.key_head_dim * self.value_head_dim
-        yield _scan(work, state, 3, "arXiv:2412.06464", values)
+        yield scan(work, state, 3, "arXiv:2412.06464", values)
         yield vector("o_norm", "norm", self.value_head_dim, tokens)
         yield linear("out_proj", "state_space", values, hidden, tokens)
 
@@ -195,7 +195,7 @@ class LightningAttention(MixerPart):
         wide, tokens = self.num_attention_heads * self.head_dim, work.tokens
         yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens)
         yield linear("output_gate", "state_space", self.hidden_size, wide, tokens)
-        yield _scan(work, wide * self.head_dim, 2, "arXiv:2501.08313", wide)
+        yield scan(work, wide * self.head_dim, 2, "arXiv:2501.08313", wide)
         yield vector("norm", "norm", wide, tokens)
         yield linear("out_proj", "state_space", wide, self.hidden_size, tokens)
 
