@@ -41,6 +41,8 @@ class Gqa(MixerPart):
     sinks: bool = False
     key_value: Literal["own", "shared", "cross"] = "own"
     """shared: keys and values of an earlier layer, no projections and no cache; cross: of the encoder's output."""
+    kept: bool = True
+    """False: keys and values are computed and seen, but not kept (a pass of a looped layer before the last)."""
     v_proj: bool = True
     """False where values are the keys' projection (K = V)."""
     q_lora_rank: int | None = None
@@ -104,7 +106,7 @@ class Gqa(MixerPart):
             pairs = work.batch_size * work.new_tokens * work.context_len
         limit = self.window
         width = self.num_key_value_heads * (self.head_dim + value_dim)
-        cached = self.key_value != "shared" and self.causal  # an encoder keeps nothing for later steps
+        cached = self.key_value != "shared" and self.causal and self.kept  # an encoder keeps nothing for later steps
         per_token = width if cached else 0
         held = work.context_len if limit is None else least(work.context_len, limit)
         heads = self.num_attention_heads

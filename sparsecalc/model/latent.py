@@ -35,6 +35,10 @@ class Mla(MixerPart):
     """DSA: heads of the indexer that picks `index_topk` past tokens for each query; 0: no indexer of its own."""
     index_head_dim: int = 0
     index_topk: int | None = None
+    index_kpool: int = 1
+    """Tokens whose keys the indexer pools into one, by learned weights, and picks together."""
+    index_tail: bool = True
+    """Whether a query always sees the tokens after the last whole pool."""
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -63,7 +67,7 @@ class Mla(MixerPart):
         yield linear("o_proj", "attention", heads * v, hidden, tokens, bias=bias)
 
     def _scores(self, work: Workload, absorbed: bool) -> Op:
-        pairs = work.pairs(self.index_topk)
+        pairs = work.indexed_pairs(self.index_topk, self.index_kpool, self.index_tail)
         per_pair = 2 * self.kv_lora_rank + self.qk_rope_head_dim
         if not absorbed:
             per_pair = self.qk_nope_head_dim + self.qk_rope_head_dim + self.v_head_dim
@@ -93,6 +97,9 @@ class Mla(MixerPart):
         """DSA's lightning indexer: index_n_heads small heads score every past token, and are summed by weight.
 
         2 * pairs * index_n_heads * (index_head_dim + 1). Source: DeepSeek-V3.2-Exp report.
+
+        With pools of P = index_kpool tokens (GLM-5.3-Flash; transformers' glm5_next) pairs, and the indexer's cache, are
+        of pools: one key of index_head_dim for P tokens; engines keep the last, unfinished pool beside it.
         """
         if not self.index_n_heads:
             return
@@ -101,7 +108,12 @@ class Mla(MixerPart):
         yield linear("indexer.wk", "attention", self.hidden_size, self.index_head_dim, work.tokens, shards=1)
         yield vector("indexer.k_norm", "norm", 2 * self.index_head_dim, work.tokens)
         yield linear("indexer.weights_proj", "attention", self.hidden_size, self.index_n_heads, work.tokens, shards=1)
-        pairs = work.pairs()
+        pool, dim = self.index_kpool, self.index_head_dim
+        if pool > 1:
+            yield linear("indexer.index_kpool_compress_gate", "attention", self.hidden_size, dim, work.tokens, shards=1)
+            yield vector("indexer.index_kpool_compress_ape", "attention", pool * dim, work.tokens)
+        pairs = work.pooled_pairs(pool) if pool > 1 else work.pairs()
+        entries = work.batch_size * (work.context_len // pool)
         yield Op(
             name="indexer.scores",
             component="attention",
@@ -109,10 +121,10 @@ class Mla(MixerPart):
             role="indexer",
             tokens=work.tokens,
             flops=2 * pairs * self.index_n_heads * (self.index_head_dim + 1),
-            index_elements_per_token=self.index_head_dim,
-            index_elements=work.batch_size * work.context_len * self.index_head_dim,
+            index_elements_per_token=dim // pool,
+            index_elements=entries * dim,
             heads=self.index_n_heads,
-            cache_read_elements=work.batch_size * work.context_len * self.index_head_dim,
+            cache_read_elements=entries * dim,
             shards=1,
             note=f"{figure(pairs)} query-key pairs x {self.index_n_heads} heads x ({self.index_head_dim} + 1)",
             source="DeepSeek-V3.2-Exp technical report",

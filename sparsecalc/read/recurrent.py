@@ -126,8 +126,8 @@ def layer_kinds(config: Fields, count: int) -> list[str]:
     return kinds or [LINEAR if (index + 1) % period else FULL for index in range(count)]
 
 
-def delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDeltaNet:
-    """Kimi Delta Attention, with sizes from linear_attn_config, or from keys of the config itself."""
+def kimi_delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDeltaNet:
+    """Sizes from linear_attn_config, or from keys of the config itself."""
     heads, dim, kernel = (
         nested.size(inner) if nested.has(inner) else config.size(outer)
         for inner, outer in (

@@ -58,13 +58,22 @@ def _config(model_type: str, fields: dict[str, Any]) -> Any:
 def _built(config: Any, given: dict[str, Any]) -> nn.Module:
     """The module tree of a model's text decoder; of an encoder-decoder, all of it."""
     if config.is_encoder_decoder:
-        return _from_config(AutoModelForSeq2SeqLM, config)
+        return _with_own_head(_from_config(AutoModelForSeq2SeqLM, config), config, given)
     text = config.get_text_config(decoder=True)
     body: Any = text_class(text)
     if body is None:
         return _from_config(AutoModelForCausalLM, text)
     text.tie_word_embeddings = _tied(config, text, given)
     return TextPart(body._from_config(text, dtype=torch.bfloat16), text)
+
+
+def _with_own_head(model: nn.Module, config: Any, given: dict[str, Any]) -> nn.Module:
+    """T5 1.1: the class ties its LM head whatever the config says; checkpoints hold their own, which loading keeps."""
+    if given.get("tie_word_embeddings") is False and config.tie_word_embeddings:
+        any_model: Any = model
+        head = any_model.get_output_embeddings()
+        head.weight = nn.Parameter(torch.empty_like(head.weight), requires_grad=False)
+    return model
 
 
 def _tied(whole: Any, text: Any, given: dict[str, Any]) -> bool:

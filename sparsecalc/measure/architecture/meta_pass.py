@@ -15,6 +15,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sparsecalc.core.errors import SparsecalcError, named_reason_of
 from sparsecalc.measure.architecture.attention_tally import AttentionTally
+from sparsecalc.measure.architecture.indexer_pools import whole_pools
 from sparsecalc.measure.architecture.model_inputs import cache_argument, text_config
 from sparsecalc.measure.architecture.single_expert import single_experts
 
@@ -35,12 +36,12 @@ def run_on_meta(
     any_model: Any = model
     config = text_config(model)
     ALL_ATTENTION_FUNCTIONS.register(NAME, tally.attend)
-    if getattr(config, "index_topk", None):  # an indexer masks its own scores, so it needs a mask to be there
+    if getattr(config, "index_topk", None) or getattr(config, "indexer_budget", None):  # an indexer masks its own scores, so it needs a mask to be there
         ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _open_mask)
     top_k = getattr(config, "num_experts_per_tok", 0) or 0
     try:
         any_model.set_attn_implementation(NAME)
-        with torch.device("meta"), torch.no_grad(), single_experts(model, top_k), watcher:
+        with torch.device("meta"), torch.no_grad(), single_experts(model, top_k), whole_pools(model), watcher:
             return any_model(**_inputs(model, new_tokens, cache))
     except Exception as error:
         raise CountingError(f"its forward pass does not run on meta: {named_reason_of(error)}") from error

@@ -1,12 +1,13 @@
 """DeepSeek-V4 (Flash, Pro): one key-value head, compressed far context in two forms by layer, hyper-connections."""
 
 from sparsecalc.core.text import brief
-from sparsecalc.model.basic_parts import Constants, Norm, Projection
+from sparsecalc.model.basic_parts import Norm
+from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import CompressedAttention
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
+from sparsecalc.read.connections import hyper_connection, hyper_head
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.hyper_connections import shared_width_experts, stream_mixing
 from sparsecalc.read.vendor_keys import note_mtp
 
 SPARSE, HEAVY = "compressed_sparse_attention", "heavily_compressed_attention"
@@ -19,19 +20,30 @@ def read(config: Fields) -> Body:
     fixed(config, num_key_value_heads=1, n_shared_experts=1, attention_bias=False)
     config.ignore("mlp_layer_types", "num_hash_layers", "qk_rope_head_dim", "expert_dtype")
     note_mtp(config, as_deepseek=False)
-    moe, mixers = shared_width_experts(config, hidden), _mixers(config, hidden)
+    moe, mixers = _experts(config, hidden), _mixers(config, hidden)
     layers = [
         Layer(
             mixers=(mixers[kind],),
             feed_forwards=(moe,),
             norms=norms(hidden),
-            extras=stream_mixing(hidden, streams),
+            extras=(*hyper_connection("attn_hc", hidden, streams), *hyper_connection("ffn_hc", hidden, streams)),
         )
         for kind in _kinds(config, count)
     ]
-    head = Projection(name="hc_head", in_features=streams * hidden, out_features=streams)
-    final = (head, Constants(name="hc_head.base, scale", elements=streams + 1), Norm(size=hidden))
-    return body(config, layers, hidden=hidden, final=final)
+    return body(config, layers, hidden=hidden, final=(*hyper_head(hidden, streams), Norm(size=hidden)))
+
+
+def _experts(config: Fields, hidden: int) -> Moe:
+    """Routed experts beside one shared of their width; the first layers route by token id, at the same cost."""
+    width = config.size("moe_intermediate_size", required=True)
+    return Moe(
+        hidden_size=hidden,
+        num_experts=config.size("n_routed_experts", required=True),
+        num_experts_per_tok=config.size("num_experts_per_tok", required=True),
+        moe_intermediate_size=width,
+        shared_intermediate_size=width,
+        shared_bias=config.flag("mlp_bias"),
+    )
 
 
 def _mixers(config: Fields, hidden: int) -> dict[str, CompressedAttention]:

@@ -10,8 +10,9 @@ from sparsecalc.model.basic_parts import Constants, Product, Projection, Table
 from sparsecalc.model.shared_compressed import SharedCompressedAttention
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, body, fixed, norms
+from sparsecalc.read.connections import hyper_connection
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.hyper_connections import shared_width_experts, stream_mixing
+from sparsecalc.read.mixtures import routed_and_shared_experts
 from sparsecalc.read.vendor_keys import note_mtp
 
 CANDIDATES = ("candidate_source_layer_id", "candidate_topk_blocks", "candidate_block_size")
@@ -20,13 +21,14 @@ CANDIDATES = ("candidate_source_layer_id", "candidate_topk_blocks", "candidate_b
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     streams = config.size("hc_mult")
-    fixed(config, num_key_value_heads=1, n_shared_experts=1, attention_bias=False)
+    fixed(config, num_key_value_heads=1, attention_bias=False)
     config.ignore("qk_rope_head_dim", "expert_dtype", *(key for key in config.config if key.startswith("dspark_")))
     note_mtp(config, as_deepseek=False)
-    mixers, moe = _mixers(config, hidden, count), shared_width_experts(config, hidden)
+    mixers, moe = _mixers(config, hidden, count), routed_and_shared_experts(config, hidden)
     columns, tables = _tables(config)
     gate = _engram(config, hidden, streams, columns) if tables else ()
-    mixing, placed = stream_mixing(hidden, streams), config.integers("engram_layer_ids")
+    mixing = (*hyper_connection("attn_hc", hidden, streams), *hyper_connection("ffn_hc", hidden, streams))
+    placed = config.integers("engram_layer_ids")
     layers = [
         Layer(
             mixers=(mixer,),

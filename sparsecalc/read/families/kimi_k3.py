@@ -16,7 +16,7 @@ from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import Body, body, mlp, norms
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import leading_dense, routed_and_shared_experts
-from sparsecalc.read.recurrent import LINEAR, delta_attention, delta_kinds
+from sparsecalc.read.recurrent import LINEAR, delta_kinds, kimi_delta_attention
 from sparsecalc.read.vendor_keys import note_mtp
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     nested = config.part("linear_attn_config")
     full = latent_attention(config, hidden).but(output_gate=config.flag("mla_use_output_gate"))
-    delta = delta_attention(config, nested, hidden).but(full_rank_gate=nested.flag("use_full_rank_gate", default=False))
+    delta = kimi_delta_attention(config, nested, hidden).but(
+        full_rank_gate=nested.flag("use_full_rank_gate", default=False)
+    )
     nested.ignore("gate_lower_bound")
     config.ignore("mla_use_nope", "moe_renormalize", "num_expert_group", "use_grouped_topk")
     config.ignore("activation_situ_beta", "activation_situ_linear_beta")

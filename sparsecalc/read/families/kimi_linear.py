@@ -6,7 +6,7 @@ from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import FULL, Body, fixed
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import dense_by_type, dense_or_moe_body, leading_dense, routed_and_shared_experts
-from sparsecalc.read.recurrent import LINEAR, delta_attention, delta_kinds
+from sparsecalc.read.recurrent import LINEAR, delta_kinds, kimi_delta_attention
 from sparsecalc.read.vendor_keys import note_mtp
 
 
@@ -18,7 +18,7 @@ def read(config: Fields) -> Body:
     if FULL in kinds:
         found[FULL] = latent_attention(config, hidden)
     if LINEAR in kinds:
-        found[LINEAR] = delta_attention(config, nested, hidden)
+        found[LINEAR] = kimi_delta_attention(config, nested, hidden)
     config.ignore("mla_use_nope", "moe_renormalize", "num_expert_group", "use_grouped_topk")
     note_mtp(config)
     is_dense = dense_by_type(config, count, leading_dense(config, count))
