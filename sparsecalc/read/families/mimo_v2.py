@@ -30,14 +30,14 @@ def read(config: Fields) -> Body:
 def _windowed(config: Fields, full: Gqa) -> Gqa:
     """The windowed layers' own heads, and sinks."""
     heads, kv_heads = config.heads("swa_num_attention_heads", "swa_num_key_value_heads")
-    window = config.optional_size("sliding_window_size")
+    before = config.optional_size("sliding_window_size")  # it leaves the query itself out
     return full.but(
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
         head_dim=config.size("swa_head_dim", default=full.head_dim),
         v_head_dim=config.optional_size("swa_v_head_dim", default=full.v_head_dim),
         sinks=config.flag("add_swa_attention_sink_bias"),
-        sliding_window=config.size("sliding_window") if window is None else window,
+        sliding_window=config.size("sliding_window") if before is None else before + 1,
     )
 
 
