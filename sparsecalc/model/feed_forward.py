@@ -78,6 +78,8 @@ class Moe(Part):
     shared_bias: bool = False
     shared_gate: bool = False
     """One more row that gates the shared expert (Qwen2-MoE)."""
+    tied: bool = False
+    """The router and the routed experts are an earlier layer's (Intern-S2-Mobius)."""
 
     def check(self) -> None:
         """Raise ValueError where more experts are selected than there are."""
@@ -99,7 +101,7 @@ class Moe(Part):
         hidden, tokens = self.hidden_size, work.tokens
         outputs = self.router_outputs
         width = self.router_input_size or hidden
-        yield linear("router", "router", width, outputs + self.router_extra, tokens, shards=1)
+        yield linear("router", "router", width, outputs + self.router_extra, tokens, tied=self.tied, shards=1)
         if vectors := self.router_scales + (outputs if self.router_bias else 0):
             yield vector("router.bias", "router", vectors, tokens)
         width, read = self.expert_input_size or hidden, self._read_share(work)
@@ -139,6 +141,7 @@ class Moe(Part):
             cols=n_in,
             matrices=count * per_expert,
             vectors=count * per_expert * n_out if self.expert_bias else 0,
+            tied=self.tied,
             num_experts_per_tok=self.num_experts_per_tok,
             num_experts=count,
             zero_experts=self.zero_experts,

@@ -9,6 +9,8 @@ from sparsecalc.model.expert_attention import ExpertAttention
 from sparsecalc.model.expert_values import ExpertValues
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
+from sparsecalc.model.linear_attention import GatedLinearAttention, Rwkv7TimeMix
+from sparsecalc.model.looped import LoopedAttention
 from sparsecalc.model.matrix_lstm import MatrixLstm
 from sparsecalc.model.ngram_embedding import NgramEmbedding
 from sparsecalc.model.recurrent import (
@@ -43,6 +45,9 @@ Mixer = (
     | ExpertValues
     | RegionSparseAttention
     | SharedTransformer
+    | GatedLinearAttention
+    | Rwkv7TimeMix
+    | LoopedAttention
     | DerivedAttention
     | DerivedRecurrent
 )

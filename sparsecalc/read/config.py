@@ -8,13 +8,13 @@ from typing import Any
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
-from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
+from sparsecalc.read.unread import refuse_by_name, refuse_unknown
 
 ALIASES = {
     **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
@@ -46,6 +46,12 @@ ALIASES = {
     "step4": "step5",
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
+    **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "deepseek_ocr2", "unlimited-ocr"), "deepseek_v2"),
+    **dict.fromkeys(("telechat2", "TeleChat2"), "telechat"),
+    **dict.fromkeys(("telechat3", "TeleFLM", "teleflm", "iquestcoder"), "llama"),
+    **dict.fromkeys(("muse_spark", "musespark1x_text"), "muse_spark_text"),
+    "interns2_mobius": "interns2_mobius_text",
+    "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
     **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
     "llava": "llama",
@@ -84,6 +90,9 @@ NOT_IN_TRANSFORMERS = (
     *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
     *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
     *("nemotron_h_puzzle", "step5"),
+    *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1"),
+    *("iquestloopcoder", "llada", "llada2_moe", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
+    *("plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5", "telechat"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
@@ -112,6 +121,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     text, model_type, notes = _text_config(config)
+    refuse_by_name((model_type, config.get("model_type"), *_classes(config)), where)
     named = next((NAMED_BY_KEYS[pair] for pair in NAMED_BY_KEYS if pair[0] == model_type and text.get(pair[1])), None)
     family, module = _reader(named or model_type, where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
@@ -154,6 +164,12 @@ def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note
     return text, text.get("model_type") or _implied_type(outer), notes
 
 
+def _classes(config: dict[str, Any]) -> list[Any]:
+    """What `architectures` names."""
+    named = config.get("architectures")
+    return named if isinstance(named, list) else []
+
+
 def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     """The family that reads a model_type. Raises InputError where there is none."""
     if not model_type:
@@ -161,11 +177,9 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     if not isinstance(model_type, str):
         raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
     family = ALIASES.get(model_type, model_type).replace("-", "_")
-    if (module := _module(family)) is not None:
-        return family, module
-    hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
-    hint += f"{'' if hint.endswith('?') else '.'} One that transformers has: verify or import --from-architecture"
-    raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
+    if (module := _module(family)) is None:
+        refuse_unknown(model_type, [*families(), *ALIASES], where)
+    return family, module
 
 
 def _mtp_note(fields: Fields, body: Body) -> list[Note]:

@@ -10,7 +10,7 @@ from torch import nn
 from sparsecalc.core.components import COMPONENTS, Component
 
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
-_BESIDE_EXPERTS = re.compile(r"experts\.(router\.|bias$)")
+_BESIDE_EXPERTS = re.compile(r"experts\.(router\.|bias$|\w+_norm\.)")
 _SHARED = re.compile(r"(^|\.)(shared_experts?|shared_mlp|shared_expert_gate)(\.|$)")
 _ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics|expert_bias)(\.|$)")
 RECURRENT = re.compile(
