@@ -45,6 +45,8 @@ class Gqa(MixerPart):
     """False: keys and values are computed and seen, but not kept (a pass of a looped layer before the last)."""
     v_proj: bool = True
     """False where values are the keys' projection (K = V)."""
+    q_lora_rank: int | None = None
+    """Step 3: queries go through a bottleneck of this width, with a norm; None: one map."""
     causal: bool = True
     relative_attention_num_buckets: int = 0
     """T5: a table of buckets x N biases, in the first layer of a stack."""
@@ -70,7 +72,11 @@ class Gqa(MixerPart):
         if self.key_value == "cross" and work.phase == "decode":
             source_tokens = 0  # keys and values of the source are computed once, with the prompt
         gate = 2 if self.output_gate == "per_element" else 1
-        yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias, role="query_head")
+        if self.q_lora_rank:
+            yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias, shards=1)
+            yield vector("q_a_norm", "norm", self.q_lora_rank, tokens)
+        wide = self.q_lora_rank or hidden
+        yield linear("q_proj", "attention", wide, queries * gate, tokens, bias=bias, role="query_head")
         if self.key_value != "shared":
             k_bias = bias if self.k_bias is None else self.k_bias
             yield linear(

@@ -70,6 +70,8 @@ class Moe(Part):
     router_scales: int = 0
     """Elements of the router that do not depend on the number of experts, such as scales of its input."""
     router_input_size: int | None = None
+    router_extra: int = 0
+    """Outputs of the router beyond one per expert: weights of shared experts (Inkling)."""
     zero_experts: int = 0
     shared_intermediate_size: int = 0
     """Width of all shared experts together."""
@@ -98,7 +100,8 @@ class Moe(Part):
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens
         outputs = self.router_outputs
-        yield linear("router", "router", self.router_input_size or hidden, outputs, tokens, tied=self.tied, shards=1)
+        width = self.router_input_size or hidden
+        yield linear("router", "router", width, outputs + self.router_extra, tokens, tied=self.tied, shards=1)
         if vectors := self.router_scales + (outputs if self.router_bias else 0):
             yield vector("router.bias", "router", vectors, tokens)
         width, read = self.expert_input_size or hidden, self._read_share(work)

@@ -29,6 +29,8 @@ class Mla(MixerPart):
     qk_rope_head_dim: int
     v_head_dim: int
     attention_bias: bool = False
+    output_gate: bool = False
+    """Kimi K3: the heads' outputs are gated by one map H -> N * v_head_dim."""
     index_n_heads: int = 0
     """DSA: heads of the indexer that picks `index_topk` past tokens for each query; 0: no indexer of its own."""
     index_head_dim: int = 0
@@ -59,6 +61,8 @@ class Mla(MixerPart):
         expanded_tokens = tokens if absorbed else work.batch_size * work.context_len
         yield linear("kv_b_proj", "attention", r, heads * (nope + v), expanded_tokens)
         yield from self._indexer(work)
+        if self.output_gate:
+            yield linear("g_proj", "attention", hidden, heads * v, tokens)
         yield self._scores(work, absorbed)
         yield linear("o_proj", "attention", heads * v, hidden, tokens, bias=bias)
 
@@ -157,6 +161,11 @@ class CompressedAttention(MixerPart):
     index_topk: int | None = None
 
     @property
+    def keeps_far_cache(self) -> bool:
+        """Whether the layer keeps compressed entries of its own."""
+        return True
+
+    @property
     def window(self) -> int | None:
         """`sliding_window`; older context is compressed."""
         return self.sliding_window
@@ -173,33 +182,40 @@ class CompressedAttention(MixerPart):
         yield linear("kv_proj", "attention", hidden, dim, tokens, shards=1, role="key_value")
         yield vector("q_a_norm, kv_norm", "norm", self.q_lora_rank + dim, tokens)
         yield vector("sinks", "attention", heads, tokens)
-        if self.compress_rate:
-            yield from self._compressor("compressor", dim, work)
-        if self.index_n_heads:
-            yield from self._compressor("indexer", self.index_head_dim, work)
-            wide = self.index_n_heads * self.index_head_dim
-            yield linear("indexer.q_b_proj", "attention", self.q_lora_rank, wide, tokens, shards=1)
-            yield linear("indexer.weights_proj", "attention", hidden, self.index_n_heads, tokens, shards=1)
-            pairs = work.pooled_pairs(self.compress_rate)
-            note = f"{figure(pairs)} pairs x {self.index_n_heads} heads x {self.index_head_dim}"
-            yield Op(
-                name="indexer.scores",
-                component="attention",
-                kind="attention",
-                role="indexer",
-                tokens=tokens,
-                flops=2 * pairs * wide,
-                index_elements_per_token=self.index_head_dim // self.compress_rate,
-                index_elements=self._entries(work) * self.index_head_dim,
-                heads=self.index_n_heads,
-                cache_read_elements=self._entries(work) * self.index_head_dim,
-                shards=1,
-                note=note,
-            )
+        yield from self._far(work)
         yield self._scores(work)
         group_in = heads * dim // self.o_groups
         yield linear("o_a_proj", "attention", group_in, self.o_lora_rank, tokens, matrices=self.o_groups)
         yield linear("o_b_proj", "attention", self.o_groups * self.o_lora_rank, hidden, tokens)
+
+    def _far(self, work: Workload) -> Iterator[Op]:
+        """What makes the compressed entries, and what picks among them."""
+        if self.compress_rate:
+            yield from self._compressor("compressor", self.head_dim, work)
+        if self.index_n_heads:
+            yield from self._compressor("indexer", self.index_head_dim, work)
+            yield from self._indexer(work)
+
+    def _indexer(self, work: Workload) -> Iterator[Op]:
+        """Queries, weights and scores of the indexer, and the keys that it keeps."""
+        tokens, wide = work.tokens, self.index_n_heads * self.index_head_dim
+        yield linear("indexer.q_b_proj", "attention", self.q_lora_rank, wide, tokens, shards=1)
+        yield linear("indexer.weights_proj", "attention", self.hidden_size, self.index_n_heads, tokens, shards=1)
+        pairs, held = work.pooled_pairs(self.compress_rate), self._entries(work) * self.index_head_dim
+        yield Op(
+            name="indexer.scores",
+            component="attention",
+            kind="attention",
+            role="indexer",
+            tokens=tokens,
+            flops=2 * pairs * wide,
+            index_elements_per_token=self.index_head_dim // self.compress_rate if self.keeps_far_cache else 0,
+            index_elements=held if self.keeps_far_cache else 0,
+            heads=self.index_n_heads,
+            cache_read_elements=held,
+            shards=1,
+            note=f"{figure(pairs)} pairs x {self.index_n_heads} heads x {self.index_head_dim}",
+        )
 
     def _compressor(self, name: str, dim: int, work: Workload) -> Iterator[Op]:
         width = dim * (2 if self.overlap else 1)
@@ -214,10 +230,11 @@ class CompressedAttention(MixerPart):
 
     def _scores(self, work: Workload) -> Op:
         pairs, far, far_entries = work.pairs(self.sliding_window), "", self._entries(work)
-        heads, dim = self.num_attention_heads, self.head_dim
+        heads, dim, held = self.num_attention_heads, self.head_dim, far_entries if self.keeps_far_cache else 0
         per_token = dim
         if self.compress_rate:
             pairs += work.pooled_pairs(self.compress_rate, self.index_topk)
+        if self.compress_rate and self.keeps_far_cache:
             per_token += dim // self.compress_rate
             far = f" + {dim} / {self.compress_rate}"
         if self.index_topk:
@@ -230,7 +247,7 @@ class CompressedAttention(MixerPart):
             tokens=work.tokens,
             flops=2 * pairs * heads * 2 * dim,
             kv_elements_per_token=per_token,
-            kv_elements=(window + self._entries(work)) * dim,
+            kv_elements=(window + held) * dim,
             heads=heads,
             kv_heads=1,
             cache_read_elements=(window + far_entries) * dim,

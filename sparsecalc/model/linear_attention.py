@@ -9,7 +9,7 @@ from typing import Literal
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import MixerPart
-from sparsecalc.model.recurrent import _conv, _scan
+from sparsecalc.model.recurrent import _conv, scan
 
 
 class GatedLinearAttention(MixerPart):
@@ -50,7 +50,7 @@ class GatedLinearAttention(MixerPart):
             yield _conv(queries + keys + values, self.conv_kernel, self.conv_bias, work)
         yield linear("gk_proj down", "state_space", hidden, self.gate_low_rank_dim, tokens)
         yield linear("gk_proj up", "state_space", self.gate_low_rank_dim, keys, tokens, bias=True)
-        yield _scan(work, queries * self.value_head_dim, 2, "arXiv:2312.06635", mixed)
+        yield scan(work, queries * self.value_head_dim, 2, "arXiv:2312.06635", mixed)
         yield vector("g_norm", "norm", self.value_head_dim, tokens)
         yield linear("o_proj", "state_space", mixed, hidden, tokens)
 
@@ -91,7 +91,7 @@ class Rwkv7TimeMix(MixerPart):
         yield linear("g_lora up", "state_space", self.gate_low_rank_dim, hidden, tokens)
         yield vector("x_r, x_w, x_k, x_v, x_a, x_g", "state_space", 6 * hidden, tokens)
         yield vector("k_k, k_a, r_k", "state_space", 3 * hidden, tokens)
-        yield _scan(work, hidden * self.head_dim, 3, "arXiv:2503.14456", hidden)
+        yield scan(work, hidden * self.head_dim, 3, "arXiv:2503.14456", hidden)
         rows = work.batch_size * 2 * hidden
         yield Op(name="token shifts", component="state_space", kind="vector", state_elements=rows)
         yield vector("g_norm", "norm", 2 * hidden, tokens)

@@ -22,9 +22,12 @@ ALIASES = {
     **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
     "deepseek-v3": "deepseek_v3",
     "deepseek_ref": "deepseek_v4",
+    "deepseek_v41": "deepseek_v41_text",
     "mistral4": "deepseek_v3",
     **dict.fromkeys(("exaone4_5_text", "exaone4_5"), "exaone4"),
     "mllama": "mllama_text_model",
+    **{outer: f"{outer}_text" for outer in ("inkling2", "inkling2_loop")},
+    "inkling_mm_model": "inkling_text",
     "qwen4_exp": "qwen4_exp_text",
     "glm5_next": "glm5_next_text",
     **dict.fromkeys(("minimax_m3", "minimax_m3_vl"), "minimax_m3_vl_text"),
@@ -42,6 +45,7 @@ ALIASES = {
     "glm4v_moe_text": "glm4_moe",
     "ernie4_5_moe_vl": "ernie4_5_vl_moe_text",
     "step3p7": "step3p5",
+    "step4": "step5",
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
     **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "deepseek_ocr2", "unlimited-ocr"), "deepseek_v2"),
@@ -51,10 +55,23 @@ ALIASES = {
     "interns2_mobius": "interns2_mobius_text",
     "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
+    **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
+    "llava": "llama",
     "llava_mistral": "mistral",
+    "llava_mpt": "mpt",
+    **dict.fromkeys(("step3_vl", "step3_vl_text"), "step3_text"),
+    "bailing_moe_linear_v2": "bailing_moe_linear",
     "llava_qwen": "qwen2",
 }
 """model_types that are another family by structure."""
+
+NAMED_BY_KEYS = {
+    ("kimi_linear", "routed_expert_hidden_size"): "kimi_k3",
+    ("kimi_linear", "attn_res_block_size"): "kimi_k3",
+    ("git", "num_local_experts"): "grok_2",
+    ("bailing_hybrid", "group_norm_size"): "bailing_moe_linear",
+}
+"""Families whose configs have another's model_type, told by a key that only they have."""
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
@@ -72,6 +89,9 @@ NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
     *("mimo", "nemotron_nas", "qwen"),
+    *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
+    *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
+    *("nemotron_h_puzzle", "step5"),
     *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1"),
     *("iquestloopcoder", "llada", "llada2_moe", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
     *("plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5", "telechat"),
@@ -104,7 +124,8 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     text, model_type, notes = _text_config(config)
     refuse_by_name((model_type, config.get("model_type"), *_classes(config)), where)
-    family, module = _reader(model_type, where)
+    named = next((NAMED_BY_KEYS[pair] for pair in NAMED_BY_KEYS if pair[0] == model_type and text.get(pair[1])), None)
+    family, module = _reader(named or model_type, where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)

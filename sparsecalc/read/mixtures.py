@@ -123,3 +123,14 @@ def per_layer_sizes(config: Fields, key: str, count: int) -> list[int]:
     if len(value) < count or not all(type(each) is int and each > 0 for each in value):
         config.refuse(f"{key} is {brief(value)}", f"It needs one positive integer for each of the {count} layers")
     return value[:count]
+
+
+def listed_layers(config: Fields, key: str) -> set[int] | None:
+    """Layers by their places, as a list or as numbers with commas between them; None where the key is absent."""
+    listed = config.raw(key, default=None)
+    words = listed.split(",") if isinstance(listed, str) else listed
+    if words is None:
+        return None
+    if not isinstance(words, list) or any(not str(word).strip().isdigit() for word in words if str(word).strip()):
+        config.refuse(f"{key} is not a list of layers")
+    return {int(word) for word in words if str(word).strip()}

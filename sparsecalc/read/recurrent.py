@@ -146,3 +146,16 @@ def kimi_delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDe
         conv_kernel=kernel,
         channel_decay=True,
     )
+
+
+def delta_kinds(config: Fields, linear: Fields, count: int) -> list[str]:
+    """Which layers are delta attention: layer_types, or the checkpoint's lists of layers (numbered from 1)."""
+    given = config.per_layer("layer_types", count, (LINEAR, FULL))
+    full, delta = linear.integers("full_attn_layers"), linear.integers("kda_layers")
+    if given:
+        return given
+    if full or delta:
+        if sorted([*full, *delta]) != list(range(1, count + 1)):
+            config.refuse("linear_attn_config does not name each layer once")
+        return [FULL if index + 1 in full else LINEAR for index in range(count)]
+    return [FULL if index and index % 4 == 0 else LINEAR for index in range(count)]

@@ -14,7 +14,7 @@ _BESIDE_EXPERTS = re.compile(r"experts\.(router\.|bias$|\w+_norm\.)")
 _SHARED = re.compile(r"(^|\.)(shared_experts?|shared_mlp|shared_expert_gate)(\.|$)")
 _ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics|expert_bias)(\.|$)")
 RECURRENT = re.compile(
-    r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|Rglru|KimiLinearDelta|LinearAttention|Mixer2?$|KDA"
+    r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|Rglru|KimiLinearDelta|LinearAttention|Mixer2?$|KDA|xLSTM(Layer|Backend)"
 )
 """Classes of recurrent mixers, by their names."""
 ATTENTION = re.compile(r"Attention|Attn|MLA$|Compressor|Indexer")
@@ -69,7 +69,7 @@ class TensorComponents:
             kind = whole_kind.removeprefix(self.prefix)
             if moe_router and re.search(r"Router|Gate|Gating|MoE|Moe|Sparse", kind):
                 return "router"
-            if RECURRENT.search(kind) or whole_kind == "RwkvSelfAttention":
+            if RECURRENT.search(kind) or whole_kind in ("RwkvSelfAttention", "xLSTMLayer"):
                 return "state_space"
             if ATTENTION.search(kind):
                 return "attention"

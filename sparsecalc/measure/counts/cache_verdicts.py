@@ -69,7 +69,7 @@ def _cache_elements(cache: Any, *, values_are_keys: bool = False) -> tuple[int, 
     """Elements of keys and values, and of states, that a transformers cache holds."""
     layers = getattr(cache, "layers", None)
     if not layers:
-        return 0, sum(tensor.numel() for _, tensor in cache_tensors(cache))
+        return 0, sum(tensor.numel() for name, tensor in cache_tensors(cache) if "offset" not in name)
     kv = state = 0
     for name, tensor in (entry for layer in layers for entry in cache_tensors(layer)):
         if values_are_keys and name == "values":

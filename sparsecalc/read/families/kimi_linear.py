@@ -6,19 +6,14 @@ from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import FULL, Body, fixed
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import dense_by_type, dense_or_moe_body, leading_dense, routed_and_shared_experts
-from sparsecalc.read.recurrent import kimi_delta_attention
+from sparsecalc.read.recurrent import LINEAR, delta_kinds, kimi_delta_attention
 from sparsecalc.read.vendor_keys import note_mtp
-
-LINEAR = "linear_attention"
 
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
-    for key in ("routed_expert_hidden_size", "attn_res_block_size"):
-        if config.raw(key, default=None):
-            config.refuse(f"{key} is given: this is Kimi K3, another architecture", "Kimi Linear is read")
     nested = config.part("linear_attn_config")
-    kinds = _kinds(config, nested, count)
+    kinds = delta_kinds(config, nested, count)
     found: dict[str, Mla | GatedDeltaNet] = {}
     if FULL in kinds:
         found[FULL] = latent_attention(config, hidden)
@@ -30,16 +25,3 @@ def read(config: Fields) -> Body:
     moe = routed_and_shared_experts(config, hidden, experts="num_local_experts")
     fixed(config, tie_word_embeddings=False)
     return dense_or_moe_body(config, hidden, [found[kind] for kind in kinds], moe, is_dense, tied=False)
-
-
-def _kinds(config: Fields, linear: Fields, count: int) -> list[str]:
-    """layer_types, or the checkpoint's lists of layers (numbered from 1)."""
-    given = config.per_layer("layer_types", count, (LINEAR, FULL))
-    full, delta = linear.integers("full_attn_layers"), linear.integers("kda_layers")
-    if given:
-        return given
-    if full or delta:
-        if sorted([*full, *delta]) != list(range(1, count + 1)):
-            config.refuse("linear_attn_config does not name each layer once")
-        return [FULL if index + 1 in full else LINEAR for index in range(count)]
-    return [FULL if index and index % 4 == 0 else LINEAR for index in range(count)]
