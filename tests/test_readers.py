@@ -11,15 +11,22 @@ from sparsecalc.read.mixtures import dense_or_moe_body, leading_dense, local_exp
 
 FAMILIES = Path(sparsecalc.read.__file__).parent / "families"
 ANOTHER_NAME = {
+    "apertus1p5_text": "apertus",
     "bailing_moe_v2": "bailing_moe",
     "codegen": "gptj",
+    "exaone": "llama",
     "falcon_mamba": "mamba",
     "flex_olmo": "olmoe",
     "granite": "llama",
+    "hy_v4_vl_text": "hy_v4",
     "internlm3": "llama",
     "mimo": "qwen2",
     "ministral3": "mistral",
     "phi4_multimodal": "phi3",
+    "sarvam_mla": "deepseek_v3",
+    "sarvam_moe": "glm4_moe",
+    "sdar": "qwen3",
+    "sdar_moe": "qwen3_moe",
 }
 """Families that are another one under a name of their own, and call its `read`."""
 
