@@ -53,7 +53,6 @@ ALIASES = {
     **dict.fromkeys(("telechat3", "TeleFLM", "teleflm", "iquestcoder"), "llama"),
     **dict.fromkeys(("muse_spark", "musespark1x_text"), "muse_spark_text"),
     "interns2_mobius": "interns2_mobius_text",
-    "xllm": "k2_horizon",
     "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
     **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
