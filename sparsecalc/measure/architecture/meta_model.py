@@ -46,6 +46,8 @@ def meta_model(config: dict[str, Any]) -> nn.Module:
 
 def _built(config: Any, given: dict[str, Any]) -> nn.Module:
     """The module tree of a model's text decoder; of an encoder-decoder, all of it."""
+    if config.is_encoder_decoder and type(config) not in AutoModelForSeq2SeqLM._model_mapping:
+        return _from_config(AutoModelForCausalLM, config)  # of speech: the decoder alone
     if config.is_encoder_decoder:
         return _with_own_head(_from_config(AutoModelForSeq2SeqLM, config), config, given)
     text = config.get_text_config(decoder=True)
