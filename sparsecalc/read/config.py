@@ -1,5 +1,6 @@
 """The way in: a config dictionary becomes a `ModelSpec`, by the reader that is named after its model_type."""
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
+from sparsecalc.data_files import read_data
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
@@ -21,6 +23,7 @@ ALIASES = {
     "deepseek-v3": "deepseek_v3",
     "deepseek_ref": "deepseek_v4",
     "mistral4": "deepseek_v3",
+    "gpt-sw3": "gpt2",
     **dict.fromkeys(("exaone4_5_text", "exaone4_5"), "exaone4"),
     "mllama": "mllama_text_model",
     **{outer: f"{outer}_text" for outer in ("inkling2", "inkling2_loop")},
@@ -70,6 +73,8 @@ NOT_IN_TRANSFORMERS = (
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
 LONGEST_MODEL_TYPE = 60
+LIKENESS = 0.85
+"""How alike a model_type must be to one that is asked back: short names of other architectures are no misspellings."""
 
 
 def families() -> list[str]:
@@ -144,9 +149,36 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     family = ALIASES.get(model_type, model_type).replace("-", "_")
     if (module := _module(family)) is not None:
         return family, module
-    hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
-    hint += f"{'' if hint.endswith('?') else '.'} One that transformers has: verify or import --from-architecture"
-    raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
+    refusal = refused_architectures().get(model_type)
+    if refusal:
+        text = f"model_type {brief(model_type)} is not counted: {refusal['reason']}"
+        raise InputError(text, where=where, hint=refusal["what_to_do"])
+    if model_type in _transformers()["text_parts"]:
+        hint = f"Its language model stands in one of {', '.join(TEXT_PARTS)}"
+        raise InputError(f"model_type {brief(model_type)}: the config has no text part", where=where, hint=hint)
+    raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=_known(model_type))
+
+
+def _known(model_type: str) -> str:
+    """What to do about a model_type that nobody knows; transformers' classes are named where it has one."""
+    hint = "Known families: sparsecalc models --families"
+    hint += did_you_mean(model_type, [*families(), *ALIASES], likeness=LIKENESS)
+    if model_type in _transformers()["text_generation"]:
+        hint += f"{'' if hint.endswith('?') else '.'} transformers has it: verify or import --from-architecture"
+    return hint
+
+
+def refused_architectures() -> dict[str, dict[str, str]]:
+    """model_types that are known and not counted: {model_type: {reason, what_to_do, source}}."""
+    found: dict[str, dict[str, str]] = read_data("refused_architectures.json")
+    return found
+
+
+@cache
+def _transformers() -> dict[str, Any]:
+    """What transformers' registries say: `text_generation`, a list, and `text_parts`, {multimodal type: text type}."""
+    found: dict[str, Any] = read_data("transformers_model_types.json")
+    return found
 
 
 def _mtp_note(fields: Fields, body: Body) -> list[Note]:
@@ -165,11 +197,11 @@ def _text_part(config: dict[str, Any]) -> str | None:
 
 
 def _implied_type(outer: dict[str, Any]) -> Any:
-    """The text model's type where its part does not name it: the multimodal type with _text."""
+    """The text model's type where its part does not name it: the multimodal type with _text, or as transformers has."""
     implied = outer.get("model_type")
     if isinstance(implied, str) and (_module(f"{implied}_text") or f"{implied}_text" in ALIASES):
         return f"{implied}_text"
-    return implied
+    return _transformers()["text_parts"].get(implied, implied) if isinstance(implied, str) else implied
 
 
 def _tie_note(outer: Any, inner: Any, key: str) -> list[Note]:
