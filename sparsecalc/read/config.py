@@ -14,7 +14,7 @@ from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
-from sparsecalc.read.unread import refuse_by_name, refuse_unknown
+from sparsecalc.read.unread import refuse_by_name, refuse_unknown, transformers_types
 from sparsecalc.read.vendor_keys import mtp_text
 from sparsecalc.read.versions import by_version
 
@@ -24,6 +24,7 @@ ALIASES = {
     "deepseek_ref": "deepseek_v4",
     "deepseek_v41": "deepseek_v41_text",
     "mistral4": "deepseek_v3",
+    "gpt-sw3": "gpt2",
     **dict.fromkeys(("exaone4_5_text", "exaone4_5"), "exaone4"),
     "mllama": "mllama_text_model",
     **{outer: f"{outer}_text" for outer in ("inkling2", "inkling2_loop")},
@@ -48,9 +49,9 @@ ALIASES = {
     "step4": "step5",
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
-    **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "deepseek_ocr2", "unlimited-ocr"), "deepseek_v2"),
+    **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "unlimited-ocr"), "deepseek_v2"),
     **dict.fromkeys(("telechat2", "TeleChat2"), "telechat"),
-    **dict.fromkeys(("telechat3", "TeleFLM", "teleflm", "iquestcoder"), "llama"),
+    **dict.fromkeys(("telechat3", "TeleFLM", "teleflm"), "llama"),
     **dict.fromkeys(("muse_spark", "musespark1x_text"), "muse_spark_text"),
     "interns2_mobius": "interns2_mobius_text",
     "Dream": "dream",
@@ -182,7 +183,7 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
         raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
     family = ALIASES.get(model_type, model_type).replace("-", "_")
     if (module := _module(family)) is None:
-        refuse_unknown(model_type, [*families(), *ALIASES], where)
+        refuse_unknown(model_type, [*families(), *ALIASES], TEXT_PARTS, where)
     return family, module
 
 
@@ -201,11 +202,11 @@ def _text_part(config: dict[str, Any]) -> str | None:
 
 
 def _implied_type(outer: dict[str, Any]) -> Any:
-    """The text model's type where its part does not name it: the multimodal type with _text."""
+    """The text model's type where its part does not name it: the multimodal type with _text, or as transformers has."""
     implied = outer.get("model_type")
     if isinstance(implied, str) and (_module(f"{implied}_text") or f"{implied}_text" in ALIASES):
         return f"{implied}_text"
-    return implied
+    return transformers_types()["text_parts"].get(implied, implied) if isinstance(implied, str) else implied
 
 
 def _tie_note(outer: Any, inner: Any, key: str) -> list[Note]:
