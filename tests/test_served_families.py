@@ -77,6 +77,11 @@ GIGACHAT = {
     **{"num_experts_per_tok": 8, "first_k_dense_replace": 3, "vocab_size": 128256, "linear_num_key_heads": 32},
     **{"linear_num_value_heads": 64, "full_attention_layers": list(range(3, 40, 4))},
 }
+XVERSE = {"num_experts": 64, "moe_top_k": 6, "num_shared_experts": 2}
+SALA = {
+    **{"mixer_types": ["minicpm4", *["lightning"] * 3], "lightning_nh": 32, "lightning_nkv": 32},
+    **{"use_output_gate": True, "use_output_norm": True, "attn_use_output_gate": True},
+}
 DECI_HEADS = repeated((4, 10), (2, 5), (1, 17))
 """DeciLM-7B's key-value heads add up to 67 over its 32 layers; their order changes no total."""
 
@@ -129,6 +134,9 @@ PUBLISHED: list[tuple[str, dict[str, Any], float, float]] = [
         0.5e9,
     ),
     ("DeciLM-7B", plain("deci", "4096 14336 32 32 4 32000", num_key_value_heads_per_layer=DECI_HEADS), 7.04e9, 0.005e9),
+    ("Phi-3-small-8k", plain("phi3small", "4096 14336 32 32 8 100352", tie_word_embeddings=True), 7.39e9, 0.005e9),
+    ("XVERSE-MoE-A4.2B", plain("xverse", "2560 1728 28 32 32 100278", **XVERSE), 25.8e9, 0.05e9),
+    ("MiniCPM-SALA-9B", plain("minicpm_sala", "4096 16384 32 32 2 73448", **SALA), 9e9, 0.5e9),
     ("AliceAI-80B-A3B", ALICE, 80e9, 0.5e9),
     ("GigaChat3.5-432B-A28B", GIGACHAT, 432e9, 4e9),  # full attention in every fourth layer, as supposed here
 ]
@@ -230,6 +238,16 @@ def test_gla_and_rwkv7_keep_states_of_constant_size() -> None:
     assert goose.kind == gla.kind == "ssm"
 
 
+def test_lightning_layers_of_minicpm_keep_a_state_and_sparse_ones_a_cache() -> None:
+    more = {"mixer_types": ["attn", "lightning-attn"], "lightning_nh": 4, "lightning_nkv": 4, "head_dim": 16}
+    found = spec(plain("minicpm_sala", "64 96 4 4 2 320", **more))
+    step = found.ops(Workload.decode(10))
+    assert step.total("kv_elements") == 2 * 10 * 2 * 2 * 16
+    assert step.total("state_elements") == 2 * 4 * 16 * 16
+    layers = 2 * (64 * 64 * 2 + 64 * 2 * 32) + 2 * (4 * 64 * 64 + 2 * 16) + 4 * (3 * 64 * 96 + 2 * 64)
+    assert params(found).total == 2 * 320 * 64 + 64 + layers
+
+
 @pytest.mark.parametrize(
     ("version", "queries", "hidden", "family"),
     [("2.6", 64, 64, "qwen2"), (4.5, 64, 64, "qwen3"), (None, 64, 2304, "minicpm"), (None, 96, 64, "llama")],
@@ -284,6 +302,8 @@ def test_ernies_prediction_layers_have_a_size() -> None:
         ({"model_type": "openelm", "num_query_heads": [4], "num_kv_heads": [2, 2]}, "num_query_heads"),
         ({"model_type": "iquest_q1", "num_experts": 8, "num_experts_per_tok": 2}, "blocks of layer types"),
         ({"model_type": "llada2_moe", "use_bias": True}, "use_bias"),
+        ({"model_type": "minicpm_sala", "mixer_types": ["else"]}, "mixer_types"),
+        ({"model_type": "minicpm_sala", "lightning_nh": 4, "lightning_nkv": 2}, "must be equal"),
     ],
 )
 def test_what_cannot_be_is_refused(changed: dict[str, Any], said: str) -> None:

@@ -74,6 +74,7 @@ NAMED_BY_KEYS = {
     ("kimi_linear", "attn_res_block_size"): "kimi_k3",
     ("git", "num_local_experts"): "grok_2",
     ("bailing_hybrid", "group_norm_size"): "bailing_moe_linear",
+    ("xverse", "num_experts"): "xverse_moe",
 }
 """Families whose configs have another's model_type, told by a key that only they have."""
 
@@ -98,7 +99,20 @@ NOT_IN_TRANSFORMERS = (
     *("nemotron_h_puzzle", "step5"),
     *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1"),
     *("iquestloopcoder", "llada", "llada2_moe", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
-    *("plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5", "telechat"),
+    *(
+        "plamo3",
+        "rnj1",
+        "rwkv7",
+        "sdar",
+        "sdar_moe",
+        "skywork_moe",
+        "minicpm_sala",
+        "phi3small",
+        "xverse_moe",
+        "solar",
+        "spark2_5",
+        "telechat",
+    ),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
