@@ -82,6 +82,11 @@ SALA = {
     **{"mixer_types": ["minicpm4", *["lightning"] * 3], "lightning_nh": 32, "lightning_nkv": 32},
     **{"use_output_gate": True, "use_output_norm": True, "attn_use_output_gate": True},
 }
+YUAN_M32 = {
+    **{"attention_projection_size": 4096, "tie_word_embeddings": True},
+    "moe_config": {"moe_num_experts": 32, "moe_top_k": 2, "ffn_hidden_size": 8192},
+}
+FLASH = {"tie_word_embeddings": True, "sliding_window": 512, "mamba_dt_rank": 160}
 DECI_HEADS = repeated((4, 10), (2, 5), (1, 17))
 """DeciLM-7B's key-value heads add up to 67 over its 32 layers; their order changes no total."""
 
@@ -137,6 +142,11 @@ PUBLISHED: list[tuple[str, dict[str, Any], float, float]] = [
     ("Phi-3-small-8k", plain("phi3small", "4096 14336 32 32 8 100352", tie_word_embeddings=True), 7.39e9, 0.005e9),
     ("XVERSE-MoE-A4.2B", plain("xverse", "2560 1728 28 32 32 100278", **XVERSE), 25.8e9, 0.05e9),
     ("MiniCPM-SALA-9B", plain("minicpm_sala", "4096 16384 32 32 2 73448", **SALA), 9e9, 0.5e9),
+    ("Yuan2-2B", plain("yuan", "2048 8192 24 32 32 135040", tie_word_embeddings=True), 2.1e9, 0.05e9),
+    ("Yuan2-51B", plain("yuan", "8192 32768 42 64 64 135040", tie_word_embeddings=True), 51.8e9, 0.05e9),
+    ("Yuan2-102B", plain("yuan", "8192 32768 84 64 64 135040", tie_word_embeddings=True), 102.6e9, 0.05e9),
+    ("Yuan2-M32", plain("yuan", "2048 8192 24 16 16 135040", **YUAN_M32), 40e9, 0.5e9),
+    ("Phi-4-mini-flash", plain("phi4flash", "2560 10240 32 40 20 200064", **FLASH), 3.85e9, 0.005e9),
     ("AliceAI-80B-A3B", ALICE, 80e9, 0.5e9),
     ("GigaChat3.5-432B-A28B", GIGACHAT, 432e9, 4e9),  # full attention in every fourth layer, as supposed here
 ]
@@ -246,6 +256,22 @@ def test_lightning_layers_of_minicpm_keep_a_state_and_sparse_ones_a_cache() -> N
     assert step.total("state_elements") == 2 * 4 * 16 * 16
     layers = 2 * (64 * 64 * 2 + 64 * 2 * 32) + 2 * (4 * 64 * 64 + 2 * 16) + 4 * (3 * 64 * 96 + 2 * 64)
     assert params(found).total == 2 * 320 * 64 + 64 + layers
+
+
+def test_half_of_phi_4_flash_reads_one_cache() -> None:
+    found = spec(plain("phi4flash", "64 96 8 4 2 320", sliding_window=8, mamba_dt_rank=4))
+    step = found.ops(Workload.decode(100))
+    assert step.total("kv_elements") == (2 * 8 + 100) * 2 * 32  # layers 1 and 3, and 5
+    read = sum(op.cache_read_elements * op.layers for op in step)
+    assert read == (2 * 8 + 2 * 100) * 2 * 32  # layer 7 reads layer 5's
+    assert step.total("state_elements") == 3 * 128 * (16 + 4)
+
+
+def test_yuan_filters_two_tokens_before_it_attends() -> None:
+    found = spec(plain("yuan", "64 96 2 4 4 320", tie_word_embeddings=True))
+    layer = 4 * 64 * 64 + 2 * 64 * 32 + 32 + 2 * 32 * 64 + 64 + 64 + 3 * 64 * 96 + 2 * 64
+    assert params(found).total == 320 * 64 + 64 + 2 * layer
+    assert found.ops(Workload.decode(10)).total("state_elements") == 2 * 2 * 64
 
 
 @pytest.mark.parametrize(

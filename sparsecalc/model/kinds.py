@@ -10,6 +10,7 @@ from sparsecalc.model.expert_values import ExpertValues
 from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChannelMix
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.linear_attention import GatedLinearAttention, Rwkv7TimeMix
+from sparsecalc.model.localized_filter import LocalizedFilter
 from sparsecalc.model.looped import LoopedAttention
 from sparsecalc.model.matrix_lstm import MatrixLstm
 from sparsecalc.model.ngram_embedding import NgramEmbedding
@@ -63,4 +64,5 @@ Extra = (
     | DepthwiseConv
     | BlockResidual
     | MessageGates
+    | LocalizedFilter
 )
