@@ -91,14 +91,16 @@ BESIDE_TEXT = (
 """What flat multimodal configs hold beside the language model's own keys."""
 
 NOT_IN_TRANSFORMERS = (
-    *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm", "deepseek", "bailing_moe"),
-    *("bailing_moe_v2", "minimax_text_01", "phi4_multimodal", "mimo", "nemotron_nas", "qwen", "kimi_k3"),
-    *("deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2", "step1", "step3_text", "molmo"),
-    *("jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon", "nemotron_h_puzzle", "step5", "alice_ai", "deci"),
-    *("domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1", "iquestloopcoder", "llada"),
-    *("llada2_moe", "nanbeige", "openelm", "orion", "ouro", "param2moe", "plamo3", "rnj1", "rwkv7", "sdar"),
-    *("sdar_moe", "skywork_moe", "minicpm_sala", "phi3small", "phi4flash", "yuan", "xverse_moe", "solar", "spark2_5"),
-    *("telechat",),
+    *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
+    *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
+    *("mimo", "nemotron_nas", "qwen"),
+    *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
+    *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
+    *("nemotron_h_puzzle", "step5"),
+    *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1"),
+    *("iquestloopcoder", "llada", "llada2_moe", "minicpm_sala", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
+    *("phi3small", "phi4flash", "plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5"),
+    *("telechat", "xverse_moe", "yuan"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 

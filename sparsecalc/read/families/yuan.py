@@ -13,7 +13,7 @@ from sparsecalc.read.fields import Fields
 
 UNUSED = (
     *("causal_mask", "dropout", "mask_token_id", "model_max_length", "reset_attention_mask", "reset_position_ids"),
-    *("sep_token", "sep_token_id", "use_loss_mask", "use_flash_attention", "use_moe", "attention_dropout"),
+    *("sep_token", "sep_token_id", "use_loss_mask", "use_flash_attention", "use_moe", "num_key_value_heads"),
 )
 
 
