@@ -14,10 +14,8 @@ def passes(config: Fields, key: str) -> int:
     if count > MOST_PASSES:
         config.refuse(f"{key} is {count}, more than {MOST_PASSES}", "Check the config")
     if count > 1:
-        text = (
-            f"{key}={count}: the layers run {count} times with the same weights; parameters count once, FLOPs and cache"
-        )
-        config.note("looped-layers", f"{text} {count} times")
+        text = f"{key}={count}: the layers run {count} times with the same weights"
+        config.note("looped-layers", f"{text}; parameters count once, FLOPs and cache for each pass")
     return count
 
 
