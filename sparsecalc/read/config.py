@@ -68,7 +68,7 @@ BESIDE_TEXT = (
 NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
-    *("mimo", "nemotron_nas", "qwen"),
+    *("chameleon", "mimo", "nemotron_nas", "qwen"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
