@@ -16,7 +16,10 @@ TYPES: dict[str, Any] = json.loads((data_folder() / "transformers_model_types.js
 
 def is_read(model_type: str) -> bool:
     """Whether there is a reader for the type, or for the language model that it is made of."""
-    return {ALIASES.get(model_type, model_type).replace("-", "_"), f"{model_type}_text"} & {*families(), *ALIASES} != set()
+    return {ALIASES.get(model_type, model_type).replace("-", "_"), f"{model_type}_text"} & {
+        *families(),
+        *ALIASES,
+    } != set()
 
 
 def neither(types: dict[str, Any]) -> Iterator[str]:

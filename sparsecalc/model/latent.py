@@ -63,7 +63,9 @@ class Mla(MixerPart):
             yield linear("q_b_proj", "attention", self.q_lora_rank, heads * (nope + rope), tokens)
         if not self.kv_shared:
             width = r + rope
-            yield linear("kv_a_proj_with_mqa", "attention", hidden, width, tokens, bias=bias, shards=1, role="key_value")
+            yield linear(
+                "kv_a_proj_with_mqa", "attention", hidden, width, tokens, bias=bias, shards=1, role="key_value"
+            )
         yield vector("latent_norms", "norm", norms, tokens)
         absorbed = work.latent_attention == "absorbed" or (work.latent_attention == "auto" and work.phase == "decode")
         seen = work.context_len if self.sliding_window is None else self._expanded(work)
@@ -112,8 +114,8 @@ class Mla(MixerPart):
 
         2 * pairs * index_n_heads * (index_head_dim + 1). Source: DeepSeek-V3.2-Exp report.
 
-        With pools of P = index_kpool tokens (GLM-5.3-Flash; transformers' glm5_next) pairs, and the indexer's cache, are
-        of pools: one key of index_head_dim for P tokens; engines keep the last, unfinished pool beside it.
+        With pools of P = index_kpool tokens (GLM-5.3-Flash; transformers' glm5_next) the pairs and the indexer's cache
+        are of pools: one key of index_head_dim for P tokens; engines keep the last, unfinished pool beside it.
         """
         if not self.index_n_heads:
             return

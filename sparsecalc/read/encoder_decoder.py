@@ -18,9 +18,7 @@ def t5_body(config: Fields, *, bias_in_each_layer: bool = False) -> Body:
     config.ignore("relative_attention_max_distance", "n_positions", "output_past", "is_encoder_decoder", "dense_act_fn")
     config.ignore("is_gated_act", "is_decoder", "tokenizer_class")
     width = config.size("d_ff", required=True)
-    mixer = Gqa(
-        hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads, head_dim=config.size("d_kv")
-    )
+    mixer = Gqa(hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads, head_dim=config.size("d_kv"))
     dense = mlp(hidden, width, gated=config.text("feed_forward_proj").startswith("gated"))
     encoder_layers = config.layers("num_layers")
     config.need_own_name("num_layers")
@@ -73,7 +71,9 @@ def note_tokens(config: Fields, found: Body, encoder: list[Layer], decoder: list
 def bart_body(config: Fields, *, final_norms: bool) -> Body:
     """BART: learned positions and a norm over the embeddings of each stack, biases everywhere, plain MLPs."""
     hidden = config.size("d_model", required=True)
-    config.ignore(*(key for key in config.config if key.startswith(("num_beams", "task_specific", "forced_", "extra_"))))
+    config.ignore(
+        *(key for key in config.config if key.startswith(("num_beams", "task_specific", "forced_", "extra_")))
+    )
     config.ignore("classifier_dropout", "encoder_layerdrop", "decoder_layerdrop", "scale_embedding", "init_std")
     config.ignore("activation_dropout", "normalize_before", "normalize_embedding", "add_final_layer_norm", "dropout")
     config.ignore("is_encoder_decoder", "num_hidden_layers", "add_bias_logits", "classif_dropout", "length_penalty")

@@ -14,7 +14,5 @@ def read(config: Fields) -> Body:
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     heads = mixer.num_attention_heads + mixer.num_key_value_heads
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=config.flag("mlp_bias", default=False))
-    layer = Layer(
-        mixers=(mixer.but(qk_norm=2 * heads * mixer.head_dim),), feed_forwards=(dense,), norms=norms(hidden)
-    )
+    layer = Layer(mixers=(mixer.but(qk_norm=2 * heads * mixer.head_dim),), feed_forwards=(dense,), norms=norms(hidden))
     return body(config, [layer] * config.layers(), hidden=hidden)
