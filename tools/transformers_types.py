@@ -29,8 +29,10 @@ def text_generation() -> set[str]:
 
 
 def text_part(model_type: str) -> str:
-    """The model_type of the language model inside a multimodal config that does not name it; empty where it has none."""
-    config_class: Any = CONFIG_MAPPING[model_type] if model_type in CONFIG_MAPPING else None
+    """The model_type of the language model of a multimodal config that does not name it; empty where it has none."""
+    if model_type not in CONFIG_MAPPING:
+        return ""
+    config_class: Any = CONFIG_MAPPING[model_type]
     parts: dict[str, Any] = getattr(config_class, "sub_configs", None) or {}
     key = next((key for key in TEXT_KEYS if key in parts), None)
     if key is None:

@@ -1,4 +1,4 @@
-"""Residuals that attend to the states of earlier blocks of layers, and messages between the passes of a loop (Inkling 2)."""
+"""Residuals that attend to states of earlier blocks of layers, and messages between passes of a loop (Inkling 2)."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -44,8 +44,8 @@ class BlockResidual(Part):
 class MessageGates(Part):
     """Gates by which the inputs of a looped layer take in what the pass before made of its blocks.
 
-        params = messages * (2H * r + 2 * r * H), r rank; they run in every pass but the first (`runs`)
-        flops  = 2 * T * params + 4 * T * messages * sources * H for the messages themselves
+    params = messages * (2H * r + 2 * r * H), r rank; they run in every pass but the first (`runs`)
+    flops  = 2 * T * params + 4 * T * messages * sources * H for the messages themselves
     """
 
     kind: Literal["message_gates"] = "message_gates"

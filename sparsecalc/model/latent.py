@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from sparsecalc.core.arrays import figure, least
+from sparsecalc.core.arrays import Number, figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import MixerPart
@@ -38,9 +38,15 @@ class Mla(MixerPart):
     index_kpool: int = 1
     """Tokens whose keys the indexer pools into one, by learned weights, and picks together."""
     index_tail: bool = True
+    sliding_window: int | None = None
     kv_shared: bool = False
     """The latents are those of an earlier layer: no map to them, no norm, no cache."""
     """Whether a query always sees the tokens after the last whole pool."""
+
+    @property
+    def window(self) -> int | None:
+        """`sliding_window`."""
+        return self.sliding_window
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -59,10 +65,13 @@ class Mla(MixerPart):
             yield linear("q_b_proj", "attention", self.q_lora_rank, heads * (nope + rope), tokens)
         if not self.kv_shared:
             width = r + rope
-            yield linear("kv_a_proj_with_mqa", "attention", hidden, width, tokens, bias=bias, shards=1, role="key_value")
+            yield linear(
+                "kv_a_proj_with_mqa", "attention", hidden, width, tokens, bias=bias, shards=1, role="key_value"
+            )
         yield vector("latent_norms", "norm", norms, tokens)
         absorbed = work.latent_attention == "absorbed" or (work.latent_attention == "auto" and work.phase == "decode")
-        expanded_tokens = tokens if absorbed else work.batch_size * work.context_len
+        seen = work.context_len if self.sliding_window is None else self._expanded(work)
+        expanded_tokens = tokens if absorbed else work.batch_size * seen
         yield linear("kv_b_proj", "attention", r, heads * (nope + v), expanded_tokens)
         yield from self._indexer(work)
         if self.output_gate:
@@ -70,15 +79,21 @@ class Mla(MixerPart):
         yield self._scores(work, absorbed)
         yield linear("o_proj", "attention", heads * v, hidden, tokens, bias=bias)
 
+    def _expanded(self, work: Workload) -> Number:
+        """Cached tokens that a step in a window expands: the new ones, and what the window holds before them."""
+        return least(work.context_len, work.new_tokens + (self.sliding_window or 0) - 1)
+
     def _scores(self, work: Workload, absorbed: bool) -> Op:
-        pairs = work.indexed_pairs(self.index_topk, self.index_kpool, self.index_tail)
+        limit, window = self.index_topk, self.sliding_window
+        pairs = work.pairs(window) if window else work.indexed_pairs(limit, self.index_kpool, self.index_tail)
         per_pair = 2 * self.kv_lora_rank + self.qk_rope_head_dim
         if not absorbed:
             per_pair = self.qk_nope_head_dim + self.qk_rope_head_dim + self.v_head_dim
         latent = self.kv_lora_rank + self.qk_rope_head_dim
         per_token = 0 if self.kv_shared else latent
         heads = self.num_attention_heads
-        seen = work.context_len if self.index_topk is None else least(work.context_len, self.index_topk)
+        seen = work.context_len if not (window or limit) else least(work.context_len, window or limit)
+        held = work.context_len if window is None else seen
         form = "absorbed" if absorbed else "expanded"
         return Op(
             name="scores_and_values",
@@ -87,7 +102,7 @@ class Mla(MixerPart):
             tokens=work.tokens,
             flops=2 * pairs * heads * per_pair,
             kv_elements_per_token=per_token,
-            kv_elements=work.batch_size * work.context_len * per_token,
+            kv_elements=work.batch_size * held * per_token,
             activation_elements=work.tokens * heads * per_pair,
             scratch_elements=work.tokens * heads * self.v_head_dim,
             heads=heads,
@@ -103,8 +118,8 @@ class Mla(MixerPart):
 
         2 * pairs * index_n_heads * (index_head_dim + 1). Source: DeepSeek-V3.2-Exp report.
 
-        With pools of P = index_kpool tokens (GLM-5.3-Flash; transformers' glm5_next) pairs, and the indexer's cache, are
-        of pools: one key of index_head_dim for P tokens; engines keep the last, unfinished pool beside it.
+        With pools of P = index_kpool tokens (GLM-5.3-Flash; transformers' glm5_next) the pairs and the indexer's cache
+        are of pools: one key of index_head_dim for P tokens; engines keep the last, unfinished pool beside it.
         """
         if not self.index_n_heads:
             return

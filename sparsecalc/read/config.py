@@ -93,7 +93,7 @@ BESIDE_TEXT = (
 NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
-    *("mimo", "nemotron_nas", "qwen"),
+    *("chameleon", "mimo", "nemotron_nas", "qwen"),
     *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
     *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
     *("nemotron_h_puzzle", "step5"),
@@ -129,7 +129,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     text, model_type, notes = _text_config(config)
-    refuse_by_name((model_type, config.get("model_type"), *_classes(config)), where)
+    refuse_by_name((model_type, *_classes(config)), where)
     named = next((NAMED_BY_KEYS[pair] for pair in NAMED_BY_KEYS if pair[0] == model_type and text.get(pair[1])), None)
     family, module = _reader(named or model_type, where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)

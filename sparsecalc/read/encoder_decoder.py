@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sparsecalc.core.ops import ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.basic_parts import Norm
+from sparsecalc.model.basic_parts import Norm, Table
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, body, mlp, norms
@@ -18,9 +18,7 @@ def t5_body(config: Fields, *, bias_in_each_layer: bool = False) -> Body:
     config.ignore("relative_attention_max_distance", "n_positions", "output_past", "is_encoder_decoder", "dense_act_fn")
     config.ignore("is_gated_act", "is_decoder", "tokenizer_class")
     width = config.size("d_ff", required=True)
-    mixer = Gqa(
-        hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads, head_dim=config.size("d_kv")
-    )
+    mixer = Gqa(hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads, head_dim=config.size("d_kv"))
     dense = mlp(hidden, width, gated=config.text("feed_forward_proj").startswith("gated"))
     encoder_layers = config.layers("num_layers")
     config.need_own_name("num_layers")
@@ -68,3 +66,49 @@ def note_tokens(config: Fields, found: Body, encoder: list[Layer], decoder: list
         f"a source token uses {source:,} parameters (input table, encoder{chosen}), "
         f"a target token {target:,} (input table{head}, decoder with cross-attention{chosen})",
     )
+
+
+def bart_body(config: Fields, *, final_norms: bool) -> Body:
+    """BART: learned positions and a norm over the embeddings of each stack, biases everywhere, plain MLPs."""
+    hidden = config.size("d_model", required=True)
+    config.ignore(
+        *(key for key in config.config if key.startswith(("num_beams", "task_specific", "forced_", "extra_")))
+    )
+    config.ignore("classifier_dropout", "encoder_layerdrop", "decoder_layerdrop", "scale_embedding", "init_std")
+    config.ignore("activation_dropout", "normalize_before", "normalize_embedding", "add_final_layer_norm", "dropout")
+    config.ignore("is_encoder_decoder", "num_hidden_layers", "add_bias_logits", "classif_dropout", "length_penalty")
+    config.ignore("early_stopping", "no_repeat_ngram_size", "gradient_checkpointing", "max_length", "min_length")
+    positions = config.size("max_position_embeddings") + 2  # the first two places are of padding
+    stacks = {name: _bart_stack(config, hidden, name) for name in ("encoder", "decoder")}
+    tables = tuple(Table(name=f"{name}.embed_positions", rows=positions, size=hidden) for name in stacks)
+    final = [Norm(name=f"{name}.layernorm_embedding", size=hidden, bias=True) for name in stacks]
+    if final_norms:
+        final += [Norm(name=f"{name}.layer_norm", size=hidden, bias=True) for name in stacks]
+    layers = [*stacks["encoder"], *stacks["decoder"]]
+    found = body(config, layers, hidden=hidden, final=tuple(final), tables=tables)
+    note_tokens(config, found, stacks["encoder"], stacks["decoder"])
+    return found
+
+
+def _bart_stack(config: Fields, hidden: int, name: str) -> list[Layer]:
+    """The layers of one stack, by keys that its name begins."""
+    heads = config.size(f"{name}_attention_heads", required=True)
+    if hidden % heads:
+        config.refuse(f"d_model ({hidden}) is not a multiple of {name}_attention_heads ({heads})")
+    mixer = Gqa(
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=hidden // heads,
+        qkv_bias=True,
+        o_bias=True,
+    )
+    encoder = name == "encoder"
+    cross = () if encoder else (mixer.but(name="encoder_attn", key_value="cross"),)
+    layer = Layer(
+        mixers=(mixer.but(causal=not encoder), *cross),
+        feed_forwards=(mlp(hidden, config.size(f"{name}_ffn_dim", required=True), gated=False, bias=True),),
+        norms=norms(hidden, 2 if encoder else 3, bias=True),
+        stack="encoder" if encoder else "decoder",
+    )
+    return [layer] * config.layers(f"{name}_layers")

@@ -1,5 +1,5 @@
-"""The layers of Inkling 2: inputs that attend to earlier blocks of layers, gated attention with sinks made of the input,
-in full layers convolutions whose taps depend on the input; experts in every layer."""
+"""The layers of Inkling 2: inputs that attend to earlier blocks of layers, gated attention with sinks made of the
+input, in full layers convolutions whose taps depend on the input; experts in every layer."""
 
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ def inkling2_body(config: Fields, hidden: int, layers: list[Layer], *more: Const
     """The frame: norms of embedding and output, the last residual, and an LM head of unpadded_vocab_size rows."""
     blocks = -(-config.layers() // config.size("n_layers_per_attn_res_block"))
     residual = BlockResidual(name="final_input", hidden_size=hidden, sources=blocks + 1)
-    final = (Norm(name="embed_norm", size=hidden), *more, residual, Norm(size=hidden))
+    final: tuple[Extra, ...] = (Norm(name="embed_norm", size=hidden), *more, residual, Norm(size=hidden))
     found = body(config, layers, hidden=hidden, final=final, tied=False)
     if found.head:
         found.head = found.head.but(out_features=config.size("unpadded_vocab_size"))
@@ -47,9 +47,7 @@ def _layer(config: Fields, moe: Moe, kind: str, index: int, per_block: int) -> L
     hidden, full = moe.hidden_size, kind == HYBRID
     before, adds = -(-index // per_block), index % per_block == 0
     mixer = inkling_attention(config, hidden, kind)
-    inputs = BlockResidual(
-        name="attention_input", hidden_size=hidden, queries=3 if full else 1, sources=before + 1
-    )
+    inputs = BlockResidual(name="attention_input", hidden_size=hidden, queries=3 if full else 1, sources=before + 1)
     outputs = BlockResidual(name="mlp_input", hidden_size=hidden, sources=before + adds + 1)
     names = ("q_input_layernorm", "k_input_layernorm", "v_input_layernorm") if full else ("input_layernorm",)
     return Layer(
@@ -74,7 +72,9 @@ def _beside_attention(config: Fields, mixer: Gqa, full: bool) -> "tuple[Extra, .
     return (
         Projection(name="gate_proj", component="attention", in_features=hidden, out_features=width),
         Projection(name="sink_proj", component="attention", in_features=hidden, out_features=heads),
-        Constants(name="q and r scales", component="attention", elements=heads * (mixer.head_dim + config.size("d_rel"))),
+        Constants(
+            name="q and r scales", component="attention", elements=heads * (mixer.head_dim + config.size("d_rel"))
+        ),
         *relative_bias(config, mixer),
         *convolutions(keys, keys, hidden, hidden, kernel=kernel),
         *((taps,) if full else ()),

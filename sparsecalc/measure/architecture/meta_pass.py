@@ -37,7 +37,9 @@ def run_on_meta(
     any_model: Any = model
     config = text_config(model)
     ALL_ATTENTION_FUNCTIONS.register(NAME, tally.attend)
-    if getattr(config, "index_topk", None) or getattr(config, "indexer_budget", None):  # an indexer masks its own scores, so it needs a mask to be there
+    if getattr(config, "index_topk", None) or getattr(
+        config, "indexer_budget", None
+    ):  # an indexer masks its own scores, so it needs a mask to be there
         ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _open_mask)
     top_k = getattr(config, "num_experts_per_tok", 0) or 0
     try:

@@ -31,7 +31,7 @@ def read(config: Fields) -> Body:
 
 
 def _output_gate(config: Fields, mixer: Mla) -> Projection:
-    """q_gate_proj maps the query latent twice, 2 r -> N * (nope + rope + v): what it has beyond r -> N * (nope + rope)."""
+    """q_gate_proj, 2 r -> N * (nope + rope + v): what it has beyond a map of queries, r -> N * (nope + rope)."""
     if mixer.q_lora_rank is None:
         config.refuse("q_lora_rank is null, which the indexer and the gate need")
     queries = mixer.qk_nope_head_dim + mixer.qk_rope_head_dim

@@ -1,5 +1,5 @@
-"""Beam: attention with q/k norms and a gate per output element, windows with a full layer after each five, leading dense
-layers, experts, four norms."""
+"""Beam: attention with q/k norms and a gate per output element, windows with a full layer after each five, leading
+dense layers, experts, four norms."""
 
 from sparsecalc.model.basic_parts import Constants, Projection
 from sparsecalc.model.feed_forward import Moe

@@ -1,4 +1,4 @@
-"""The language model of Cohere Compass: Command R7B's layers, full attention where layer_types does not say otherwise."""
+"""Language model of Cohere Compass: Command R7B's layers, full attention where layer_types does not say otherwise."""
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, Body, attention, body, mlp, norms, windows

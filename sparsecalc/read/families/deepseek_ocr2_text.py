@@ -1,4 +1,4 @@
-"""The language model of DeepSeek-OCR 2: DeepSeekMoE's layers, grouped-query attention over shared and routed experts."""
+"""Language model of DeepSeek-OCR 2: DeepSeekMoE's layers, grouped-query attention over shared and routed experts."""
 
 from sparsecalc.read.build import Body, attention
 from sparsecalc.read.fields import Fields

@@ -1,4 +1,4 @@
-"""Dory: layers of nGPT between unit-norm states; those in the middle run several times over, with a cache for each pass.
+"""Dory: layers of nGPT between unit-norm states; those in the middle run several times, with a cache for each pass.
 
 Source: transformers' dory; nGPT, arXiv:2410.01131.
 """
@@ -19,7 +19,7 @@ def read(config: Fields) -> Body:
     count, first, last = _sections(config)
     mixer, width = _attention(config, hidden), config.size("intermediate_size", required=True)
     dense = mlp(hidden, width, bias=config.flag("mlp_bias"))
-    extras = (*_scales(mixer, width), _gate(mixer))
+    extras: tuple[Constants | Projection, ...] = (*_scales(mixer, width), _gate(mixer))
     found = windows(config, count, config.optional_size("sliding_window"), every_nth_full(count, 4))
     stack = [
         Layer(mixers=(mixer.but(sliding_window=window),), feed_forwards=(dense,), extras=extras) for window in found
@@ -35,7 +35,8 @@ def _more_passes(config: Fields, looped: list[Layer], mixer: Gqa) -> list[Layer]
         config.refuse(f"recurrent_kv_cache_mode is {brief(mode)}", f"Known are {EVERY_PASS} and {LAST_PASS}")
     kept = mode == EVERY_PASS
     again = [
-        layer.but(mixers=(mixer.but(sliding_window=layer.mixers[0].window, kept=kept),), reused=True) for layer in looped
+        layer.but(mixers=(mixer.but(sliding_window=layer.mixers[0].window, kept=kept),), reused=True)
+        for layer in looped
     ]
     return again * (config.size("n_recurrent_loops") - 1)
 

@@ -1,4 +1,5 @@
-"""Flint: attention with q/k norms and sinks, windows between full layers, two dense layers, experts beside a shared one."""
+"""Flint: attention with q/k norms and sinks, windows between full layers, two dense layers, then experts beside a
+shared one."""
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, mlp, norms, windows

@@ -1,5 +1,5 @@
-"""GLM-5.3-Flash: Kimi Delta Attention, in every fourth layer latent attention whose indexer picks pools of keys, experts
-beside a shared one, and hyper-connections around each."""
+"""GLM-5.3-Flash: Kimi Delta Attention, in every fourth layer latent attention whose indexer picks pools of keys;
+experts beside a shared one, and hyper-connections around each."""
 
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.recurrent import GatedDeltaNet
@@ -44,7 +44,9 @@ def _mixers(config: Fields, hidden: int, count: int) -> list[Mla | GatedDeltaNet
     nested.ignore("full_attn_layers", "kda_layers", "gate_lower_bound", "safe_gate")
     linear = kimi_delta_attention(config, nested, hidden)
     pool = config.size("index_kpool")
-    own = indexed_attention(config, hidden).but(index_kpool=pool, index_tail=config.flag("index_kpool_always_select_tail"))
+    own = indexed_attention(config, hidden).but(
+        index_kpool=pool, index_tail=config.flag("index_kpool_always_select_tail")
+    )
     if own.q_lora_rank is None:
         config.refuse("q_lora_rank is null, which the indexer needs")
     if config.size("index_topk") % pool:

@@ -13,4 +13,6 @@ def read(config: Fields) -> Body:
     own = indexed_attention(config, hidden)
     shared = own.but(index_n_heads=0, index_head_dim=0)
     note_mtp(config)
-    return indexed_moe_body(config, hidden, [own if kind == OWN_INDEXER else shared for kind in indexer_types(config, count)])
+    return indexed_moe_body(
+        config, hidden, [own if kind == OWN_INDEXER else shared for kind in indexer_types(config, count)]
+    )

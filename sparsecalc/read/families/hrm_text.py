@@ -11,9 +11,7 @@ def read(config: Fields) -> Body:
     hidden, bias = config.size("hidden_size", required=True), config.flag("attention_bias")
     config.ignore("L_bp_cycles", "embedding_scale", "prefix_lm")
     heads = config.size("num_attention_heads", required=True)
-    mixer = attention(
-        config, hidden, num_attention_heads=heads, num_key_value_heads=heads, qkv_bias=bias, o_bias=bias
-    )
+    mixer = attention(config, hidden, num_attention_heads=heads, num_key_value_heads=heads, qkv_bias=bias, o_bias=bias)
     gate = Projection(
         name="gate_proj", component="attention", in_features=hidden, out_features=heads * mixer.head_dim, bias=bias
     )

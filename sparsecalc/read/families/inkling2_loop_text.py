@@ -1,5 +1,5 @@
-"""Inkling 2 Mini: Inkling 2 whose middle layers run several times over, with a cache for each pass and gates through which
-a pass takes in what the one before has made."""
+"""Inkling 2 Mini: Inkling 2 whose middle layers run several times over, with a cache for each pass and gates through
+which a pass takes in what the one before has made."""
 
 from sparsecalc.model.basic_parts import Constants
 from sparsecalc.model.block_residual import MessageGates

@@ -1,4 +1,5 @@
-"""Kolibri: attention with q/k norms and windows, a full layer after each four, experts beside a shared one, four norms."""
+"""Kolibri: attention with q/k norms and windows, a full layer after each four, experts beside a shared one, and four
+norms."""
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.attention import normed_attention

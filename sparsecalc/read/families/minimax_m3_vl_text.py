@@ -1,4 +1,5 @@
-"""MiniMax-M3: norms over the heads of queries and keys, blocks of keys picked by an indexer, experts with a shared one."""
+"""MiniMax-M3: norms over the heads of queries and keys, blocks of keys that an indexer picks, experts with a shared
+one."""
 
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.block_sparse import BlockSparseAttention
@@ -64,7 +65,7 @@ def _block_sparse(config: Fields, older: Fields | None, full: Gqa) -> BlockSpars
         num_attention_heads=full.num_attention_heads,
         num_key_value_heads=full.num_key_value_heads,
         head_dim=full.head_dim,
-        **sizes,
+        **sizes,  # type: ignore[arg-type]
     )
 
 

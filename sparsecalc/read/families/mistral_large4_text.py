@@ -21,6 +21,7 @@ def read(config: Fields) -> Body:
     is_dense = dense_by_type(config, count, leading_dense(config, count))
     scaling = Constants(name="softmax_scaling", component="attention", elements=2 * own.num_attention_heads)
     index_norm = Norm(name="indexer.q_input_norm", size=hidden, bias=True)
+    index_scaling = Constants(name="indexer.softmax_scaling", component="attention", elements=2 * own.index_n_heads)
     layers = []
     for indexer, shared, rotary, plain in zip(
         indexer_types(config, count), _shared(config, count), _rotary(config, count), is_dense, strict=True
@@ -31,10 +32,11 @@ def read(config: Fields) -> Body:
                 mixers=(_mixer(own, indexes, shared, rotary),),
                 feed_forwards=(dense if plain else moe,),
                 norms=(*norms(hidden), *((index_norm,) if indexes else ())),
-                extras=(scaling,),
+                extras=(scaling, *((index_scaling,) if indexes else ())),
             )
         )
-    return body(config, layers, hidden=hidden)
+    learned = Constants(name="rotary_emb.alpha", elements=own.qk_rope_head_dim // 2)
+    return body(config, layers, hidden=hidden, final=(learned, Norm(size=hidden)))
 
 
 def _mixer(own: Mla, indexes: bool, shared: bool, rotary: bool) -> Mla:

@@ -1,5 +1,5 @@
-"""The language model of Molmo 2: Qwen3's or OLMo 2's norms over queries and keys, an input table with rows of its own for
-the tokens of images."""
+"""The language model of Molmo 2: Qwen3's or OLMo 2's norms over queries and keys, an input table with rows of its own
+for the tokens of images."""
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms

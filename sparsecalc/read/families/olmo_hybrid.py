@@ -28,7 +28,7 @@ def _default(count: int) -> list[str]:
 
 
 def _delta_net(config: Fields, hidden: int, heads: int) -> GatedDeltaNet:
-    """Heads as attention's, of 3/4 of the hidden size for keys and twice that for values, unless the config has others."""
+    """As many heads as attention, 3/4 of the hidden size for keys and twice that for values, or as the config says."""
     keys = config.optional_size("linear_num_key_heads") or heads
     values = config.optional_size("linear_num_value_heads") or heads
     if values % keys:

@@ -25,9 +25,7 @@ def read(config: Fields) -> Body:
         use_bias=bias,
         state_is_fp32=config.text("inference_state_dtype") == "float32",
     )
-    layer = Layer(
-        mixers=(mixer,), feed_forwards=(mlp(hidden, width, bias=bias),), norms=norms(hidden, bias=bias)
-    )
+    layer = Layer(mixers=(mixer,), feed_forwards=(mlp(hidden, width, bias=bias),), norms=norms(hidden, bias=bias))
     return body(config, [layer] * count, hidden=hidden)
 
 
