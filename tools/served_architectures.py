@@ -1,4 +1,4 @@
-"""Write data/transformers_types.json, and the registries' part of data/served_architectures.json.
+"""Write the registries' part of data/served_architectures.json.
 
     python tools/served_architectures.py VLLM_FOLDER SGLANG_FOLDER
 
@@ -14,11 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import transformers
 from transformers.models.auto import modeling_auto
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVED, TYPES = ROOT / "data" / "served_architectures.json", ROOT / "data" / "transformers_types.json"
+SERVED = ROOT / "data" / "served_architectures.json"
 KINDS = {
     "_TEXT_GENERATION_MODELS": "text",
     "_TRANSFORMERS_SUPPORTED_MODELS": "text",
@@ -38,22 +37,18 @@ BY_NAME = (
     (r"Embed|Bidirectional|^(Bert|CLIP|XLMRoberta|Qwen3|Mistral|PixtralVision)Model$|Contriever", "embedding"),
 )
 """SGLang says what a class is by its name only."""
-LANGUAGE_TABLES = ("CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM")
 
 
-def of_transformers() -> tuple[dict[str, set[str]], list[str]]:
-    """The model_types of each class, and the types that have a language model."""
+def of_transformers() -> dict[str, set[str]]:
+    """The model_types of each class."""
     by_class: dict[str, set[str]] = {}
-    types: set[str] = set()
     for name in dir(modeling_auto):
         if not name.endswith("MAPPING_NAMES"):
             continue
         for model_type, classes in getattr(modeling_auto, name).items():
             for each in [classes] if isinstance(classes, str) else classes:
                 by_class.setdefault(each, set()).add(model_type)
-            if any(name == f"MODEL_FOR_{table}_MAPPING_NAMES" for table in LANGUAGE_TABLES):
-                types.add(model_type)
-    return by_class, sorted(types)
+    return by_class
 
 
 def of_vllm(folder: Path) -> Iterator[tuple[str, str]]:
@@ -87,10 +82,7 @@ def _kind(name: str) -> str:
 
 
 def main() -> None:
-    by_class, types = of_transformers()
-    version = transformers.__version__
-    source = f"transformers {version}, models/auto/modeling_auto.py: causal LM, sequence to sequence, image and text"
-    TYPES.write_text(json.dumps({"source": source, "version": version, "model_types": types}, indent=1) + "\n")
+    by_class = of_transformers()
     table = json.loads(SERVED.read_text())
     before, found = table["architectures"], {}
     folders = {"vllm": Path(sys.argv[1]), "sglang": Path(sys.argv[2])}

@@ -40,6 +40,8 @@ class Mla(MixerPart):
     index_kpool: int = 1
     """Tokens whose keys the indexer pools into one, by learned weights, and picks together."""
     index_tail: bool = True
+    kv_shared: bool = False
+    """The latents are those of an earlier layer: no map to them, no norm, no cache."""
     """Whether a query always sees the tokens after the last whole pool."""
 
     @property
@@ -50,14 +52,16 @@ class Mla(MixerPart):
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, tokens, bias = self.hidden_size, self.num_attention_heads, work.tokens, self.attention_bias
         nope, rope, v, r = self.qk_nope_head_dim, self.qk_rope_head_dim, self.v_head_dim, self.kv_lora_rank
-        norms = r
+        norms = 0 if self.kv_shared else r
         if self.q_lora_rank is None:
             yield linear("q_proj", "attention", hidden, heads * (nope + rope), tokens)
         else:
             norms += self.q_lora_rank
             yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias, shards=1)
             yield linear("q_b_proj", "attention", self.q_lora_rank, heads * (nope + rope), tokens)
-        yield linear("kv_a_proj_with_mqa", "attention", hidden, r + rope, tokens, bias=bias, shards=1, role="key_value")
+        if not self.kv_shared:
+            width = r + rope
+            yield linear("kv_a_proj_with_mqa", "attention", hidden, width, tokens, bias=bias, shards=1, role="key_value")
         yield vector("latent_norms", "norm", norms, tokens)
         absorbed = work.latent_attention == "absorbed" or (work.latent_attention == "auto" and work.phase == "decode")
         expanded_tokens = tokens if absorbed else work.batch_size * work.context_len
@@ -73,7 +77,8 @@ class Mla(MixerPart):
         per_pair = 2 * self.kv_lora_rank + self.qk_rope_head_dim
         if not absorbed:
             per_pair = self.qk_nope_head_dim + self.qk_rope_head_dim + self.v_head_dim
-        per_token = self.kv_lora_rank + self.qk_rope_head_dim
+        latent = self.kv_lora_rank + self.qk_rope_head_dim
+        per_token = 0 if self.kv_shared else latent
         heads = self.num_attention_heads
         seen = work.context_len if self.index_topk is None else least(work.context_len, self.index_topk)
         form = "absorbed" if absorbed else "expanded"
@@ -88,7 +93,7 @@ class Mla(MixerPart):
             activation_elements=work.tokens * heads * per_pair,
             scratch_elements=work.tokens * heads * self.v_head_dim,
             heads=heads,
-            cache_read_elements=work.batch_size * seen * per_token,
+            cache_read_elements=work.batch_size * seen * latent,
             shards=1,
             note=f"{figure(pairs)} query-key pairs x {heads} heads x {per_pair} ({form})",
             kv_note=f"({self.kv_lora_rank} + {self.qk_rope_head_dim})",

@@ -206,6 +206,8 @@ class LightningAttention(MixerPart):
     o_bias: bool = False
     qk_norm: int = 0
     """Elements of the norms over queries and keys (Ring-linear)."""
+    output_gate: bool = True
+    output_norm: bool = True
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -217,9 +219,11 @@ class LightningAttention(MixerPart):
         yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens, bias=self.qkv_bias)
         if self.qk_norm:
             yield vector("qk_norm", "norm", self.qk_norm, tokens)
-        yield linear("output_gate", "state_space", self.hidden_size, wide, tokens)
+        if self.output_gate:
+            yield linear("output_gate", "state_space", self.hidden_size, wide, tokens)
         yield scan(work, wide * self.head_dim, 2, "arXiv:2501.08313", wide)
-        yield vector("norm", "norm", wide, tokens)
+        if self.output_norm:
+            yield vector("norm", "norm", wide, tokens)
         yield linear("out_proj", "state_space", wide, self.hidden_size, tokens, bias=self.o_bias)
 
 

@@ -14,7 +14,9 @@ from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
-from sparsecalc.read.unread import refuse_by_name, refuse_unknown
+from sparsecalc.read.unread import refuse_by_name, refuse_unknown, transformers_types
+from sparsecalc.read.vendor_keys import mtp_text
+from sparsecalc.read.versions import by_version
 
 ALIASES = {
     **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
@@ -22,13 +24,14 @@ ALIASES = {
     "deepseek_ref": "deepseek_v4",
     "deepseek_v41": "deepseek_v41_text",
     "mistral4": "deepseek_v3",
+    "gpt-sw3": "gpt2",
     **dict.fromkeys(("exaone4_5_text", "exaone4_5"), "exaone4"),
     "mllama": "mllama_text_model",
     **{outer: f"{outer}_text" for outer in ("inkling2", "inkling2_loop")},
     "inkling_mm_model": "inkling_text",
     "qwen4_exp": "qwen4_exp_text",
     "glm5_next": "glm5_next_text",
-    **dict.fromkeys(("minimax_m3", "minimax_m3_vl"), "minimax_m3_vl_text"),
+    **dict.fromkeys(("minimax_m3", "minimax_m3_text", "minimax_m3_vl"), "minimax_m3_vl_text"),
     "stablelm_epoch": "stablelm",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
@@ -47,11 +50,14 @@ ALIASES = {
     **dict.fromkeys(("longcat_flash_pro", "longcat_flash_sparse"), "longcat_flash_ngram"),
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
-    **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "deepseek_ocr2", "unlimited-ocr"), "deepseek_v2"),
+    **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "unlimited-ocr"), "deepseek_v2"),
     **dict.fromkeys(("telechat2", "TeleChat2"), "telechat"),
-    **dict.fromkeys(("telechat3", "TeleFLM", "teleflm", "iquestcoder"), "llama"),
+    **dict.fromkeys(("telechat3", "TeleFLM", "teleflm"), "llama"),
     **dict.fromkeys(("muse_spark", "musespark1x_text"), "muse_spark_text"),
     "interns2_mobius": "interns2_mobius_text",
+    "dots_ocr": "qwen2",
+    "dots_vlm": "deepseek_v3",
+    **dict.fromkeys(("Keye", "KeyeVL1_5"), "qwen3"),
     "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
     **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
@@ -69,6 +75,7 @@ NAMED_BY_KEYS = {
     ("kimi_linear", "attn_res_block_size"): "kimi_k3",
     ("git", "num_local_experts"): "grok_2",
     ("bailing_hybrid", "group_norm_size"): "bailing_moe_linear",
+    ("xverse", "num_experts"): "xverse_moe",
 }
 """Families whose configs have another's model_type, told by a key that only they have."""
 
@@ -99,7 +106,20 @@ NOT_IN_TRANSFORMERS = (
     *("nemotron_h_puzzle", "step5"),
     *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1"),
     *("iquestloopcoder", "llada", "llada2_moe", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
-    *("plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5", "telechat"),
+    *(
+        "plamo3",
+        "rnj1",
+        "rwkv7",
+        "sdar",
+        "sdar_moe",
+        "skywork_moe",
+        "minicpm_sala",
+        "phi3small",
+        "xverse_moe",
+        "solar",
+        "spark2_5",
+        "telechat",
+    ),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
@@ -168,6 +188,8 @@ def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note
     if beside:
         notes += _multimodal_note(str(text.get("model_type", "")), "the text decoder", beside)
         text = {name: value for name, value in text.items() if name not in BESIDE_TEXT}
+    if versioned := by_version(text.get("model_type"), text):
+        return versioned[1], versioned[0], notes
     return text, text.get("model_type") or _implied_type(outer), notes
 
 
@@ -192,7 +214,7 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
         raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
     family = ALIASES.get(model_type, model_type).replace("-", "_")
     if (module := _module(family)) is None:
-        refuse_unknown(model_type, [*families(), *ALIASES], where)
+        refuse_unknown(model_type, [*families(), *ALIASES], TEXT_PARTS, where)
     return family, module
 
 
@@ -202,8 +224,7 @@ def _mtp_note(fields: Fields, body: Body) -> list[Note]:
         return []
     layer, hidden = Ledger(body.layers[-1].ops(Workload())), body.hidden_size
     size = fields.mtp_layers * (layer.total("params") + 2 * hidden * hidden + 3 * hidden)
-    text = f"{fields.mtp_layers} multi-token-prediction layer(s) of {size:,} parameters are not counted"
-    return [Note(code="mtp-layers", text=f"{text}; a checkpoint may add copies of the embedding and the LM head")]
+    return [Note(code="mtp-layers", text=mtp_text(fields.mtp_layers, size))]
 
 
 def _text_part(config: dict[str, Any]) -> str | None:
@@ -212,11 +233,11 @@ def _text_part(config: dict[str, Any]) -> str | None:
 
 
 def _implied_type(outer: dict[str, Any]) -> Any:
-    """The text model's type where its part does not name it: the multimodal type with _text."""
+    """The text model's type where its part does not name it: the multimodal type with _text, or as transformers has."""
     implied = outer.get("model_type")
     if isinstance(implied, str) and (_module(f"{implied}_text") or f"{implied}_text" in ALIASES):
         return f"{implied}_text"
-    return implied
+    return transformers_types()["text_parts"].get(implied, implied) if isinstance(implied, str) else implied
 
 
 def _tie_note(outer: Any, inner: Any, key: str) -> list[Note]:

@@ -62,6 +62,13 @@ def leading_dense(config: Fields, count: int) -> list[bool]:
     return [index < first for index in range(count)]
 
 
+def sparse_by_frequency(config: Fields, count: int) -> list[bool]:
+    """Experts by mlp_layer_types, or from first_k_dense_replace on in every moe_layer_freq-th layer."""
+    first, every = config.size("first_k_dense_replace", default=1, zero=True), config.size("moe_layer_freq", default=1)
+    default = [index < first or index % every != 0 for index in range(count)]
+    return [not dense for dense in dense_by_type(config, count, default)]
+
+
 def dense_by_type(config: Fields, count: int, default: Sequence[bool]) -> list[bool]:
     """Where mlp_layer_types says so, or by the family's default."""
     given = config.per_layer("mlp_layer_types", count, ("dense", "sparse"))

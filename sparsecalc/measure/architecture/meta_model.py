@@ -57,6 +57,8 @@ def _config(model_type: str, fields: dict[str, Any]) -> Any:
 
 def _built(config: Any, given: dict[str, Any]) -> nn.Module:
     """The module tree of a model's text decoder; of an encoder-decoder, all of it."""
+    if config.is_encoder_decoder and type(config) not in AutoModelForSeq2SeqLM._model_mapping:
+        return _from_config(AutoModelForCausalLM, config)  # of speech: the decoder alone
     if config.is_encoder_decoder:
         return _with_own_head(_from_config(AutoModelForSeq2SeqLM, config), config, given)
     text = config.get_text_config(decoder=True)

@@ -5,6 +5,7 @@ visible pairs (causal, windowed, chunked) instead of multiplying the full square
 registry), and experts send exactly tokens * num_experts_per_tok rows through one expert's matrices.
 """
 
+import inspect
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -57,4 +58,13 @@ def _inputs(model: nn.Module, tokens: int, cache: Any) -> dict[str, Any]:
     ids = torch.zeros(1, tokens, dtype=torch.long)
     if text_config(model).is_encoder_decoder:
         return {"input_ids": ids, "decoder_input_ids": ids, "use_cache": False}
-    return {"input_ids": ids, "use_cache": True, **cache_argument(model, cache)}
+    return {"input_ids": ids, "use_cache": True, **cache_argument(model, cache), **_source(model)}
+
+
+def _source(model: nn.Module) -> dict[str, Any]:
+    """What a decoder of speech attends to: the encoder's output for a whole window of audio."""
+    config: Any = text_config(model)
+    frames = getattr(config, "max_source_positions", None)
+    if not frames or "encoder_outputs" not in inspect.signature(model.forward).parameters:
+        return {}
+    return {"encoder_outputs": (torch.zeros(1, frames, config.d_model, dtype=torch.bfloat16),)}

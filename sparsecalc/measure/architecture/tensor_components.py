@@ -54,6 +54,8 @@ class TensorComponents:
             return "lm_head"
         if self.sparse and _SHARED.search(name):
             return "shared_experts"
+        if _EXPERTS.search(name) and "Norm" in type(owner).__name__:
+            return "norm"
         if (_EXPERTS.search(name) and not _BESIDE_EXPERTS.search(name)) or _parallel(owner):
             return "routed_experts"
         if "Norm" in type(owner).__name__ or "layernorm" in owner_name:
@@ -67,7 +69,7 @@ class TensorComponents:
         while path:
             whole_kind = type(self.modules[path]).__name__
             kind = whole_kind.removeprefix(self.prefix)
-            if moe_router and re.search(r"Router|Gate|Gating|MoE|Moe|Sparse", kind):
+            if moe_router and re.search(r"Router|(?<!Residual)Gate|Gating|MoE|Moe|Sparse", kind):
                 return "router"
             if RECURRENT.search(kind) or whole_kind in ("RwkvSelfAttention", "xLSTMLayer"):
                 return "state_space"

@@ -63,7 +63,7 @@ class Repeats:
             cache = next((given for given in (*args, *kwargs.values()) if _is_cache(given)), None)
             mine = cache.layers[place] if cache is not None and place < len(cache.layers) else None
             key = (kind, _look((args, kwargs)), _look(vars(mine)) if mine is not None else None, type(mine))
-            if earlier := self._runs.get(key):
+            if earlier := None if any(map(_is_pair, kwargs.values())) else self._runs.get(key):
                 self.times[earlier.name] += 1
                 self.tally.flops += earlier.flops
                 if mine is not None:
@@ -139,6 +139,11 @@ def _said(config: Any, position: int) -> Hashable:
 
 def _is_cache(given: Any) -> bool:
     return isinstance(getattr(given, "layers", None), list)
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether it is a decoder's cache with a part for the source, which a layer changes too."""
+    return getattr(given, "cross_attention_cache", None) is not None
 
 
 def _rest(cache: Any, place: int) -> Hashable:

@@ -45,6 +45,9 @@ def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> in
     one, earlier, now, later = (spec.ops(Workload.prefill(length)) for length in lengths)
     kept = now.total("index_elements") + _unpooled(spec, context)
     for first, before, op, after in zip(one, earlier, now, later, strict=True):
+        if not op.kv_elements_per_token:  # of a source that is as long for every context
+            kept += op.layers * op.kv_elements
+            continue
         token = first.kv_elements
         filled = min(after.kv_elements - op.kv_elements, op.kv_elements - before.kv_elements) < token
         held = op.kv_elements - token if filled else op.kv_elements
@@ -67,7 +70,8 @@ def _unpooled(spec: ModelSpec, context: int) -> int:
 
 def _cache_elements(cache: Any, *, values_are_keys: bool = False) -> tuple[int, int]:
     """Elements of keys and values, and of states, that a transformers cache holds."""
-    layers = getattr(cache, "layers", None)
+    halves = (getattr(cache, f"{name}_attention_cache", None) for name in ("self", "cross"))
+    layers = getattr(cache, "layers", None) or [layer for half in halves if half for layer in half.layers]
     if not layers:
         return 0, sum(tensor.numel() for name, tensor in cache_tensors(cache) if "offset" not in name)
     kv = state = 0

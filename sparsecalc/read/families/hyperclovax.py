@@ -1,4 +1,4 @@
-"""HyperCLOVA X SEED Think: Llama's layers with norms after each part too, unless use_post_norm is off."""
+"""HyperCLOVA X: Granite's layers, with a norm after attention and one after the MLP where use_post_norm."""
 
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms
@@ -6,8 +6,7 @@ from sparsecalc.read.fields import Fields
 
 
 def read(config: Fields) -> Body:
-    hidden = config.size("hidden_size", required=True)
-    bias = config.flag("attention_bias")
+    hidden, bias = config.size("hidden_size", required=True), config.flag("attention_bias")
     layer = Layer(
         mixers=(attention(config, hidden, qkv_bias=bias, o_bias=bias),),
         feed_forwards=(mlp(hidden, config.size("intermediate_size", required=True), bias=config.flag("mlp_bias")),),
