@@ -157,7 +157,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         stored = stored_formats(text.get("quantization_config") or text.get("quantization"), fields, body.layers)
         return ModelSpec(
             id=model_id,
-            model_type=model_type,
+            model_type=model_type or family,
             hidden_size=body.hidden_size,
             vocab_size=body.vocab_size,
             tie_word_embeddings=body.tie_word_embeddings,
