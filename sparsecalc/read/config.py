@@ -60,7 +60,7 @@ ALIASES = {
     **dict.fromkeys(("Keye", "KeyeVL1_5"), "qwen3"),
     "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
-    **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
+    **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2", "openpangu_vl"), "pangu"),
     "llava": "llama",
     "llava_mistral": "mistral",
     "llava_mpt": "mpt",
