@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sparsecalc.core.errors import InputError
@@ -248,3 +249,24 @@ def test_step_5_counts_the_tensors_of_the_released_indexer() -> None:
     plain["text_config"]["sparse_config"]["enabled"] = False
     indexer = 4096 * 4096 + 2 * 256 * 4096 + 16 * 4096 + 3 * 256 + 64
     assert params(spec(given)).total - params(spec(plain)).total == 23 * indexer
+
+
+@pytest.mark.parametrize("name", ["deepseek-v4.1-flash", "kimi-k3", "k2-horizon-mova-36b", "step-5-preview", "step3"])
+def test_a_prompt_is_the_sum_of_its_steps(name: str) -> None:
+    """Scores, values and indexers of 40 positions at once, and one after the other."""
+    found = spec(name)
+
+    def scores(work: Workload) -> float:
+        return found.ops(work).sum("flops", lambda op: op.kind == "attention")
+
+    one_by_one = (Workload.decode(length, latent_attention="expanded") for length in range(1, 41))
+    assert scores(Workload.prefill(40)) == sum(map(scores, one_by_one))
+
+
+@pytest.mark.parametrize("name", ["deepseek-v4.1-flash", "kimi-k3", "step-5-preview", "longcat-flash-lite"])
+def test_sizes_may_be_arrays(name: str) -> None:
+    found, lengths = spec(name), [1, 7, 128, 129, 9000]
+    step = found.ops(Workload.decode(np.array(lengths, dtype=float)))
+    for column in ("flops", "kv_elements", "index_elements", "cache_read_elements"):
+        together = sum(np.broadcast_to(getattr(op, column) * op.layers, (len(lengths),)) for op in step)
+        assert list(np.asarray(together)) == [found.ops(Workload.decode(length)).sum(column) for length in lengths]
