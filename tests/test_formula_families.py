@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sparsecalc.core.errors import InputError
@@ -53,6 +54,16 @@ K2_HORIZON_DENSE = {
 }
 """K2-Horizon-3.7B."""
 
+LONGCAT_2 = {
+    **{"architectures": ["LongcatCausalLM"], "vocab_size": 163840, "hidden_size": 8192, "num_layers": 38},
+    **{"ffn_hidden_size": 12288, "expert_ffn_hidden_size": 2048, "num_attention_heads": 64, "kv_lora_rank": 512},
+    **{"q_lora_rank": 1536, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128, "moe_topk": 12},
+    **{"n_routed_experts": 768, "zero_expert_num": 128, "use_longcat_dsa": True, "index_n_heads": 32},
+    **{"index_head_dim": 128, "index_topk": 2048, "index_k_norm_type": "rms", "cli_factor": 2, "oe_split_num": 4},
+    **{"oe_neighbor_num": 5, "oe_vocab_size_ratio": 100.567},
+}
+"""LongCat-2.0 by the defaults of its config class; its config names no model_type."""
+
 STEP_AUDIO_EDITX = {
     **{"model_type": "step1", "hidden_size": 3072, "intermediate_size": 8192, "num_attention_heads": 48},
     **{"num_attention_groups": 4, "num_hidden_layers": 32, "vocab_size": 74752},
@@ -90,6 +101,7 @@ ACTIVE = [
     ("mimo-v2.5-pro", 42 * BILLION, 2 * BILLION),  # "42B active"
     ("step-5-preview", 27 * BILLION, BILLION),  # "27B active"
     (LING_2_5, 63 * BILLION, 2 * BILLION),  # "63B active"
+    (LONGCAT_2, 56 * BILLION, BILLION),  # "33B to 56B", Meituan's announcement: at most
     ("k2-horizon-mova-36b", 5.95 * BILLION, 0.65 * BILLION),  # "5.95B", with the input table
 ]
 """Active parameters as published, mostly without the input table."""
@@ -161,6 +173,16 @@ def test_longcat_flash_lite_adds_tables_and_maps() -> None:
     assert params(spec(given)).total - params(plain).total == 256 * rows + 12 * 256 * 3072
 
 
+def test_longcat_2_has_an_indexer_in_the_first_attention_of_each_layer() -> None:
+    """q 1536 x 32 * 128, k 8192 x 128 with a norm of 128, and 8192 x 32 weights, in 38 layers."""
+    dense = spec({**LONGCAT_2, "use_longcat_dsa": False})
+    indexer = 1536 * 32 * 128 + 8192 * 128 + 128 + 8192 * 32
+    assert params(spec(LONGCAT_2)).total - params(dense).total == 38 * indexer
+    step = spec(LONGCAT_2).ops(Workload.decode(5000))
+    assert step.total("kv_elements") == 76 * 5000 * 576
+    assert step.total("index_elements") == 38 * 5000 * 128
+
+
 def puzzle(changed: dict[str, Any]) -> ModelSpec:
     """Nemotron 3 Super as blocks, with `changed` in its first layer of experts."""
     given = config("nemotron-3-super")
@@ -227,3 +249,24 @@ def test_step_5_counts_the_tensors_of_the_released_indexer() -> None:
     plain["text_config"]["sparse_config"]["enabled"] = False
     indexer = 4096 * 4096 + 2 * 256 * 4096 + 16 * 4096 + 3 * 256 + 64
     assert params(spec(given)).total - params(spec(plain)).total == 23 * indexer
+
+
+@pytest.mark.parametrize("name", ["deepseek-v4.1-flash", "kimi-k3", "k2-horizon-mova-36b", "step-5-preview", "step3"])
+def test_a_prompt_is_the_sum_of_its_steps(name: str) -> None:
+    """Scores, values and indexers of 40 positions at once, and one after the other."""
+    found = spec(name)
+
+    def scores(work: Workload) -> float:
+        return found.ops(work).sum("flops", lambda op: op.kind == "attention")
+
+    one_by_one = (Workload.decode(length, latent_attention="expanded") for length in range(1, 41))
+    assert scores(Workload.prefill(40)) == sum(map(scores, one_by_one))
+
+
+@pytest.mark.parametrize("name", ["deepseek-v4.1-flash", "kimi-k3", "step-5-preview", "longcat-flash-lite"])
+def test_sizes_may_be_arrays(name: str) -> None:
+    found, lengths = spec(name), [1, 7, 128, 129, 9000]
+    step = found.ops(Workload.decode(np.array(lengths, dtype=float)))
+    for column in ("flops", "kv_elements", "index_elements", "cache_read_elements"):
+        together = sum(np.broadcast_to(getattr(op, column) * op.layers, (len(lengths),)) for op in step)
+        assert list(np.asarray(together)) == [found.ops(Workload.decode(length)).sum(column) for length in lengths]

@@ -35,6 +35,8 @@ class Mla(MixerPart):
     """DSA: heads of the indexer that picks `index_topk` past tokens for each query; 0: no indexer of its own."""
     index_head_dim: int = 0
     index_topk: int | None = None
+    index_k_norm_bias: bool = True
+    """Whether the norm of the indexer's keys is a LayerNorm; else it is an RMSNorm."""
     index_kpool: int = 1
     """Tokens whose keys the indexer pools into one, by learned weights, and picks together."""
     index_tail: bool = True
@@ -126,7 +128,8 @@ class Mla(MixerPart):
         wide = self.index_n_heads * self.index_head_dim
         yield linear("indexer.wq_b", "attention", self.q_lora_rank or self.hidden_size, wide, work.tokens, shards=1)
         yield linear("indexer.wk", "attention", self.hidden_size, self.index_head_dim, work.tokens, shards=1)
-        yield vector("indexer.k_norm", "norm", 2 * self.index_head_dim, work.tokens)
+        gains = (2 if self.index_k_norm_bias else 1) * self.index_head_dim
+        yield vector("indexer.k_norm", "norm", gains, work.tokens)
         yield linear("indexer.weights_proj", "attention", self.hidden_size, self.index_n_heads, work.tokens, shards=1)
         pool, dim = self.index_kpool, self.index_head_dim
         if pool > 1:

@@ -39,6 +39,8 @@ class NgramEmbedding(Part):
             rows=self.rows,
             cols=self.embed_size // self.lookups,
             matrices=1,
+            num_experts_per_tok=self.lookups,
+            num_experts=self.rows,
             tokens=tokens * self.lookups,
             read_share=least(1.0, tokens * self.lookups / self.rows),
             activation_elements=tokens * self.embed_size,

@@ -47,6 +47,7 @@ ALIASES = {
     "ernie4_5_moe_vl": "ernie4_5_vl_moe_text",
     "step3p7": "step3p5",
     "step4": "step5",
+    **dict.fromkeys(("longcat_flash_pro", "longcat_flash_sparse"), "longcat_flash_ngram"),
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
     **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "unlimited-ocr"), "deepseek_v2"),
@@ -59,7 +60,7 @@ ALIASES = {
     **dict.fromkeys(("Keye", "KeyeVL1_5"), "qwen3"),
     "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
-    **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2"), "pangu"),
+    **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2", "openpangu_vl"), "pangu"),
     "llava": "llama",
     "llava_mistral": "mistral",
     "llava_mpt": "mpt",
@@ -77,6 +78,12 @@ NAMED_BY_KEYS = {
     ("xverse", "num_experts"): "xverse_moe",
 }
 """Families whose configs have another's model_type, told by a key that only they have."""
+
+WITHOUT_TYPE = {
+    "LongcatFlashForCausalLM": "longcat_flash",
+    **dict.fromkeys(("LongcatFlashNgramForCausalLM", "LongcatCausalLM"), "longcat_flash_ngram"),
+}
+"""Families that released configs name in `architectures` alone."""
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
@@ -131,14 +138,14 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     text, model_type, notes = _text_config(config)
     refuse_by_name((model_type, *_classes(config)), where)
     named = next((NAMED_BY_KEYS[pair] for pair in NAMED_BY_KEYS if pair[0] == model_type and text.get(pair[1])), None)
-    family, module = _reader(named or model_type, where)
+    family, module = _reader(named or model_type or _type_of_class(config), where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)
         stored = stored_formats(text.get("quantization_config") or text.get("quantization"), fields, body.layers)
         return ModelSpec(
             id=model_id,
-            model_type=model_type,
+            model_type=model_type or family,
             hidden_size=body.hidden_size,
             vocab_size=body.vocab_size,
             tie_word_embeddings=body.tie_word_embeddings,
@@ -172,6 +179,13 @@ def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note
     if versioned := by_version(text.get("model_type"), text):
         return versioned[1], versioned[0], notes
     return text, text.get("model_type") or _implied_type(outer), notes
+
+
+def _type_of_class(config: dict[str, Any]) -> str | None:
+    """The family of a config without a model_type, by the class that it names."""
+    return next(
+        (WITHOUT_TYPE[name] for name in _classes(config) if isinstance(name, str) and name in WITHOUT_TYPE), None
+    )
 
 
 def _classes(config: dict[str, Any]) -> list[Any]:
