@@ -136,7 +136,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     text, model_type, notes = _text_config(config)
-    refuse_by_name((model_type, *_classes(config)), where)
+    refuse_by_name("architecture", _classes(config), where)
     named = next((NAMED_BY_KEYS[pair] for pair in NAMED_BY_KEYS if pair[0] == model_type and text.get(pair[1])), None)
     family, module = _reader(named or model_type or _type_of_class(config), where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)

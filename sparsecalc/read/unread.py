@@ -24,15 +24,17 @@ def transformers_types() -> dict[str, Any]:
     return found
 
 
-def refuse_by_name(names: Iterable[Any], where: str) -> None:
-    """Raise InputError where one of these model_types or classes is known and not counted."""
+def refuse_by_name(what: str, names: Iterable[Any], where: str) -> None:
+    """Raise InputError where one of these names, which say `what` it is, is known and not counted."""
     for name in names:
         if isinstance(name, str) and (known := refused_architectures().get(name)):
-            raise InputError(f"{brief(name)} is not counted: {known['reason']}", where=where, hint=known["what_to_do"])
+            text = f"{what} {brief(name)} is not counted: {known['reason']}"
+            raise InputError(text, where=where, hint=known["what_to_do"])
 
 
 def refuse_unknown(model_type: str, known: Iterable[str], text_parts: Iterable[str], where: str) -> NoReturn:
     """Raise InputError for a model_type that nothing here reads, with the way through transformers where it has one."""
+    refuse_by_name("model_type", (model_type,), where)
     if model_type in transformers_types()["text_parts"]:
         hint = f"Its language model stands in one of {', '.join(text_parts)}"
         raise InputError(f"model_type {brief(model_type)}: the config has no text part", where=where, hint=hint)
