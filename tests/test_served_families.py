@@ -159,6 +159,16 @@ def test_the_published_total(name: str, config: dict[str, Any], published: float
     assert not [note.text for note in found.notes if note.code == "unread-keys"]
 
 
+@pytest.mark.parametrize(("name", "config"), [row[:2] for row in PUBLISHED], ids=[row[0] for row in PUBLISHED])
+def test_odd_values_are_refused_in_one_line_or_read(name: str, config: dict[str, Any]) -> None:
+    for key in config:
+        for odd in (None, -1, 0, "x", [None], [[1]], {"a": 1}, 1e30):
+            try:
+                params(spec({**config, key: odd, "model_type": config["model_type"]}))
+            except InputError as refused:
+                assert "\n" not in str(refused), (name, key, odd)
+
+
 def test_block_diffusion_models_are_the_ones_they_start_from() -> None:
     small = "64 96 3 4 2 320"
     experts = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "head_dim": 16}

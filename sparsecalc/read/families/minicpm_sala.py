@@ -4,6 +4,7 @@ Not in transformers. The sparse layers' selection of past blocks has no weights;
 context.
 """
 
+from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Projection
 from sparsecalc.model.recurrent import LightningAttention
@@ -62,7 +63,6 @@ def _lightning(config: Fields, hidden: int, full: Gqa) -> LightningAttention:
 def _kinds(config: Fields, count: int) -> list[str]:
     """mixer_types, repeated until there is one for each layer."""
     given = config.sequence("mixer_types") or [FULL_NAMES[0]]
-    wrong = next((each for each in given if each not in NAMES), None)
-    if wrong is not None:
-        config.refuse(f"mixer_types holds {wrong!r}"[:200], f"Known are {', '.join(NAMES)}")
+    if unknown := [each for each in given if not isinstance(each, str) or each not in NAMES]:
+        config.refuse(f"mixer_types holds {brief(unknown[0])}", f"Known are {', '.join(NAMES)}")
     return [NAMES[given[index % len(given)]] for index in range(count)]

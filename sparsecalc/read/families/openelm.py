@@ -1,7 +1,7 @@
 """OpenELM 270M to 3B (remote code): layers that widen, with their own heads and MLP widths, and norms over the heads.
 
 Not in transformers. Widths are ffn_multipliers * model_dim, rounded to a multiple of ffn_dim_divisor, never down by
-more than a tenth. The four models so counted have the totals of their checkpoints.
+more than a tenth. OpenELM-1.1B so counted has the 1.08 B parameters of its paper, arXiv:2404.14619.
 """
 
 from typing import Any
@@ -40,8 +40,8 @@ def _widths(config: Fields, hidden: int, count: int) -> list[int]:
     """ffn_multipliers: one for all layers, or one for each."""
     given, divisor = config.raw("ffn_multipliers"), config.size("ffn_dim_divisor")
     each: list[Any] = given[:count] if isinstance(given, list) else [given] * count
-    wrong = next((x for x in each if isinstance(x, bool) or not isinstance(x, int | float) or not 0 < x < hidden), None)
-    if wrong is not None or len(each) < count:
+    plausible = [not isinstance(x, bool) and isinstance(x, int | float) and 0 < x < hidden for x in each]
+    if len(each) < count or not all(plausible):
         config.refuse(
             f"ffn_multipliers is {brief(given)}", f"It needs a positive number for each of the {count} layers"
         )
