@@ -4,7 +4,8 @@
 
 The folders are those of the unpacked packages (`vllm/`, `sglang/`); transformers is the installed one. Registries name
 classes; transformers' own tables say which model_type belongs to a class, and what they lack is kept as it stands in
-the data file, where it was written by hand from config classes and released configs.
+the data file, where it was written by hand from config classes and released configs. Its `source` and `versions` are
+written by hand too.
 """
 
 import ast
@@ -13,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from transformers.models.auto import modeling_auto
 
@@ -57,8 +59,9 @@ def of_vllm(folder: Path) -> Iterator[tuple[str, str]]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
             kind = KINDS.get(node.targets[0].id)
-            names = [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
+            names = [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
             for name in names if kind else ():
+                assert kind
                 yield name, "multimodal" if kind == "text" and "ConditionalGeneration" in name else kind
 
 
@@ -66,8 +69,7 @@ def of_sglang(folder: Path) -> Iterator[tuple[str, str]]:
     """Class and kind of all that SGLang's model files offer."""
     for path in sorted((folder / "srt" / "models").rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
-            target = node.targets[0] if isinstance(node, ast.Assign) else None
-            if not isinstance(target, ast.Name) or target.id != "EntryClass":
+            if not isinstance(node, ast.Assign) or getattr(node.targets[0], "id", "") != "EntryClass":
                 continue
             classes = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
             for name in (each.id for each in classes if isinstance(each, ast.Name)):
@@ -84,7 +86,8 @@ def _kind(name: str) -> str:
 def main() -> None:
     by_class = of_transformers()
     table = json.loads(SERVED.read_text())
-    before, found = table["architectures"], {}
+    before: dict[str, Any] = table["architectures"]
+    found: dict[str, dict[str, Any]] = {}
     folders = {"vllm": Path(sys.argv[1]), "sglang": Path(sys.argv[2])}
     for engine, pairs in (("vllm", of_vllm(folders["vllm"])), ("sglang", of_sglang(folders["sglang"]))):
         for name, kind in pairs:
