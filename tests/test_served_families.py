@@ -141,7 +141,7 @@ PUBLISHED: list[tuple[str, dict[str, Any], float, float]] = [
     ),
     ("DeciLM-7B", plain("deci", "4096 14336 32 32 4 32000", num_key_value_heads_per_layer=DECI_HEADS), 7.04e9, 0.005e9),
     ("Phi-3-small-8k", plain("phi3small", "4096 14336 32 32 8 100352", tie_word_embeddings=True), 7.39e9, 0.005e9),
-    ("XVERSE-MoE-A4.2B", plain("xverse", "2560 1728 28 32 32 100278", **XVERSE), 25.8e9, 0.05e9),
+    ("XVERSE-MoE-A4.2B", plain("xverse_moe", "2560 1728 28 32 32 100278", **XVERSE), 25.8e9, 0.05e9),
     ("MiniCPM-SALA-9B", plain("minicpm_sala", "4096 16384 32 32 2 73448", **SALA), 9e9, 0.5e9),
     ("Yuan2-2B", plain("yuan", "2048 8192 24 32 32 135040", tie_word_embeddings=True), 2.1e9, 0.05e9),
     ("Yuan2-51B", plain("yuan", "8192 32768 42 64 64 135040", tie_word_embeddings=True), 51.8e9, 0.05e9),

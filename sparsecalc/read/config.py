@@ -75,7 +75,6 @@ NAMED_BY_KEYS = {
     ("kimi_linear", "attn_res_block_size"): "kimi_k3",
     ("git", "num_local_experts"): "grok_2",
     ("bailing_hybrid", "group_norm_size"): "bailing_moe_linear",
-    ("xverse", "num_experts"): "xverse_moe",
 }
 """Families whose configs have another's model_type, told by a key that only they have."""
 

@@ -1,7 +1,7 @@
 """XVERSE-MoE A4.2B and A36B (SGLang's XverseMoeForCausalLM): Llama's layers with fine-grained and shared experts.
 
-Not in transformers. Its configs name model_type xverse, which is Llama's structure without num_experts; each expert is
-intermediate_size wide.
+Not in transformers. Released configs name the dense model's type and class (xverse, XverseForCausalLM), against their
+keys of experts: with model_type xverse_moe they are read. Each expert is intermediate_size wide.
 """
 
 from sparsecalc.model.feed_forward import Moe
