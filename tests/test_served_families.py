@@ -88,6 +88,11 @@ YUAN_M32 = {
     "moe_config": {"moe_num_experts": 32, "moe_top_k": 2, "ffn_hidden_size": 8192},
 }
 FLASH = {"tie_word_embeddings": True, "sliding_window": 512, "mamba_dt_rank": 160}
+HYMBA = {
+    **{"tie_word_embeddings": True, "mamba_expand": 2, "mamba_d_state": 16, "mamba_d_conv": 3, "mamba_dt_rank": 100},
+    **{"num_memory_tokens": 128, "sliding_window": 1024, "global_attn_idx": [0, 15, 31], "v_head_dim": 128},
+    "kv_reuse_group": [*([a, a + 1] for a in range(1, 15, 2)), [16, 17, 18], *([a, a + 1] for a in range(19, 31, 2))],
+}
 DECI_HEADS = repeated((4, 10), (2, 5), (1, 17))
 """DeciLM-7B's key-value heads add up to 67 over its 32 layers; their order changes no total."""
 
@@ -148,6 +153,7 @@ PUBLISHED: list[tuple[str, dict[str, Any], float, float]] = [
     ("Yuan2-102B", plain("yuan", "8192 32768 84 64 64 135040", tie_word_embeddings=True), 102.6e9, 0.05e9),
     ("Yuan2-M32", plain("yuan", "2048 8192 24 16 16 135040", **YUAN_M32), 40e9, 0.5e9),
     ("Phi-4-mini-flash", plain("phi4flash", "2560 10240 32 40 20 200064", **FLASH), 3.85e9, 0.005e9),
+    ("Hymba-1.5B", plain("hymba", "1600 5504 32 25 5 32001", **HYMBA), 1.52e9, 0.005e9),
     ("AliceAI-80B-A3B", ALICE, 80e9, 0.5e9),
     ("GigaChat3.5-432B-A28B", GIGACHAT, 432e9, 4e9),  # full attention in every fourth layer, as supposed here
 ]
@@ -273,6 +279,13 @@ def test_half_of_phi_4_flash_reads_one_cache() -> None:
     assert step.total("kv_elements") == (2 * 8 + 100) * 2 * 32  # layers 1 and 3, and 5
     read = sum(op.cache_read_elements * op.layers for op in step)
     assert read == (2 * 8 + 2 * 100) * 2 * 32  # layer 7 reads layer 5's
+    assert step.total("state_elements") == 3 * 128 * (16 + 4)
+
+
+def test_hymba_shares_keys_and_keeps_states_beside_them() -> None:
+    more = {"kv_reuse_group": [[0, 1]], "global_attn_idx": [0], "sliding_window": 8, "mamba_dt_rank": 4}
+    step = spec(plain("hymba", "64 96 3 4 2 320", **more)).ops(Workload.decode(100))
+    assert step.total("kv_elements") == (100 + 8) * 2 * (16 + 32)  # layers 0 and 2
     assert step.total("state_elements") == 3 * 128 * (16 + 4)
 
 

@@ -66,6 +66,8 @@ class Mamba(MixerPart):
     use_bias: bool = False
     dt_bc_norm: bool = False
     """Jamba: RMSNorm with a gain on dt, B and C."""
+    out_proj: bool = True
+    """False where another mixer of the layer has the map back to H for both (Hymba)."""
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, inner, n, r, tokens = (
@@ -83,7 +85,8 @@ class Mamba(MixerPart):
         if self.dt_bc_norm:
             yield vector("dt, b and c layernorm", "norm", r + 2 * n, tokens)
         yield scan(work, inner * n, 2, "arXiv:2312.00752", inner)
-        yield linear("out_proj", "state_space", inner, hidden, tokens, bias=self.use_bias)
+        if self.out_proj:
+            yield linear("out_proj", "state_space", inner, hidden, tokens, bias=self.use_bias)
 
 
 class Mamba2(MixerPart):

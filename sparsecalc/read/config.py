@@ -103,7 +103,7 @@ NOT_IN_TRANSFORMERS = (
     *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
     *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
     *("nemotron_h_puzzle", "step5"),
-    *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "interns2_mobius_text", "iquest_q1"),
+    *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "hymba", "interns2_mobius_text", "iquest_q1"),
     *("iquestloopcoder", "llada", "llada2_moe", "minicpm_sala", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
     *("phi3small", "phi4flash", "plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5"),
     *("telechat", "xverse_moe", "yuan"),
