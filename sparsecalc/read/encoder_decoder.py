@@ -68,6 +68,16 @@ def note_tokens(config: Fields, found: Body, encoder: list[Layer], decoder: list
     )
 
 
+def untied_tables(config: Fields, hidden: int) -> tuple[Table, ...]:
+    """Without tying, each stack has an input table of its own beside the shared one."""
+    if config.flag("tie_word_embeddings"):
+        return ()
+    rows = config.size("vocab_size", required=True)
+    return tuple(
+        Table(name=f"{stack}.embed_tokens", rows=rows, size=hidden, is_input=True) for stack in ("encoder", "decoder")
+    )
+
+
 def bart_body(config: Fields, *, final_norms: bool) -> Body:
     """BART: learned positions and a norm over the embeddings of each stack, biases everywhere, plain MLPs."""
     hidden = config.size("d_model", required=True)
@@ -85,6 +95,7 @@ def bart_body(config: Fields, *, final_norms: bool) -> Body:
     if final_norms:
         final += [Norm(name=f"{name}.layer_norm", size=hidden, bias=True) for name in stacks]
     layers = [*stacks["encoder"], *stacks["decoder"]]
+    tables += untied_tables(config, hidden)
     found = body(config, layers, hidden=hidden, final=tuple(final), tables=tables)
     note_tokens(config, found, stacks["encoder"], stacks["decoder"])
     return found

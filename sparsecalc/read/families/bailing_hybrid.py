@@ -5,7 +5,7 @@ from sparsecalc.model.basic_parts import Projection
 from sparsecalc.model.recurrent import GatedDeltaNet
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.attention import latent_attention
-from sparsecalc.read.build import FULL, Body, body, mlp, norms
+from sparsecalc.read.build import FULL, Body, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import dense_by_type, leading_dense, routed_and_shared_experts
 from sparsecalc.read.recurrent import LINEAR
@@ -32,7 +32,8 @@ def read(config: Fields) -> Body:
         )
         for kind, plain in zip(_kinds(config, count), is_dense, strict=True)
     ]
-    return body(config, layers, hidden=hidden)
+    fixed(config, tie_word_embeddings=False)
+    return body(config, layers, hidden=hidden, tied=False)
 
 
 def _kinds(config: Fields, count: int) -> list[str]:

@@ -36,6 +36,8 @@ def read(config: Fields) -> Body:
     _note_images(config, mixer, len(places))
     found = body(config, [cross if index in places else own for index in range(count)], hidden=hidden)
     found.tables = (found.tables[0].but(rows=found.vocab_size + IMAGE_ROWS),)
+    if found.head and found.tie_word_embeddings:
+        found.head = found.head.but(out_features=found.tables[0].rows)
     return found
 
 

@@ -1,10 +1,10 @@
 """Switch Transformers: T5 1.0's encoder and decoder, with experts (one per token) on every sparse_step-th MLP."""
 
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.basic_parts import Norm, Table
+from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.read.build import Body, body, mlp, without
-from sparsecalc.read.encoder_decoder import note_tokens, stack
+from sparsecalc.read.encoder_decoder import note_tokens, stack, untied_tables
 from sparsecalc.read.fields import Fields
 
 
@@ -34,19 +34,9 @@ def read(config: Fields) -> Body:
     encoder = stack(mixer, [moe if s else dense for s in _sparse(config, "encoder", encoder_layers)], buckets, True)
     decoder = stack(mixer, [moe if s else dense for s in _sparse(config, "decoder", decoder_layers)], buckets, False)
     final = (Norm(name="encoder.final_layer_norm", size=hidden), Norm(name="decoder.final_layer_norm", size=hidden))
-    found = body(config, [*encoder, *decoder], hidden=hidden, final=final, tables=_untied_tables(config, hidden))
+    found = body(config, [*encoder, *decoder], hidden=hidden, final=final, tables=untied_tables(config, hidden))
     note_tokens(config, found, encoder, decoder, ", one expert per sparse layer")
     return found
-
-
-def _untied_tables(config: Fields, hidden: int) -> tuple[Table, ...]:
-    """Without tying, each stack has an input table of its own beside the shared one."""
-    if config.flag("tie_word_embeddings"):
-        return ()
-    rows = config.size("vocab_size", required=True)
-    return tuple(
-        Table(name=f"{stack}.embed_tokens", rows=rows, size=hidden, is_input=True) for stack in ("encoder", "decoder")
-    )
 
 
 def _sparse(config: Fields, stack: str, count: int) -> list[bool]:
