@@ -34,11 +34,14 @@ def read(section: Section) -> Scheme:
         if isinstance(layer, dict)
     }
 
+    starts = tuple({name.partition(".layers.")[0] for name in layers})
+
     def rule(module: Module) -> NumberFormat | None:
         if module.kind != "Linear":
             return None
         if mixed:
-            return next((layers[key] for name in module.names for key in _keys(name) if key in layers), None)
+            named = (name for name in module.names if name.startswith(starts))
+            return next((layers[key] for name in named for key in _keys(name) if key in layers), None)
         return None if excluded(module.names) else whole
 
     return Scheme(rule, kv_cache(entries))
