@@ -16,8 +16,8 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.costs import memory, params
 from sparsecalc.estimate.load import Load
+from sparsecalc.library.checkpoints import FACTS_KEY
 from sparsecalc.library.formats import precision_for
-from sparsecalc.library.models import FACTS_KEY
 from sparsecalc.measure.architecture.meta_model import meta_model
 from sparsecalc.measure.architecture.tensor_components import by_component
 from sparsecalc.model.spec import ModelSpec
