@@ -2,8 +2,8 @@
 
 import copy
 import json
+import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from sparsecalc.data_files import data_folder, read_data
@@ -11,6 +11,7 @@ from sparsecalc.data_files import data_folder, read_data
 FACTS_KEY = "sparsecalc"
 """Where a spec file keeps what is known about a model beside its config: sources, published figures."""
 _QUANTIZATION = "quantization_config"
+_HUB_ID = re.compile(r'"hub_id":\s*"([^"]+)"')
 
 
 @cache
@@ -20,25 +21,28 @@ def hub_ids() -> dict[str, str]:
     return {name.lower(): group["spec"] for group in groups for name in group["ids"]}
 
 
+@cache
+def _publishers() -> dict[str, str]:
+    """Every repository that a spec file names as its own or as a checkpoint's, in lower case: id to spec."""
+    paths = (data_folder() / "model_specs").glob("*.json")
+    return {name.lower(): path.stem for path in paths for name in _HUB_ID.findall(path.read_text(encoding="utf-8"))}
+
+
 def built_in_checkpoint(hub_id: str) -> tuple[str, dict[str, Any]] | None:
     """The built-in spec that a repository publishes, and its file as that repository has it; None: no spec says.
 
     A repository in other formats than the spec's own (`checkpoints` in its facts) has its own quantization_config.
     """
     wanted = hub_id.lower()
-    if spec := hub_ids().get(wanted):
-        return spec, _own_id(_read(data_folder() / "model_specs" / f"{spec}.json"), hub_id)
-    for path in sorted((data_folder() / "model_specs").glob("*.json")):
-        if f'"{wanted}"' not in path.read_text(encoding="utf-8").lower():
-            continue
-        file = _read(path)
-        facts = file[FACTS_KEY]
-        if (facts.get("hub_id") or "").lower() == wanted:
-            return path.stem, file
-        for checkpoint in facts.get("checkpoints") or ():
-            if checkpoint["hub_id"].lower() == wanted:
-                return path.stem, published(file, checkpoint)
-    return None
+    spec = hub_ids().get(wanted) or _publishers().get(wanted)
+    if spec is None:
+        return None
+    file: dict[str, Any] = json.loads((data_folder() / "model_specs" / f"{spec}.json").read_text(encoding="utf-8"))
+    facts = file[FACTS_KEY]
+    others = (each for each in (facts.get("checkpoints") or [])[1:] if each["hub_id"].lower() == wanted)
+    if other := next(others, None):
+        return spec, published(file, other)
+    return spec, _own_id(file, hub_id if spec == hub_ids().get(wanted) else facts["hub_id"])
 
 
 def published(file: dict[str, Any], checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -64,8 +68,3 @@ def published(file: dict[str, Any], checkpoint: dict[str, Any]) -> dict[str, Any
 
 def _own_id(file: dict[str, Any], hub_id: str, **facts: str) -> dict[str, Any]:
     return {**file, FACTS_KEY: {**file[FACTS_KEY], **facts, "hub_id": hub_id}}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

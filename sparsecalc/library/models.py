@@ -1,6 +1,5 @@
 """Find a model: a built-in id or alias, a config file, a folder, standard input, or a Hub id."""
 
-import json
 import os
 import re
 import sys
@@ -206,10 +205,11 @@ def _checked_facts(facts: Any, where: str) -> dict[str, Any]:
             f"{FACTS_KEY} is not an object", where=where, hint="It holds id, sources and published figures"
         )
     published = facts.get("published") or {}
-    kinds = [("id", facts, str), ("hub_id", facts, str), ("sources", facts, list), ("published", facts, dict)]
+    kinds: list[tuple[str, dict[str, Any], type]] = [("id", facts, str), ("hub_id", facts, str)]
+    kinds += [("sources", facts, list), ("published", facts, dict), ("download_bytes", facts, int)]
     if isinstance(published, dict):
         kinds += [("total_text", published, str), ("active_text", published, str)]
-    words = {str: "a string", list: "a list", dict: "an object"}
+    words: dict[type, str] = {str: "a string", list: "a list", dict: "an object", int: "a whole number"}
     for key, holder, kind in kinds:
         if holder.get(key) is not None and not isinstance(holder[key], kind):
             raise InputError(f"{FACTS_KEY}: {key} is not {words[kind]}", where=where, hint="Check the spec file")
