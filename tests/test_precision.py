@@ -8,9 +8,10 @@ import pytest
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
-from sparsecalc.library.formats import format_ids, number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.read.config import read_config
+from sparsecalc.read.number_formats import format_ids, number_format
 
 MIXTRAL = read_config(
     {key: value for key, value in read_data("model_specs/mixtral-8x7b.json").items() if key != "sparsecalc"},

@@ -20,6 +20,8 @@ from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 
 LARGEST_CONFIG_BYTES = 16 * 2**20
+QUANTIZATION_FILE = "hf_quant_config.json"
+"""Where ModelOpt's checkpoints say how they are quantized, beside config.json."""
 DEEPEST_CONFIG = 50
 DERIVED_KEY = "derived"
 """Where a spec file keeps a spec that was derived from the architecture, of a family without a reader."""
@@ -67,7 +69,10 @@ class FoundConfig:
             except InputError as error:
                 raise InputError(error.text, where=where, hint="Import the model again") from error
             return self.as_model(spec)
-        return self.as_model(read_config(self.config, model_id=self.name, where=where))
+        spec = read_config(self.config, model_id=self.name, where=where)
+        if self.where == "built-in" and spec.stored:
+            spec = spec.but(stored=spec.stored.but(origin="as published"))
+        return self.as_model(spec)
 
     def as_model(self, spec: ModelSpec) -> LoadedModel:
         """The loaded model that `spec` makes of it."""
@@ -166,9 +171,20 @@ def _from_path(path: Path) -> FoundConfig:
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"cannot be read ({reason_of(error)})", where=str(path)) from error
     hint = "Name a config.json, a folder that holds one, or a model id"
-    content = read_user_file(path, LARGEST_CONFIG_BYTES, hint=hint)
+    config = _parse(read_user_file(path, LARGEST_CONFIG_BYTES, hint=hint), str(path))
     name = path.absolute().parent.name if path.name == "config.json" else path.stem
-    return _from_config(_parse(content, str(path)), name, str(path))
+    beside = path.parent / QUANTIZATION_FILE
+    if path.name == "config.json" and beside.is_file():
+        config = _with_quantization(config, _parse(read_user_file(beside, LARGEST_CONFIG_BYTES), str(beside)))
+    return _from_config(config, name, str(path))
+
+
+def _with_quantization(config: Any, beside: Any) -> Any:
+    """The config with what ModelOpt's hf_quant_config.json says, where it says nothing of its own."""
+    section = beside.get("quantization") if isinstance(beside, dict) else None
+    if not isinstance(config, dict) or not isinstance(section, dict) or config.get("quantization_config"):
+        return config
+    return {**config, "quantization_config": {"quant_method": "modelopt", **section}}
 
 
 def _parse(content: bytes, where: str) -> Any:
@@ -234,6 +250,11 @@ def from_hub(name: str) -> LoadedModel:
 
 def find_on_hub(name: str) -> FoundConfig:
     """The config.json of a Hub repository."""
-    from sparsecalc.library.hub import fetch_config
+    from sparsecalc.library.hub import fetch_config, fetch_if_there
 
-    return _from_config(_parse(fetch_config(name), f"{name} on the Hub"), name, name)
+    where = f"{name} on the Hub"
+    config = _parse(fetch_config(name), where)
+    if isinstance(config, dict) and not config.get("quantization_config"):
+        beside = fetch_if_there(name, QUANTIZATION_FILE)
+        config = _with_quantization(config, _parse(beside, where)) if beside else config
+    return _from_config(config, name, name)
