@@ -29,7 +29,7 @@ def _download(info: ModelInfo) -> list[list[str]]:
     if info.download_bytes is None:
         return []
     part = "" if info.download_is_whole else ", language model only"
-    return [["download", f"{units.nbytes(info.download_bytes)} ({info.hub_id or info.origin}{part})"]]
+    return [["download, as published", f"{units.nbytes(info.download_bytes)}{part}"]]
 
 
 def _components(model: ModelReport) -> Grid:
