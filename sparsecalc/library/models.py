@@ -18,6 +18,8 @@ from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.library.checkpoints import FACTS_KEY, built_in_checkpoint
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
+from sparsecalc.read.fields import Fields
+from sparsecalc.read.stored.resolve import as_stored
 
 LARGEST_CONFIG_BYTES = 16 * 2**20
 QUANTIZATION_FILE = "hf_quant_config.json"
@@ -68,7 +70,8 @@ class FoundConfig:
                 spec = spec_from_data(self.facts[DERIVED_KEY]).but(id=self.name)
             except InputError as error:
                 raise InputError(error.text, where=where, hint="Import the model again") from error
-            return self.as_model(spec)
+            config = self.config if isinstance(self.config, dict) else {}
+            return self.as_model(as_stored(spec, Fields(config, spec.model_type, where=where), spec.model_type))
         spec = read_config(self.config, model_id=self.name, where=where)
         if self.where == "built-in" and spec.stored:
             spec = spec.but(stored=spec.stored.but(origin="as published"))
@@ -175,7 +178,9 @@ def _from_path(path: Path) -> FoundConfig:
     name = path.absolute().parent.name if path.name == "config.json" else path.stem
     beside = path.parent / QUANTIZATION_FILE
     if path.name == "config.json" and beside.is_file():
-        config = _with_quantization(config, _parse(read_user_file(beside, LARGEST_CONFIG_BYTES), str(beside)))
+        config = _with_quantization(
+            config, _parse(read_user_file(beside, LARGEST_CONFIG_BYTES, hint=hint), str(beside))
+        )
     return _from_config(config, name, str(path))
 
 

@@ -132,6 +132,11 @@ class ModelSpec(Frozen):
         """Whether there is an encoder beside the decoder."""
         return any(group.layer.stack == "encoder" for group in self.layer_groups)
 
+    def without_formats(self) -> "ModelSpec":
+        """The same model, with nothing said about how it is stored."""
+        groups = tuple(group.but(formats=()) for group in self.layer_groups)
+        return self.but(stored=None, formats=(), layer_groups=groups)
+
     def ops(self, work: Workload) -> Ledger:
         """The ledger of one step: tables, every group of layers times its count, final parts, head."""
         tables = ledger(*(part.ops(work) for part in self.tables))

@@ -25,6 +25,8 @@ def read(section: Section) -> Scheme:
         return compressed_tensors.read(section)
     excluded = wildcards([*texts(entries.get("exclude_modules")), *texts(entries.get("ignore"))])
     mixed = str(algorithm).upper() == "MIXED_PRECISION"
+    if mixed and not section.section("quantized_layers"):
+        raise UnknownSchemeError("MIXED_PRECISION without quantized_layers")
     whole = None if mixed else _format(section, entries)
     layers = {
         name: _format(section, layer)
