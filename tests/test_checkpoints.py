@@ -106,6 +106,45 @@ def test_block_scales_are_those_that_the_hub_counts(fp8: str, elements: int, bf1
     assert _scales(load_model(fp8)) == elements - bf16
 
 
+@pytest.mark.parametrize(
+    ("nvfp4", "elements", "beside", "scales"),
+    [
+        ("nvidia/Qwen3-8B-NVFP4", 4_717_851_648, 0, 0),
+        ("nvidia/Qwen3-14B-NVFP4", 8_162_278_400, 0, 0),
+        ("nvidia/Qwen3-32B-NVFP4", 17_159_312_384, 0, 0),
+        ("nvidia/Qwen3-30B-A3B-NVFP4", 15_583_623_168, 0, 0),
+        ("nvidia/MiniMax-M2.5-NVFP4", 116_349_510_656, 0, 0),
+        ("nvidia/MiniMax-M2.7-NVFP4", 116_349_510_656, 0, 0),
+        ("nvidia/Gemma-4-26B-A4B-NVFP4", 14_386_941_232, 572_792_112, 0),
+        ("nvidia/Gemma-4-31B-IT-NVFP4", 20_868_591_152, 575_741_232, 0),
+        ("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-NVFP4", 18_237_772_608, 23 * 128, 1),
+        ("nvidia/GLM-5-NVFP4", 435_238_854_912, 753_864_139_008 - 743_911_199_232, 1),
+    ],
+)
+def test_what_is_packed_is_what_the_hub_counts(nvfp4: str, elements: int, beside: int, scales: int) -> None:
+    """Two weights of NVFP4 in a byte; the totals of the last two count the scales too, one for 16 weights.
+
+    `beside`: the vision tower of Gemma 4, Nemotron's bias buffers, GLM-5's MTP layer and buffers. Totals:
+    llmfit@a3e0eb27 hf_models.json (HF API safetensors.total).
+    """
+    rows = load_model(nvfp4).spec.ops(Workload())
+    packed = sum(
+        op.layers * op.rows * op.cols * count for op in rows for fmt, count in op.stored_as if fmt.id == "nvfp4"
+    )
+    assert rows.total("params") - packed // 2 + scales * packed // 16 + beside == elements
+
+
+def test_scales_of_experts_are_those_that_the_hub_counts() -> None:
+    """Llama 4 Maverick: 401,649,841,664 elements in FP8 and 401,583,781,376 in BF16, on the Hub (llmfit@a3e0eb27)."""
+    fp8 = load_model("meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8").spec
+    rows = fp8.ops(Workload())
+    small = sum(
+        op.layers * op.rows * op.cols * count for op in rows for fmt, count in op.stored_as if fmt.id == "fp8-channel"
+    )
+    scales = rows.sum(precision_for(fp8).weight_bytes) - small - 2 * (rows.total("params") - small)
+    assert scales == 2 * (401_649_841_664 - 401_583_781_376), "compressed-tensors writes them in BF16"
+
+
 def test_the_download_has_the_parts_beside_the_language_model() -> None:
     whole = show("qwen3.5-27b").model
     assert (whole.download_bytes, whole.download_is_whole) == (2 * 27_781_427_952, True)
