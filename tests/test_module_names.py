@@ -11,10 +11,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.read.config import read_config
 from sparsecalc.read.stored.modules import ModuleNames
 
-ENCODER_DECODERS = ("switch_transformers",)  # layers are numbered stack by stack, and nothing quantizes them
-SMALL = sorted(
-    path for path in (Path(__file__).parent / "small_configs").glob("*.json") if path.stem not in ENCODER_DECODERS
-)
+SMALL = sorted((Path(__file__).parent / "small_configs").glob("*.json"))
 
 
 @pytest.mark.slow
@@ -25,6 +22,8 @@ def test_every_matrix_has_its_modules_name(path: Path) -> None:
 
     config = json.loads(path.read_text())[0]
     spec, names = read_config(config, model_id="x"), ModuleNames(path.stem)
+    if spec.encoder_decoder or path.stem in LOOPED:
+        pytest.skip("layers are numbered stack by stack, or pass by pass")
     sizes = {
         re.sub(r"\.weight$", "", name): math.prod(tensor.shape)
         for name, tensor in meta_model(config).named_parameters()
@@ -39,6 +38,8 @@ def test_every_matrix_has_its_modules_name(path: Path) -> None:
                 missing.append(op.name)
     assert set(missing) == KNOWN.get(path.stem, set())
 
+
+LOOPED = ("inkling2_loop_text",)
 
 KNOWN = {
     "recurrent_gemma": {"recurrence gates"},

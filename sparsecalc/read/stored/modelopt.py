@@ -34,6 +34,8 @@ def read(section: Section) -> Scheme:
         if isinstance(layer, dict)
     }
 
+    starts = tuple({name.partition(".layers.")[0] for name in layers})
+
     def rule(module: Module) -> NumberFormat | None:
         if module.kind != "Linear":
             return None
@@ -41,7 +43,7 @@ def read(section: Section) -> Scheme:
             return next((layers[key] for name in module.names for key in _keys(name) if key in layers), None)
         return None if excluded(module.names) else whole
 
-    return Scheme(rule, kv_cache(entries))
+    return Scheme(rule, kv_cache(entries), starts=starts if mixed else ())
 
 
 def kv_cache(entries: dict[str, Any]) -> NumberFormat | None:
