@@ -80,7 +80,7 @@ def feed_forward_layer(spec: ModelSpec) -> ModelSpec:
     if not groups:
         raise InputError(f"{spec.id} has no feed-forward layers", hint="Take another axis: --over batch")
     main = max(groups, key=lambda group: (bool(group.layer.mixtures), group.count))
-    alone = LayerGroup(layer=Layer(feed_forwards=main.layer.feed_forwards), positions=(0,))
+    alone = main.but(layer=Layer(feed_forwards=main.layer.feed_forwards), positions=(0,))
     return spec.but(tables=(), layer_groups=(alone,), final=(), head=None)
 
 

@@ -13,7 +13,7 @@ from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
 from sparsecalc.model.ledgers import Ledgers, Model
-from sparsecalc.model.spec import ModelSpec
+from sparsecalc.model.spec import Layer, ModelSpec
 
 
 def params(model: Model) -> Params:
@@ -42,17 +42,16 @@ def params(model: Model) -> Params:
 
 
 def layer_kinds(spec: ModelSpec) -> list[LayerKind]:
-    """Each kind of layer with the parameters of one layer."""
-    kinds = []
+    """Each kind of layer with the parameters of one layer, in whatever formats it is stored."""
+    counts: dict[Layer, int] = {}
     for group in spec.layer_groups:
-        rows = Ledger(group.layer.ops(Workload()))
-        entry = LayerKind(
-            kind=group.layer.label,
-            count=group.count,
-            params=rows.total("params"),
-            active=rows.total("active_params"),
+        counts[group.layer] = counts.get(group.layer, 0) + group.count
+    kinds = []
+    for layer, count in counts.items():
+        rows = Ledger(layer.ops(Workload()))
+        kinds.append(
+            LayerKind(kind=layer.label, count=count, params=rows.total("params"), active=rows.total("active_params"))
         )
-        kinds.append(entry)
     return kinds
 
 

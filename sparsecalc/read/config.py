@@ -13,7 +13,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.quantization import stored_formats
+from sparsecalc.read.stored.resolve import SECTIONS, as_stored
 from sparsecalc.read.unread import refuse_by_name, refuse_unknown, transformers_types
 from sparsecalc.read.vendor_keys import mtp_text
 from sparsecalc.read.versions import by_version
@@ -141,8 +141,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)
-        stored = stored_formats(text.get("quantization_config") or text.get("quantization"), fields, body.layers)
-        return ModelSpec(
+        spec = ModelSpec(
             id=model_id,
             model_type=model_type or family,
             hidden_size=body.hidden_size,
@@ -152,10 +151,10 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             layer_groups=group_layers(body.layers),
             final=body.final,
             head=body.head,
-            notes=(*notes, *fields.finish(), *_mtp_note(fields, body)),
-            quantization=stored,
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
+        spec = as_stored(spec, fields, family)
+        return spec.but(notes=(*notes, *fields.finish(), *_mtp_note(fields, body)))
     except ValueError as error:
         raise InputError(str(error), where=where, hint="Check the config") from error
 
@@ -167,7 +166,7 @@ def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note
     while (key := _text_part(text)) is not None:
         parts = (name for name in text if name.endswith("_config") and name not in (key, *NOT_A_PART))
         notes += _multimodal_note(str(text.get("model_type", "")), key, sorted(name for name in parts if text[name]))
-        kept = ("tie_word_embeddings", "quantization_config")
+        kept = ("tie_word_embeddings", "dtype", "torch_dtype", *SECTIONS)
         inherited: dict[str, Any] = {name: text[name] for name in kept if name in text}
         notes += _tie_note(inherited.get("tie_word_embeddings"), text[key].get("tie_word_embeddings"), key)
         outer, text = text, {**inherited, **text[key]}

@@ -73,7 +73,7 @@ class Depth(Technique):
             place: index for index, place in enumerate(sorted(place for places in kept_places for place in places))
         }
         groups = [
-            LayerGroup(layer=group.layer, positions=tuple(order[place] for place in places))
+            group.but(positions=tuple(order[place] for place in places))
             for group, places in zip(spec.layer_groups, kept_places, strict=True)
             if places
         ]
