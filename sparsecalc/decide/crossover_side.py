@@ -15,7 +15,7 @@ from sparsecalc.estimate.fit import DeviceMemory, budget_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.serving import tpot_seconds
 from sparsecalc.estimate.step import Step, step_time
-from sparsecalc.model.spec import Layer, LayerGroup, ModelSpec
+from sparsecalc.model.spec import Layer, ModelSpec
 from sparsecalc.techniques.parse import VARIED
 
 FEED_FORWARD = ("dense_ffn", "routed_experts", "shared_experts", "router", "network")

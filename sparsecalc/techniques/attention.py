@@ -13,7 +13,7 @@ from sparsecalc.data_files import read_data
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.part import Part
-from sparsecalc.model.spec import LayerGroup, ModelSpec
+from sparsecalc.model.spec import ModelSpec
 from sparsecalc.techniques.base import Technique, change_parts, count, parts_of, refuse, sparsity, thinned
 
 PAGE_TOKENS = 16

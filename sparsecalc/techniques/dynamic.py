@@ -8,7 +8,7 @@ from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op, linear
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.spec import Layer, LayerGroup, ModelSpec
+from sparsecalc.model.spec import Layer, ModelSpec
 from sparsecalc.techniques.base import Technique, count, kept_share, refuse, scaled, sparsity, thinned
 
 

@@ -100,8 +100,7 @@ def _integer(section: Section, bits: int, size: int, weights: dict[str, Any], la
         base = packed(8, group, block_bytes=scale + zero)
         return base.but(id="int8") if group < 0 and weights.get("strategy") != "tensor" else _per_tensor(base, weights)
     columns = 4 if weights.get("actorder") == "group" else 0
-    word = WORD_BITS if WORD_BITS % bits else 0
-    return packed(bits, group, block_bytes=scale + zero, word_bits=word, column_bytes=columns, tensor_bytes=SHAPE_BYTES)
+    return packed(bits, group, block_bytes=scale + zero, column_bytes=columns, tensor_bytes=SHAPE_BYTES)
 
 
 def _per_tensor(base: NumberFormat, weights: dict[str, Any]) -> NumberFormat:
