@@ -57,7 +57,8 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     for text in scheme.warnings:
         config.note("quantization", f"{method}: {text}")
     plain = plain or number_format("bf16")
-    resolver = _Resolver(ModuleNames(family), scheme.rule, plain, _names_single_experts(quantization))
+    form = str((quantization or {}).get("format") or method)
+    resolver = _Resolver(ModuleNames(family, form), scheme.rule, plain, _names_single_experts(quantization))
     layers = _layers(spec)
     formats = [resolver.of_layer(layer, index) for index, layer in enumerate(layers)]
     stored = Stored(scheme=method, name=_name(layers, formats, plain), plain=plain, kv_cache=scheme.kv_cache)
@@ -171,12 +172,18 @@ class _Resolver:
     def _shares(self, module: Module, asked: int) -> Counter[NumberFormat | None]:
         """How many of a module's matrices have which format."""
         if not module.is_expert:
-            return Counter({self.rule(module): module.matrices})
+            return Counter({self._format(module): module.matrices})
         counts: Counter[NumberFormat | None] = Counter()
         for expert in range(asked):
             named = tuple(name.replace(EXPERT, str(expert)) for name in module.names)
-            counts[self.rule(replace(module, names=named))] += module.matrices // asked
+            counts[self._format(replace(module, names=named))] += module.matrices // asked
         return counts
+
+    def _format(self, module: Module) -> NumberFormat | None:
+        """What the family's checkpoint is known to do, else the scheme's rule; None: unquantized."""
+        if not module.stored_as:
+            return self.rule(module)
+        return None if module.stored_as == "plain" else number_format(module.stored_as)
 
 
 def _name(layers: Sequence[Layer], formats: Sequence[OpFormats], plain: NumberFormat) -> str:
