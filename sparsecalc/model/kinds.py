@@ -10,6 +10,7 @@ from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChanne
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.matrix_lstm import MatrixLstm
 from sparsecalc.model.ngram_embedding import NgramEmbedding
+from sparsecalc.model.query_key_conv import QueryKeyConv
 from sparsecalc.model.recurrent import (
     DepthwiseConv,
     GatedDeltaNet,
@@ -52,4 +53,5 @@ Extra = (
     | DepthwiseConv
     | BlockResidual
     | MessageGates
+    | QueryKeyConv
 )
