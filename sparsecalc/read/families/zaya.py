@@ -1,5 +1,5 @@
-"""ZAYA1: attention whose queries and keys are convolved, a router of several layers that passes its state on to the next
-layer's, one expert per token, learned scales around each residual."""
+"""ZAYA1: attention whose queries and keys are convolved, a router of several layers that passes its state on to the
+next layer's, one expert per token, learned scales around each residual."""
 
 from typing import TYPE_CHECKING
 
