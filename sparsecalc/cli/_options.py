@@ -29,10 +29,23 @@ Context = Annotated[
         "--context", "--max-model-len", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
     ),
 ]
-Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
-Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
+Tp = Annotated[int | None, typer.Option("--tp", "--tensor-parallel-size", help="tensor-parallel devices")]
+Pp = Annotated[int | None, typer.Option("--pp", "--pipeline-parallel-size", help="pipeline stages")]
 Ep = Annotated[int | None, typer.Option("--ep", help="ranks of expert parallelism, a divisor of tp x dp")]
-Dp = Annotated[int | None, typer.Option("--dp", help="copies of the attention, each with its own sequences")]
+Dp = Annotated[
+    int | None, typer.Option("--dp", "--data-parallel-size", help="copies of the attention, each with its own sequences")
+]
+WholeExperts = Annotated[bool, typer.Option("--enable-expert-parallel", help="whole experts on each device: ep = tp x dp")]
+MaxSeqs = Annotated[
+    int | None, typer.Option("--max-num-seqs", help="sequences that the engine runs at once (default: the engine's)")
+]
+Eager = Annotated[bool, typer.Option("--enforce-eager", help="no CUDA graphs")]
+CacheBytes = Annotated[
+    int | None, typer.Option("--kv-cache-memory-bytes", help="bytes of KV cache per device (default: what is left)")
+]
+BlockSize = Annotated[
+    int | None, typer.Option("--block-size", help="tokens of a block of the KV cache (default: the engine's)")
+]
 EngineName = Annotated[
     str | None, typer.Option("--engine", help="vllm, sglang, trtllm, llama.cpp, gpt-fast,... (default: generic)")
 ]
@@ -57,12 +70,19 @@ CalibrationFile = Annotated[
     typer.Option("--calibration", help="constants of your own device: a file of sparsecalc calibrate, or local"),
 ]
 Dtype = Annotated[
-    str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)")
+    str | None,
+    typer.Option(
+        "--dtype", "--quantization", help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)"
+    ),
 ]
 KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
 Share = Annotated[
     float | None,
-    typer.Option("--gpu-memory-utilization", help=f"share of a device to use {default_of('device_memory_share')}"),
+    typer.Option(
+        "--gpu-memory-utilization",
+        "--mem-fraction-static",
+        help=f"share of a device to use {default_of('device_memory_share')}",
+    ),
 ]
 Batched = Annotated[
     int | None,
@@ -91,12 +111,17 @@ DEVICES: Options = {
     "pp": (Pp, None),
     "ep": (Ep, None),
     "dp": (Dp, None),
+    "enable_expert_parallel": (WholeExperts, False),
     "engine": (EngineName, None),
     "routing": (RoutingOf, "uniform"),
     "eplb_replicas": (Replicas, None),
     "offload": (Offload, None),
     "calibration": (CalibrationFile, None),
     "gpu_memory_utilization": (Share, None),
+    "max_num_seqs": (MaxSeqs, None),
+    "enforce_eager": (Eager, False),
+    "kv_cache_memory_bytes": (CacheBytes, None),
+    "block_size": (BlockSize, None),
 }
 REQUESTS: Options = {
     "prompt_len": (PromptLen, None),

@@ -7,7 +7,9 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
+from sparsecalc.decide.engine_words import engine_options, kv_cache_format
 from sparsecalc.estimate.engine_defaults import whole_default
+from sparsecalc.estimate.engine_memory.rules import EngineOptions
 from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.model.spec import ModelSpec
 
@@ -56,6 +58,8 @@ class Parallelism(Frozen):
     pp: int | None = None
     dp: int | None = None
     ep: int | None = None
+    expert_parallel: bool = False
+    """Whole experts on each device (vLLM's --enable-expert-parallel): ep = tp * dp, where `ep` is not given."""
     eplb_replicas: int | None = None
     offload: Offload = Offload()
 
@@ -98,6 +102,7 @@ class Question(Frozen):
     hardware: Hardware | None = None
     parallelism: Parallelism = Parallelism()
     engine: str | None = None
+    engine_options: EngineOptions = EngineOptions()
     routing: str = "uniform"
     speculative: Speculative = Speculative()
 
@@ -142,6 +147,7 @@ class Question(Frozen):
             **{name: value for name, value in vars(parallelism).items() if name not in ("num_gpus", "offload")},
             "offload": parallelism.offload.text,
             **vars(speculative),
+            **vars(self.engine_options.but(max_num_batched_tokens=None)),
         }
         asked |= {**vars(self.requests), "engine": self.engine or "generic", "routing": printable(self.routing, 1000)}
         return asked | {name: value for name, value in optional.items() if value}
@@ -165,9 +171,14 @@ def ask(
     pp: int | None = None,
     dp: int | None = None,
     ep: int | None = None,
+    enable_expert_parallel: bool = False,
     eplb_replicas: int | None = None,
     offload: str | None = None,
     engine: str | None = None,
+    max_num_seqs: int | None = None,
+    enforce_eager: bool = False,
+    kv_cache_memory_bytes: int | None = None,
+    block_size: int | None = None,
     routing: str = "uniform",
     draft_tokens: int = 0,
     acceptance: float | None = None,
@@ -186,12 +197,26 @@ def ask(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
-        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_dtype),
+        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
         parallelism=Parallelism(
-            num_gpus=num_gpus, tp=tp, pp=pp, dp=dp, ep=ep, eplb_replicas=eplb_replicas, offload=_offload(offload)
+            num_gpus=num_gpus,
+            tp=tp,
+            pp=pp,
+            dp=dp,
+            ep=ep,
+            expert_parallel=enable_expert_parallel,
+            eplb_replicas=eplb_replicas,
+            offload=_offload(offload),
         ),
         engine=engine,
+        engine_options=engine_options(
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            enforce_eager=enforce_eager,
+            kv_cache_memory_bytes=kv_cache_memory_bytes,
+            block_size=block_size,
+        ),
         routing=routing,
         speculative=_speculative(draft_tokens, acceptance, draft_model),
     )

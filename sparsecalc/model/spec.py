@@ -79,6 +79,8 @@ class ModelSpec(Frozen):
     notes: tuple[Note, ...] = ()
     quantization: dict[str, str] | None = None
     """Formats that the config's own quantization_config names: {"weights": id, component: id}."""
+    max_position_embeddings: int | None = None
+    """Longest context that the config allows; None: it names none."""
     checked_by: Literal["transformers", "formula"] = "transformers"
     techniques: tuple[Rewriting, ...] = ()
     """Applied to the ledger in this order."""

@@ -1,0 +1,118 @@
+"""An engine's memory put together, and which loads fit into its cache."""
+
+from math import ceil
+
+from sparsecalc.core.largest import largest_within
+from sparsecalc.core.precision import Precision
+from sparsecalc.estimate.costs import memory
+from sparsecalc.estimate.engine_memory import held
+from sparsecalc.estimate.engine_memory.cache import cache_blocks, layer_kinds
+from sparsecalc.estimate.engine_memory.rules import EngineRules
+from sparsecalc.estimate.fit import LARGEST_BATCH, LARGEST_CONTEXT, gpus_needed
+from sparsecalc.estimate.load import Load
+from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.results import EngineMemory, Prediction
+from sparsecalc.model.ledgers import Ledgers
+
+
+class EngineDevice:
+    """The busiest device of a placement as an engine fills it: what is held, and the cache that is left.
+
+    `room` is what the engine finds for its cache ("Available KV cache memory"), by the rule of `EngineRules`; or what
+    it is told (--kv-cache-memory-bytes). `extra_weight_bytes`: parts beside the decoder that the engine loads as well.
+    """
+
+    def __init__(
+        self, model: Ledgers, precision: Precision, plan: Placement, rules: EngineRules, extra_weight_bytes: int = 0
+    ) -> None:
+        self.model, self.precision, self.plan, self.rules = model, precision, plan, rules
+        self.weights = held.weight_bytes(model, precision, plan, rules, extra_weight_bytes)
+        self.activation = held.profile_bytes(model.spec, precision, plan, rules)
+        self.graphs, self.other = held.graph_bytes(rules), held.other_bytes(plan)
+        self.room = self._room()
+        self.blocks = cache_blocks(layer_kinds(model, precision, plan), rules, self.room)
+
+    @property
+    def budget(self) -> int:
+        """Bytes that weights and cache may have together."""
+        share, total = self.rules.memory_share, self.rules.total_bytes
+        if self.rules.rule == "profiled":
+            return int(share * total) - self.activation - self.other
+        if self.rules.rule == "static":
+            return int(share * (total - self.other))
+        return self.weights + int(share * (total - self.weights - self.activation - self.other))
+
+    def _room(self) -> int:
+        told = self.rules.kv_cache_memory_bytes
+        return self.budget - self.weights if told is None else told
+
+    @property
+    def starts(self) -> bool:
+        """Whether there is any room for a cache, and what is told fits on the device."""
+        told = self.rules.kv_cache_memory_bytes
+        return self.room > 0 and (told is None or self._held + told <= self.rules.total_bytes)
+
+    @property
+    def _held(self) -> int:
+        return self.weights + self.activation + self.other
+
+    def lacking(self, load: Load) -> int:
+        """Blocks that a load needs beyond those that there are; at most 0: it fits."""
+        sequences = ceil(load.batch_size / self.plan.dp)
+        if not self.starts:
+            return max(1, sequences * self.blocks.per_sequence(load.context_len))
+        return self.blocks.lacking(sequences, load.context_len)
+
+    def fits(self, load: Load) -> bool:
+        """Whether the engine starts and holds the load."""
+        return self.lacking(load) <= 0
+
+    def largest_batch(self, load: Load) -> int:
+        """Largest batch that is held at the load's context."""
+        return largest_within(
+            LARGEST_BATCH, lambda batch: self.lacking(load.but(batch_size=batch)), load.batch_size
+        )
+
+    def figures(self, context_len: int) -> EngineMemory:
+        """What the engine's log says, of sequences of so many tokens."""
+        return EngineMemory(
+            weights_bytes=self.weights,
+            activation_bytes=self.activation,
+            cuda_graph_bytes=self.graphs,
+            other_bytes=self.other,
+            kv_cache_bytes=self.room,
+            kv_cache_tokens=self.blocks.tokens(context_len),
+            block_size=self.blocks.block_size,
+            num_blocks=self.blocks.num_blocks,
+            max_concurrency=self.blocks.concurrency(context_len),
+            max_num_seqs=self.rules.max_num_seqs,
+            max_num_batched_tokens=self.rules.max_num_batched_tokens,
+        )
+
+    def fitted(self, generic: Prediction, load: Load) -> Prediction:
+        """`generic` with what the engine makes of it: fit, largest loads, bytes in use and free."""
+        needed = ceil(load.batch_size / self.plan.dp) * self.blocks.per_sequence(load.context_len)
+        cached = ceil(needed * self.blocks.block_bytes)
+        lacking = self.lacking(load)
+        free = self.room - cached if self.starts or self.room <= 0 else self.rules.total_bytes - self._held - self.room
+        return generic.but(
+            fits=lacking <= 0,
+            gpus_needed=self._gpus_needed(load, lacking <= 0),
+            device_memory_share=self.rules.memory_share,
+            bytes_per_gpu=self._held + cached,
+            weights_bytes_per_gpu=self.weights,
+            free_bytes_per_gpu=free if lacking <= 0 else min(free, -ceil(lacking * self.blocks.block_bytes)),
+            largest_batch_size=self.largest_batch(load),
+            largest_context_len=largest_within(
+                LARGEST_CONTEXT, lambda context: self.lacking(load.but(context_len=context)), load.context_len
+            ),
+            engine_memory=self.figures(load.context_len),
+        )
+
+    def _gpus_needed(self, load: Load, fits: bool) -> int | None:
+        """Devices whose even shares hold weights and cache; no fewer than there are where the load does not fit."""
+        asked = memory(self.model, self.precision, load)
+        even = gpus_needed(asked.but(activation_bytes=0, logits_bytes=0), self.budget)
+        if even is None:
+            return None
+        return min(even, self.plan.num_gpus) if fits else max(even, self.plan.num_gpus + 1)
