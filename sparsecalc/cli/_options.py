@@ -33,9 +33,12 @@ Tp = Annotated[int | None, typer.Option("--tp", "--tensor-parallel-size", help="
 Pp = Annotated[int | None, typer.Option("--pp", "--pipeline-parallel-size", help="pipeline stages")]
 Ep = Annotated[int | None, typer.Option("--ep", help="ranks of expert parallelism, a divisor of tp x dp")]
 Dp = Annotated[
-    int | None, typer.Option("--dp", "--data-parallel-size", help="copies of the attention, each with its own sequences")
+    int | None,
+    typer.Option("--dp", "--data-parallel-size", help="copies of the attention, each with its own sequences"),
 ]
-WholeExperts = Annotated[bool, typer.Option("--enable-expert-parallel", help="whole experts on each device: ep = tp x dp")]
+WholeExperts = Annotated[
+    bool, typer.Option("--enable-expert-parallel", help="whole experts on each device: ep = tp x dp")
+]
 MaxSeqs = Annotated[
     int | None, typer.Option("--max-num-seqs", help="sequences that the engine runs at once (default: the engine's)")
 ]
@@ -47,7 +50,8 @@ BlockSize = Annotated[
     int | None, typer.Option("--block-size", help="tokens of a block of the KV cache (default: the engine's)")
 ]
 EngineName = Annotated[
-    str | None, typer.Option("--engine", help="vllm, sglang, trtllm, llama.cpp, gpt-fast,... (default: generic)")
+    str | None,
+    typer.Option("--engine", help="vllm (vllm@0.27: its release), sglang, trtllm, llama.cpp,... (default: generic)"),
 ]
 RoutingOf = Annotated[
     str, typer.Option("--routing", help="uniform, zipf:1.0, dirichlet:0.5, or a file of counts per expert")

@@ -1,6 +1,7 @@
 """What the devices of a deployment hold: by the engine's own rules where its memory is modelled, else by a share."""
 
 from sparsecalc.core.notes import Note
+from sparsecalc.decide.engine_words import engine_release
 from sparsecalc.decide.question import Question
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
@@ -35,7 +36,7 @@ class Capacity:
         All of them where not even one fits: then figures are those of devices large enough.
         """
         whole = load.but(batch_size=requests.concurrency, context_len=requests.prompt_len + requests.output_len)
-        most = requests.concurrency
+        most = int(requests.concurrency)
         if not self.fits(whole):
             held = self.engine.largest_batch(whole) if self.engine else largest_batch(self.memory, whole, self.budget)
             most = held or most
@@ -49,7 +50,8 @@ def engine_device(deployed: Deployment, question: Question) -> EngineDevice | No
     if not knows_memory(engine):
         return None
     share, most = question.devices.device_memory_share, max(question.grid.batch_sizes)
-    rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, share, most)
+    release = engine_release(question.engine)
+    rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, share, most, release)
     return EngineDevice(deployed.model, deployed.precision, deployed.placement, rules)
 
 
@@ -59,8 +61,9 @@ def capacity_warnings(deployed: Deployment, question: Question, predicted: Predi
     serving, longest = predicted.serving, spec.max_position_embeddings
     if serving and serving.waiting:
         text = (
-            f"{serving.running:,} of {serving.concurrency:,} requests of {serving.prompt_len:,} + {serving.output_len:,}"
-            f" tokens run at once, {serving.waiting:,} wait: the figures of serving are those of the {serving.running:,}"
+            f"{serving.running:,} of {serving.concurrency:,} requests of {serving.prompt_len:,} +"
+            f" {serving.output_len:,} tokens run at once and {serving.waiting:,} wait: TPOT and throughput are"
+            f" those of the {serving.running:,}"
         )
         found.append(Note(code="requests-wait", text=text, model=spec.id))
     asked = max(question.grid.context_lens)

@@ -1,8 +1,10 @@
 """Options as serving engines name them: other spellings of those of `ask`, and what an engine is told of its memory."""
 
+import re
 from typing import Any
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.text import brief
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
 
 SPELLINGS = {
@@ -36,6 +38,14 @@ def plain(options: dict[str, Any]) -> dict[str, Any]:
 def kv_cache_format(name: str | None) -> str | None:
     """The number format that a --kv-cache-dtype means; None: 16 bits."""
     return KV_CACHE_FORMATS.get(name, name) if name else None
+
+
+def engine_release(engine: str | None) -> str:
+    """`0.27.1` of `vllm@0.27.1`; empty where none is told. Raises InputError where it is no release."""
+    release = (engine or "").partition("@")[2].strip()
+    if release and not re.fullmatch(r"\d{1,4}(\.\d{1,4}){0,3}", release):
+        raise InputError(f"the engine is {brief(engine or '')}", hint="A release is numbers: vllm@0.27.1")
+    return release
 
 
 def engine_options(**given: Any) -> EngineOptions:

@@ -1,13 +1,14 @@
 """What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
-from sparsecalc.decide.engine_words import engine_options, kv_cache_format
+from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
+from sparsecalc.decide.engine_words import engine_options, engine_release, kv_cache_format
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
 from sparsecalc.estimate.load import Load, Requests
@@ -17,7 +18,6 @@ if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
     from sparsecalc.device.accelerator import Accelerator
 
 LARGEST = 2**30
-MOST_DRAFT_TOKENS = 64
 
 
 class Formats(Frozen):
@@ -37,17 +37,6 @@ class Hardware(Frozen):
     """None: the engines' default."""
     calibration: str | None = None
     """File of constants fitted to one of the accelerators."""
-
-
-class Offload(Frozen):
-    """What lies in host memory: a share of each layer's experts, or of the layers."""
-
-    what: Literal["none", "experts", "layers"] = "none"
-    share: float = 0.0
-    cpu: str = ""
-    """The CPU that computes it; empty: it is sent over the link when needed."""
-    text: str | None = None
-    """As typed."""
 
 
 class Parallelism(Frozen):
@@ -72,14 +61,6 @@ class Parallelism(Frozen):
         """As many devices for a dense model."""
         offload = Offload() if self.offload.what == "experts" else self.offload
         return Parallelism(num_gpus=self.num_devices, offload=offload)
-
-
-class Speculative(Frozen):
-    """Speculative decoding: guesses per step, the share of them that is accepted, and the model that guesses."""
-
-    draft_tokens: int = 0
-    acceptance: float | None = None
-    draft_model: str | None = None
 
 
 class LoadGrid(Frozen):
@@ -191,6 +172,7 @@ def ask(
     """
     positive("number of GPUs", num_gpus)
     positive("output length", output_len)
+    engine_release(engine)
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
     positive("concurrency", concurrency)
     return Question(
@@ -207,7 +189,7 @@ def ask(
             ep=ep,
             expert_parallel=enable_expert_parallel,
             eplb_replicas=eplb_replicas,
-            offload=_offload(offload),
+            offload=offload_of(offload),
         ),
         engine=engine,
         engine_options=engine_options(
@@ -218,7 +200,7 @@ def ask(
             block_size=block_size,
         ),
         routing=routing,
-        speculative=_speculative(draft_tokens, acceptance, draft_model),
+        speculative=speculative_of(draft_tokens, acceptance, draft_model),
     )
 
 
@@ -296,29 +278,3 @@ def hardware_of(
     return Hardware(
         gpu=gpu, accelerators=accelerators, device_memory_share=device_memory_share, calibration=calibration
     )
-
-
-def _offload(text: str | None) -> Offload:
-    """`experts=0.5@cpu-name`: what, which share, on which CPU it is computed (empty: sent over the link)."""
-    if not text:
-        return Offload()
-    what, _, cpu = text.partition("@")
-    kind, equals, share = what.strip().lower().partition("=")
-    try:
-        value = float(share) if equals else 1.0
-    except ValueError:
-        value = -1.0
-    if kind not in ("experts", "layers") or not 0 <= value <= 1:
-        hint = "Such as experts=0.5, layers=0.3, or experts=1@epyc-9654 (computed on that CPU)"
-        raise InputError(f"--offload is {brief(text)}", hint=hint)
-    return Offload(what=cast(Literal["experts", "layers"], kind), share=value, cpu=cpu.strip(), text=text)
-
-
-def _speculative(draft_tokens: int, acceptance: float | None, draft_model: str | None) -> Speculative:
-    if not 0 <= draft_tokens <= MOST_DRAFT_TOKENS:
-        raise InputError(f"--draft-tokens is {draft_tokens}", hint=f"It must be between 0 and {MOST_DRAFT_TOKENS}")
-    if draft_tokens and (acceptance is None or not 0 <= acceptance <= 1):
-        raise InputError(
-            f"--acceptance is {acceptance}", hint="Speculation needs the share of accepted guesses, 0 to 1"
-        )
-    return Speculative(draft_tokens=draft_tokens, acceptance=acceptance, draft_model=draft_model)

@@ -43,7 +43,7 @@ def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
 
     Raises InputError with the closest name.
     """
-    wanted = (name or GENERIC).strip().lower()
+    wanted = (name or GENERIC).strip().lower().partition("@")[0]
     found = _engines().get(ALIASES.get(wanted, wanted))
     if found is None:
         hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))

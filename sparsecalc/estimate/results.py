@@ -149,7 +149,7 @@ class EngineMemory(Frozen):
     """
 
     weights_bytes: int
-    """Bytes of weights as the engine lays them out: fused, padded, with the allocator's rounding ("Model loading took")."""
+    """Bytes of weights as the engine lays them out, padded, with the allocator's rounding ("Model loading took")."""
     activation_bytes: int
     """Peak of the step that the engine profiles itself with: a chunk of a prompt, or the sampler of max_num_seqs."""
     cuda_graph_bytes: int

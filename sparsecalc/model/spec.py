@@ -81,6 +81,8 @@ class ModelSpec(Frozen):
     """Formats that the config's own quantization_config names: {"weights": id, component: id}."""
     max_position_embeddings: int | None = None
     """Longest context that the config allows; None: it names none."""
+    fp32_states: bool = False
+    """Whether the config has engines keep recurrent states in fp32 (mamba_ssm_dtype), whatever the weights are in."""
     checked_by: Literal["transformers", "formula"] = "transformers"
     techniques: tuple[Rewriting, ...] = ()
     """Applied to the ledger in this order."""

@@ -105,6 +105,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             notes=(*notes, *fields.finish(), *_mtp_note(fields, body)),
             quantization=stored,
             max_position_embeddings=_longest_context(text),
+            fp32_states="float32" in (text.get("mamba_ssm_dtype"), text.get("mamba_ssm_cache_dtype")),
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
     except ValueError as error:

@@ -84,7 +84,8 @@ def layer_kinds(model: Ledgers, precision: Precision, plan: Placement) -> list[L
     """
     near, far = (model.ops(Workload.decode(FAR * factor)) for factor in (1, 2))
     found: dict[tuple[float, int | None, float], int] = {}
-    for sizes, layers in _row_sizes(near, far, precision, plan):
+    scan = 4.0 if model.spec.fp32_states else None
+    for sizes, layers in _row_sizes(near, far, precision, plan, scan):
         found[sizes] = found.get(sizes, 0) + ceil(layers / plan.pp)
     return [
         LayerKind(layers=layers, token_bytes=token, window=window, state_bytes=state)
@@ -93,14 +94,18 @@ def layer_kinds(model: Ledgers, precision: Precision, plan: Placement) -> list[L
 
 
 def _row_sizes(
-    near: Ledger, far: Ledger, precision: Precision, plan: Placement
+    near: Ledger, far: Ledger, precision: Precision, plan: Placement, scan: float | None
 ) -> Iterator[tuple[tuple[float, int | None, float], int]]:
-    """(bytes per token, window, bytes of state) of each op with a cache, and its layers; one state per layer."""
+    """(bytes per token, window, bytes of state) of each op with a cache, and its layers; one state per layer.
+
+    `scan`: bytes per element of states that are scanned, where the config tells; those of convolutions follow the model.
+    """
     states: dict[str, tuple[float, int]] = {}
     for op, later in zip(near, far, strict=True):
         if op.state_elements:
             held, layers = states.get(op.group, (0.0, op.layers))
-            states[op.group] = held + op.state_elements * precision.state_element_bytes(op) / plan.ways(op), layers
+            element = scan if scan and op.kind == "scan" else precision.state_element_bytes(op)
+            states[op.group] = held + op.state_elements * element / plan.ways(op), layers
         if sizes := _token_bytes(op, later, precision, plan.ways(op)):
             yield (*sizes, 0.0), op.layers
     yield from (((0.0, None, held), layers) for held, layers in states.values())

@@ -55,7 +55,7 @@ def _allocated(size: float, whole_segments: bool) -> float:
     rules = table()["allocator"]
     if size < rules["large_bytes"]:
         return size
-    segment = ceil(size / rules["segment_bytes"]) * rules["segment_bytes"]
+    segment: float = ceil(size / rules["segment_bytes"]) * rules["segment_bytes"]
     return segment if whole_segments or segment - size <= rules["kept_bytes"] else size
 
 
@@ -63,7 +63,7 @@ def _padding(op: Op, precision: Precision) -> float:
     """How much larger the engine makes an op's matrices: rows of the vocabulary, tiles of experts' kernels."""
     if op.component in ("embedding", "lm_head") and op.rows:
         unit = table()["vocab_padding"]["value"]
-        return ceil(op.rows / unit) * unit / op.rows
+        return float(ceil(op.rows / unit) * unit / op.rows)
     fmt = precision.format_of(op)
     tiles = table()["expert_padding"]["formats"].get(fmt.id if fmt else "")
     if op.kind != "experts" or not tiles:
@@ -87,14 +87,14 @@ def profile_bytes(spec: ModelSpec, precision: Precision, plan: Placement, rules:
         max(forward pass of max_num_batched_tokens,
             its hidden states + max_num_seqs * vocab_size * sampler bytes)
 
-    The sampler holds logits in 16 bits, in fp32, sorted with their places, and copies of both: some 38 bytes each.
+    A sampler that sorts holds logits in 16 bits, in fp32, sorted with their places, and copies of both: some 38 bytes.
     A part that tensor parallelism splits holds its share; hidden states are whole on every device.
     """
     tokens = rules.max_num_batched_tokens
     hidden = int(precision.activations.bits // 8) * tokens * spec.hidden_size
     parts = activation_bytes(spec, precision, tokens) - 2 * hidden
     vocab = spec.head.out_features if spec.head else 0
-    sampler = min(rules.max_num_seqs, tokens) * vocab * fitted().sampler_bytes_per_logit
+    sampler = min(rules.max_num_seqs, tokens) * vocab * rules.sampler_bytes_per_logit
     return ceil(max(2 * hidden + parts / plan.tp, hidden + sampler))
 
 
@@ -103,6 +103,7 @@ def graph_bytes(rules: EngineRules) -> int:
     return round(rules.graph_sizes * fitted().graph_bytes_per_size)
 
 
-def other_bytes(plan: Placement) -> int:
-    """CUDA context and libraries; communication buffers where devices work together."""
-    return round(fitted().other_bytes + (fitted().parallel_bytes if plan.num_gpus > 1 else 0))
+def other_bytes(plan: Placement, rules: EngineRules) -> int:
+    """CUDA context and libraries; communication buffers for the other devices of a tensor-parallel group."""
+    others = plan.tp * plan.dp - 1 if rules.fast_links else int(plan.num_gpus > 1)
+    return round(fitted().other_bytes + fitted().parallel_bytes * max(others, int(plan.num_gpus > 1)))

@@ -28,7 +28,7 @@ class EngineDevice:
         self.model, self.precision, self.plan, self.rules = model, precision, plan, rules
         self.weights = held.weight_bytes(model, precision, plan, rules, extra_weight_bytes)
         self.activation = held.profile_bytes(model.spec, precision, plan, rules)
-        self.graphs, self.other = held.graph_bytes(rules), held.other_bytes(plan)
+        self.graphs, self.other = held.graph_bytes(rules), held.other_bytes(plan, rules)
         self.room = self._room()
         self.blocks = cache_blocks(layer_kinds(model, precision, plan), rules, self.room)
 
@@ -37,10 +37,14 @@ class EngineDevice:
         """Bytes that weights and cache may have together."""
         share, total = self.rules.memory_share, self.rules.total_bytes
         if self.rules.rule == "profiled":
-            return int(share * total) - self.activation - self.other
+            return int(share * total) - self.activation - self.other - self._graphs_in_share
         if self.rules.rule == "static":
             return int(share * (total - self.other))
         return self.weights + int(share * (total - self.weights - self.activation - self.other))
+
+    @property
+    def _graphs_in_share(self) -> int:
+        return self.graphs if self.rules.graphs_in_share else 0
 
     def _room(self) -> int:
         told = self.rules.kv_cache_memory_bytes
@@ -54,7 +58,7 @@ class EngineDevice:
 
     @property
     def _held(self) -> int:
-        return self.weights + self.activation + self.other
+        return self.weights + self.activation + self.other + self._graphs_in_share
 
     def lacking(self, load: Load) -> int:
         """Blocks that a load needs beyond those that there are; at most 0: it fits."""
@@ -69,9 +73,7 @@ class EngineDevice:
 
     def largest_batch(self, load: Load) -> int:
         """Largest batch that is held at the load's context."""
-        return largest_within(
-            LARGEST_BATCH, lambda batch: self.lacking(load.but(batch_size=batch)), load.batch_size
-        )
+        return largest_within(LARGEST_BATCH, lambda batch: self.lacking(load.but(batch_size=batch)), load.batch_size)
 
     def figures(self, context_len: int) -> EngineMemory:
         """What the engine's log says, of sequences of so many tokens."""

@@ -28,11 +28,13 @@ class Fitted(Frozen):
     """The constants that tools/fit_engine_memory.py fits to logs."""
 
     sampler_bytes_per_logit: float
-    """What the sampler of the profile holds per sequence and entry of the vocabulary."""
+    """What the sampler of the profile holds per sequence and entry of the vocabulary, where it sorts the logits."""
+    sampler_bytes_per_logit_fused: float
+    """The same of a sampler that sorts nothing."""
     other_bytes: float
     """CUDA context, libraries and small buffers of a device."""
     parallel_bytes: float
-    """Communication buffers of a device that works with others."""
+    """Communication buffers of a device, for each other one that fast links join to it; for all of them over PCIe."""
     graph_bytes_per_size: float
     """CUDA graphs of one captured batch size."""
 
@@ -40,7 +42,8 @@ class Fitted(Frozen):
 class EngineRules(Frozen):
     """One engine's way to its KV cache, and its defaults on one accelerator.
 
-    profiled: cache = share * total - weights - activations of the profile - the rest           (vLLM)
+    profiled: cache = share * total - weights - activations of the profile - the rest           (vLLM; less CUDA graphs
+              where `graphs_in_share`)
     static:   cache = share * (total - the rest) - weights                                       (SGLang)
     free:     cache = share * (total - weights - activations of the profile - the rest)          (TensorRT-LLM)
     """
@@ -53,6 +56,11 @@ class EngineRules(Frozen):
     max_num_batched_tokens: int
     largest_graph: int
     graph_sizes_per_sequence: int
+    sampler_bytes_per_logit: float
+    graphs_in_share: bool = False
+    """Whether CUDA graphs are estimated before the cache is made, and taken from the share."""
+    fast_links: bool = False
+    """Whether the device has faster links to others than PCIe."""
     state_blocks: int = 1
     """Blocks of recurrent state that one sequence takes in each group of layers."""
     window_token_share: float = 1.0
@@ -88,6 +96,19 @@ def knows_memory(engine: str | None) -> bool:
     return engine in table()["engines"]
 
 
+def _entry(engine: str, release: str) -> dict[str, Any]:
+    """An engine's data, with what changed up to a release (`0.27.1`); empty: no release is told."""
+    entry: dict[str, Any] = table()["engines"][engine]
+    changes = [
+        change for since, change in entry.get("releases", {}).items() if release and _order(since) <= _order(release)
+    ]
+    return {**entry, **{name: value for change in changes for name, value in change.items()}}
+
+
+def _order(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split("."))
+
+
 def total_bytes(gpu: Accelerator) -> int:
     """Bytes that the CUDA runtime reports: measured ones, or nvidia-smi's less what the driver keeps."""
     known = table()["device_total_bytes"]["devices"].get(gpu.id)
@@ -98,19 +119,25 @@ def total_bytes(gpu: Accelerator) -> int:
 
 
 def engine_rules(
-    engine: str, gpu: Accelerator, plan: Placement, options: EngineOptions, share: float | None, batch_size: int = 1
+    engine: str,
+    gpu: Accelerator,
+    plan: Placement,
+    options: EngineOptions,
+    share: float | None,
+    batch_size: int = 1,
+    release: str = "",
 ) -> EngineRules:
     """An engine's rules on one accelerator; options that are not given take the engine's default for the device.
 
     A server is told of at least `batch_size` sequences where it is not told how many.
     """
-    entry, total = table()["engines"][engine], total_bytes(gpu)
+    entry, total = _entry(engine, release), total_bytes(gpu)
     tier = _tier(entry["tiers"], gpu)
     seqs = tier["max_num_seqs_from_tp_4"] if plan.tp >= 4 and "max_num_seqs_from_tp_4" in tier else tier["max_num_seqs"]
     chunk = options.max_num_batched_tokens or tier["max_num_batched_tokens"]
     most = options.max_num_seqs or max(seqs, -(-batch_size // plan.dp))
     default = entry.get("memory_share") or _static_share(entry["reserve"], gpu, plan, chunk, seqs)
-    named = ("rule", "state_blocks", "window_token_share", "state_memory_ratio")
+    named = ("rule", "state_blocks", "window_token_share", "state_memory_ratio", "graphs_in_share")
     return EngineRules(
         total_bytes=total,
         memory_share=default if share is None else share,
@@ -119,6 +146,8 @@ def engine_rules(
         max_num_batched_tokens=chunk,
         largest_graph=entry["largest_graph"],
         graph_sizes_per_sequence=entry["graph_sizes_per_sequence"],
+        sampler_bytes_per_logit=getattr(fitted(), entry["sampler"]),
+        fast_links=gpu.scale_up is not None,
         eager=options.enforce_eager,
         kv_cache_memory_bytes=options.kv_cache_memory_bytes,
         **{name: entry[name] for name in named if name in entry},
