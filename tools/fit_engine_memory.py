@@ -25,7 +25,7 @@ NAMES = (
     "graph_bytes_per_size",
 )
 ROWS = (
-    *("M05P", "M07P", "M07bP", "M08P", "M09P", "M10P", "M11P", "M13P", "M14P", "M15P", "M16P", "M19P"),
+    *("M05P", "M07P", "M07bP", "M08P", "M09P", "M10P", "M11P", "M13P", "M14P", "M16P", "M19P"),
     *("M21P", "M21bP", "M22P", "M23P", "M40P"),
 )
 

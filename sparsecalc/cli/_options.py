@@ -29,12 +29,12 @@ Context = Annotated[
         "--context", "--max-model-len", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
     ),
 ]
-Tp = Annotated[int | None, typer.Option("--tp", "--tensor-parallel-size", help="tensor-parallel devices")]
-Pp = Annotated[int | None, typer.Option("--pp", "--pipeline-parallel-size", help="pipeline stages")]
+Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
+Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
 Ep = Annotated[int | None, typer.Option("--ep", help="ranks of expert parallelism, a divisor of tp x dp")]
 Dp = Annotated[
     int | None,
-    typer.Option("--dp", "--data-parallel-size", help="copies of the attention, each with its own sequences"),
+    typer.Option("--dp", help="copies of the attention, each with its own sequences"),
 ]
 WholeExperts = Annotated[
     bool, typer.Option("--enable-expert-parallel", help="whole experts on each device: ep = tp x dp")
@@ -75,16 +75,13 @@ CalibrationFile = Annotated[
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(
-        "--dtype", "--quantization", help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)"
-    ),
+    typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)"),
 ]
 KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
 Share = Annotated[
     float | None,
     typer.Option(
         "--gpu-memory-utilization",
-        "--mem-fraction-static",
         help=f"share of a device to use {default_of('device_memory_share')}",
     ),
 ]
@@ -99,6 +96,11 @@ FromArchitecture = Annotated[
 ]
 
 
+def _spelling(kind: type, of: str) -> Any:
+    """An option as an engine names it, another spelling of one that help lists."""
+    return Annotated[kind | None, typer.Option(hidden=True, help=f"another spelling of {of}")]
+
+
 Options = dict[str, tuple[Any, Any]]
 """Annotation and default of options by their Python names."""
 
@@ -107,6 +109,7 @@ LOAD: Options = {
     "context": (Context, None),
     "dtype": (Dtype, None),
     "kv_cache_dtype": (KvDtype, None),
+    "quantization": (_spelling(str, "--dtype"), None),
 }
 DEVICES: Options = {
     "gpu": (Gpu, None),
@@ -126,6 +129,10 @@ DEVICES: Options = {
     "enforce_eager": (Eager, False),
     "kv_cache_memory_bytes": (CacheBytes, None),
     "block_size": (BlockSize, None),
+    "tensor_parallel_size": (_spelling(int, "--tp"), None),
+    "pipeline_parallel_size": (_spelling(int, "--pp"), None),
+    "data_parallel_size": (_spelling(int, "--dp"), None),
+    "mem_fraction_static": (_spelling(float, "--gpu-memory-utilization"), None),
 }
 REQUESTS: Options = {
     "prompt_len": (PromptLen, None),
@@ -211,11 +218,11 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 def question(values: dict[str, Any]) -> Any:
     """The options of a command as the `Question` that they ask."""
+    from sparsecalc.decide.engine_words import plain
     from sparsecalc.decide.question import ask
 
-    given = {
-        _NAMES.get(name, name): value for name, value in values.items() if name not in OUTPUT and value is not None
-    }
+    typed = {_NAMES.get(name, name): value for name, value in values.items() if name not in OUTPUT}
+    given = plain({name: value for name, value in typed.items() if value is not None})
     if "calibration" in given:
         given.setdefault("gpu", "local")
     given["batch_size"] = whole_numbers(values["batch_size"], "--batch-size")
@@ -226,5 +233,5 @@ def question(values: dict[str, Any]) -> Any:
     return ask(**given)
 
 
-_NAMES = {"context": "context_len", "gpu_memory_utilization": "device_memory_share"}
+_NAMES = {"context": "context_len"}
 """Options whose names are not those of `ask`."""

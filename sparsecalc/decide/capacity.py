@@ -1,6 +1,7 @@
 """What the devices of a deployment hold: by the engine's own rules where its memory is modelled, else by a share."""
 
 from sparsecalc.core.notes import Note
+from sparsecalc.core.units import nbytes
 from sparsecalc.decide.engine_words import engine_release
 from sparsecalc.decide.question import Question
 from sparsecalc.estimate.deployment import Deployment
@@ -11,7 +12,7 @@ from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.estimate.results import Prediction
 
 
-class Capacity:
+class HeldMemory:
     """One truth about memory for every command: does a load fit, and how many requests run at once."""
 
     def __init__(self, deployed: Deployment, question: Question) -> None:
@@ -40,7 +41,7 @@ class Capacity:
         if not self.fits(whole):
             held = self.engine.largest_batch(whole) if self.engine else largest_batch(self.memory, whole, self.budget)
             most = held or most
-        limit = self.engine.rules.max_num_seqs * self.deployed.placement.dp if self.engine else most
+        limit = self.engine.max_num_seqs(load) * self.deployed.placement.dp if self.engine else most
         return min(most, limit)
 
 
@@ -49,16 +50,14 @@ def engine_device(deployed: Deployment, question: Question) -> EngineDevice | No
     engine = deployed.device.engine.id
     if not knows_memory(engine):
         return None
-    share, most = question.devices.device_memory_share, max(question.grid.batch_sizes)
-    release = engine_release(question.engine)
-    rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, share, most, release)
+    share, release = question.devices.device_memory_share, engine_release(question.engine)
+    rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, share, release)
     return EngineDevice(deployed.model, deployed.precision, deployed.placement, rules)
 
 
 def capacity_warnings(deployed: Deployment, question: Question, predicted: Prediction) -> list[Note]:
-    """Requests that wait, a context beyond the model's own, and what host memory must hold."""
-    spec, found = deployed.model.spec, []
-    serving, longest = predicted.serving, spec.max_position_embeddings
+    """Requests that wait, and weights that a host has no memory for."""
+    spec, serving, found = deployed.model.spec, predicted.serving, []
     if serving and serving.waiting:
         text = (
             f"{serving.running:,} of {serving.concurrency:,} requests of {serving.prompt_len:,} +"
@@ -66,8 +65,18 @@ def capacity_warnings(deployed: Deployment, question: Question, predicted: Predi
             f" those of the {serving.running:,}"
         )
         found.append(Note(code="requests-wait", text=text, model=spec.id))
-    asked = max(question.grid.context_lens)
-    if longest and asked > longest:
-        text = f"a context of {asked:,} is more than the {longest:,} of its config (max_position_embeddings)"
-        found.append(Note(code="context-beyond-model", text=text, model=spec.id))
+    if text := _host_shortage(question.parallelism.offload.cpu, predicted.host_memory_bytes):
+        found.append(Note(code="host-memory", text=text, model=spec.id))
     return found
+
+
+def _host_shortage(cpu: str, needed: int) -> str:
+    """By how much weights in host memory are more than a named CPU usually has; empty where they are not."""
+    if not (cpu and needed):
+        return ""
+    from sparsecalc.device.find import load_accelerator
+
+    host = load_accelerator(cpu)
+    if needed <= host.capacity_bytes:
+        return ""
+    return f"{nbytes(needed)} of weights lie in host memory; {host.id} has {nbytes(host.capacity_bytes)}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.capacity import Capacity
+from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.model_name import Variant, load_variant, split_name
 from sparsecalc.decide.question import Question
@@ -108,7 +108,7 @@ def _costs(deployed: Deployment, question: Question) -> Costs:
         tpot_seconds=tpot,
         bytes_per_gpu=held,
         usd_per_million_output_tokens=usd_per_million_tokens(per_hour, tpot / requests.concurrency),
-        fits=Capacity(deployed, question).fits(load),
+        fits=HeldMemory(deployed, question).fits(load),
     )
 
 

@@ -3,11 +3,11 @@
 from functools import cache
 from typing import Any
 
-from sparsecalc.core.frozen import Frozen
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.capacity import engine_device
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.question import Question, ask
+from sparsecalc.estimate.engine_memory.log_row import LogRow
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
@@ -15,41 +15,6 @@ from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.read.config import read_config
 
 Row = dict[str, Any]
-
-
-class LogRow(Frozen):
-    """A figure of a log, as it was measured and as it is predicted."""
-
-    id: str
-    setup: str
-    """Model, device and settings as the source tells them."""
-    source: str
-    figure: str
-    """The field of `EngineMemory` that it is: weights_bytes, kv_cache_bytes, kv_cache_tokens, max_concurrency."""
-    given_bytes: bool
-    """Whether the cache's bytes were given, so that only its blocks are predicted."""
-    measured: float
-    predicted: float
-    """With the options that a user gives."""
-    predicted_as_run: float
-    """With what the source tells beyond those: the share, the release, `--enforce-eager`."""
-    why: str
-    """What is known of a difference."""
-
-    @property
-    def refused(self) -> bool:
-        """Whether the server found no room for a cache, and did not start."""
-        return self.measured < 0
-
-    @property
-    def error(self) -> float:
-        """predicted / measured - 1, with the options that a user gives."""
-        return self.predicted / self.measured - 1
-
-    @property
-    def error_as_run(self) -> float:
-        """The same, with what the source tells beyond those."""
-        return self.predicted_as_run / self.measured - 1
 
 
 @cache
@@ -96,4 +61,4 @@ def _log_row(row: Row) -> LogRow:
 
 def _predicted(row: Row, *, as_run: bool) -> float:
     device, question = logged_device(row, as_run=as_run)
-    return float(getattr(device.figures(question.load.context_len), row["figure"]))
+    return float(getattr(device.figures(question.load), row["figure"]))

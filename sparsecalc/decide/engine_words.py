@@ -1,7 +1,7 @@
 """Options as serving engines name them: other spellings of those of `ask`, and what an engine is told of its memory."""
 
 import re
-from typing import Any
+from typing import Any, TypedDict
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import brief
@@ -21,16 +21,34 @@ SPELLINGS = {
 KV_CACHE_FORMATS = {"auto": None, "fp8_e5m2": "fp8", "fp8_e4m3": "fp8"}
 """Values of --kv-cache-dtype in engines: what the model is computed in, and the two layouts of 8 bits."""
 
+COMPUTED_IN = ("auto", "half", "float16", "bfloat16")
+"""Values of --dtype in engines beside --quantization: what is computed in, not what is stored."""
+
 LARGEST = 2**53
 
 
+class EngineWords(TypedDict, total=False):
+    """What `ask` passes on to the engine, under the engine's names."""
+
+    enable_expert_parallel: bool
+    max_num_seqs: int
+    enforce_eager: bool
+    kv_cache_memory_bytes: int
+    block_size: int
+
+
 def plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Options under the names of `ask`. Raises InputError where one is given twice."""
+    """Options under the names of `ask`. Raises InputError where one is given twice.
+
+    --quantization goes before a --dtype that says what is computed in, as engines have it.
+    """
     found: dict[str, Any] = {}
+    if options.get("quantization") and options.get("dtype") in COMPUTED_IN:
+        options = {name: value for name, value in options.items() if name != "dtype"}
     for name, value in options.items():
         known = SPELLINGS.get(name, name)
         if known in found:
-            raise InputError(f"{name} is {known}, which is given too", hint="Give one of them")
+            raise InputError(f"{name} is another spelling of {known}, and both are given", hint="Give one of them")
         found[known] = value
     return found
 

@@ -7,7 +7,7 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
-from sparsecalc.decide.capacity import Capacity, capacity_warnings
+from sparsecalc.decide.capacity import HeldMemory, capacity_warnings
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
@@ -47,7 +47,7 @@ def predict(
 
 
 def _prediction(deployed: Deployment, question: Question, draft: Drafting | None) -> Prediction:
-    capacity, load = Capacity(deployed, question), question.load
+    capacity, load = HeldMemory(deployed, question), question.load
     fitting = capacity.predicted(load)
     timed = _timed(deployed, question, draft, capacity)
     per_hour, prompt_len = fitting.usd_per_hour, question.requests.prompt_len
@@ -73,7 +73,7 @@ class _Timed(Frozen):
     serving: ServingPrediction
 
 
-def _timed(deployed: Deployment, question: Question, draft: Drafting | None, capacity: Capacity) -> _Timed:
+def _timed(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> _Timed:
     prompt = prefill_step(deployed.prompt(question.requests, question.load), deployed.step)
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
@@ -146,11 +146,11 @@ def _points(
     deployed: Deployment, question: Question, loads: list[Question], draft: Drafting | None
 ) -> Iterator[GridPoint]:
     """The points of one accelerator's grid."""
-    capacity = Capacity(deployed, question)
+    capacity = HeldMemory(deployed, question)
     return (_point(deployed, load, draft, capacity) for load in loads)
 
 
-def _point(deployed: Deployment, question: Question, draft: Drafting | None, capacity: Capacity) -> GridPoint:
+def _point(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> GridPoint:
     """One point of a grid; its requests fill the context, and as many are in flight as the batch holds."""
     load, gpu, plan = question.load, deployed.gpu, deployed.placement
     timed = _timed(deployed, question, draft, capacity)
@@ -177,7 +177,7 @@ def refuse_what_does_not_fit(deployed: Deployment, question: Question) -> None:
     """Raise InputError where a device cannot hold its part of the weights."""
     held = DeviceMemory(deployed.model, deployed.precision, deployed.placement).at(question.load)
     if held.weights > deployed.gpu.capacity_bytes:
-        fitting = Capacity(deployed, question).predicted(question.load)
+        fitting = HeldMemory(deployed, question).predicted(question.load)
         raise InputError(f"{deployed.model.spec.id} {why_not(fitting, deployed.precision)}")
 
 

@@ -1,14 +1,14 @@
 """What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
 from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
-from sparsecalc.decide.engine_words import engine_options, engine_release, kv_cache_format
+from sparsecalc.decide.engine_words import EngineWords, engine_options, engine_release, kv_cache_format
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
 from sparsecalc.estimate.load import Load, Requests
@@ -152,53 +152,33 @@ def ask(
     pp: int | None = None,
     dp: int | None = None,
     ep: int | None = None,
-    enable_expert_parallel: bool = False,
     eplb_replicas: int | None = None,
     offload: str | None = None,
     engine: str | None = None,
-    max_num_seqs: int | None = None,
-    enforce_eager: bool = False,
-    kv_cache_memory_bytes: int | None = None,
-    block_size: int | None = None,
     routing: str = "uniform",
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
+    **told: Unpack[EngineWords],
 ) -> Question:
-    """The question that options ask, named as those of `sparsecalc show`.
+    """The question that options ask, named as those of `sparsecalc show`; `told`: what the engine is told of memory.
 
     Several batch sizes, contexts or accelerators (joined by commas) make a grid; the first of each is shown in full.
     Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
     """
-    positive("number of GPUs", num_gpus)
-    positive("output length", output_len)
-    engine_release(engine)
+    _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    positive("concurrency", concurrency)
+    parts = {"num_gpus": num_gpus, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "eplb_replicas": eplb_replicas}
+    whole_experts = told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=Parallelism(
-            num_gpus=num_gpus,
-            tp=tp,
-            pp=pp,
-            dp=dp,
-            ep=ep,
-            expert_parallel=enable_expert_parallel,
-            eplb_replicas=eplb_replicas,
-            offload=offload_of(offload),
-        ),
+        parallelism=Parallelism(**parts, expert_parallel=whole_experts, offload=offload_of(offload)),
         engine=engine,
-        engine_options=engine_options(
-            max_num_seqs=max_num_seqs,
-            max_num_batched_tokens=max_num_batched_tokens,
-            enforce_eager=enforce_eager,
-            kv_cache_memory_bytes=kv_cache_memory_bytes,
-            block_size=block_size,
-        ),
+        engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
         speculative=speculative_of(draft_tokens, acceptance, draft_model),
     )
@@ -212,6 +192,13 @@ def routing_of(spec: ModelSpec, question: Question) -> Routing:
     from sparsecalc.library.routing_files import load_routing
 
     return load_routing(question.routing, max(counts))
+
+
+def _check(engine: str | None, numbers: dict[str, int | None]) -> None:
+    """Raise InputError for a malformed release of an engine, or a number out of range."""
+    engine_release(engine)
+    for name, value in numbers.items():
+        positive(name, value)
 
 
 def positive(name: str, *values: int | None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from statistics import median
 
-from sparsecalc.decide.engine_logs import LogRow
+from sparsecalc.estimate.engine_memory.log_row import LogRow
 from sparsecalc.reports.formats.markdown import markdown_table
 from sparsecalc.reports.view import Grid
 
@@ -39,7 +39,7 @@ HOW = """\
   page, and windows hold no more than themselves and one chunk.
 - Fitted, by `tools/fit_engine_memory.py` to the rows below that it names (all of them shared, none held out): four
   constants of `data/engine_memory.json`: bytes per logit of both samplers, communication buffers per other device, CUDA
-  graphs per captured size. Fitted without a row, that row's room is off by 1.2 % in the median; the graphs stand on one
+  graphs per captured size. Fitted without a row, that row's room is off by 1.1 % in the median; the graphs stand on one
   pair of logs only."""
 LEGEND = """\
 `as asked`: with the options of a user; `as run`: with what the source tells beyond those (a share, a release,

@@ -15,7 +15,7 @@ FAR = 2**24
 """A context beyond every window."""
 
 
-class LayerKind(Frozen):
+class CachedLayers(Frozen):
     """Layers whose caches are alike, on one device: bytes per token, the window that bounds them, or a state."""
 
     layers: int
@@ -24,7 +24,7 @@ class LayerKind(Frozen):
     state_bytes: float = 0.0
 
 
-class Group(Frozen):
+class BlockTables(Frozen):
     """`count` groups of layers with a block table each: a block of each holds `block_tokens` tokens, or a state."""
 
     count: int
@@ -41,7 +41,7 @@ class Group(Frozen):
         return self.count * (ceil(min(self.window - 1 + chunk, context_len) / self.block_tokens) + 1)
 
 
-class Blocks(Frozen):
+class CacheBlocks(Frozen):
     """A cache of `num_blocks` blocks of `block_bytes` bytes, from which all groups of layers draw.
 
     block_size * block tables: tokens of a full-attention block; concurrency = num_blocks / blocks of one sequence.
@@ -50,7 +50,7 @@ class Blocks(Frozen):
     num_blocks: int
     block_bytes: float
     block_size: int
-    groups: tuple[Group, ...]
+    groups: tuple[BlockTables, ...]
     chunk: int
     most_sequences: int | None = None
     """Sequences whose recurrent states there is room for, where they have a pool of their own."""
@@ -77,7 +77,7 @@ class Blocks(Frozen):
         return sequences * self.per_sequence(context_len) - self.num_blocks
 
 
-def layer_kinds(model: Ledgers, precision: Precision, plan: Placement) -> list[LayerKind]:
+def layer_kinds(model: Ledgers, precision: Precision, plan: Placement) -> list[CachedLayers]:
     """The kinds of layers with a cache, each with its bytes on one device; windows follow from the ledger.
 
     What grows with the context has no window; what stops growing has as many tokens as it holds.
@@ -88,7 +88,7 @@ def layer_kinds(model: Ledgers, precision: Precision, plan: Placement) -> list[L
     for sizes, layers in _row_sizes(near, far, precision, plan, scan):
         found[sizes] = found.get(sizes, 0) + ceil(layers / plan.pp)
     return [
-        LayerKind(layers=layers, token_bytes=token, window=window, state_bytes=state)
+        CachedLayers(layers=layers, token_bytes=token, window=window, state_bytes=state)
         for (token, window, state), layers in found.items()
     ]
 
@@ -98,7 +98,7 @@ def _row_sizes(
 ) -> Iterator[tuple[tuple[float, int | None, float], int]]:
     """(bytes per token, window, bytes of state) of each op with a cache, and its layers; one state per layer.
 
-    `scan`: bytes per element of states that are scanned, where the config tells; those of convolutions follow the model.
+    `scan`: bytes per element of states that are scanned, where the config tells; convolutions' follow the model.
     """
     states: dict[str, tuple[float, int]] = {}
     for op, later in zip(near, far, strict=True):
@@ -122,7 +122,7 @@ def _token_bytes(op: Op, later: Op, precision: Precision, ways: int) -> tuple[fl
     return per_token * element, round(held / per_token)
 
 
-def cache_blocks(kinds: list[LayerKind], rules: EngineRules, room: int) -> Blocks:
+def cache_blocks(kinds: list[CachedLayers], rules: EngineRules, room: int) -> CacheBlocks:
     """The blocks that `room` bytes of one device hold."""
     room = max(0, room)
     if rules.rule == "profiled" and len({(kind.window, bool(kind.state_bytes)) for kind in kinds}) > 1:
@@ -130,19 +130,19 @@ def cache_blocks(kinds: list[LayerKind], rules: EngineRules, room: int) -> Block
     return _pooled(kinds, rules, room)
 
 
-def _pooled(kinds: list[LayerKind], rules: EngineRules, room: int) -> Blocks:
+def _pooled(kinds: list[CachedLayers], rules: EngineRules, room: int) -> CacheBlocks:
     """One block table for all layers: a block holds `block_size` tokens of each.
 
     Windows that stand beside full attention hold `window_token_share` of its tokens; recurrent states have a pool of
-    their own, state_memory_ratio / (1 + state_memory_ratio) of the room, or take `state_blocks` blocks (pure ones).
+    their own, state_memory_ratio / (1 + state_memory_ratio) of the room, or take as many blocks as they are large.
     """
     full = sum(kind.token_bytes * kind.layers for kind in kinds if kind.window is None)
     window = sum(kind.token_bytes * kind.layers for kind in kinds if kind.window is not None)
     state = sum(kind.state_bytes * kind.layers for kind in kinds)
     token = full + window * (rules.window_token_share if full else 1)
     if not token:
-        groups = (Group(count=1, fixed_blocks=1),) if state else ()
-        return Blocks(
+        groups = (BlockTables(count=1, fixed_blocks=1),) if state else ()
+        return CacheBlocks(
             num_blocks=int(room // state) if state else 0,
             block_bytes=state,
             block_size=1,
@@ -150,24 +150,27 @@ def _pooled(kinds: list[LayerKind], rules: EngineRules, room: int) -> Blocks:
             chunk=rules.max_num_batched_tokens,
         )
     ratio = rules.state_memory_ratio if state else 0.0
-    pool = room * ratio / (1 + ratio)
-    return Blocks(
-        num_blocks=int((room - pool) // (token * rules.block_size)),
-        block_bytes=token * rules.block_size,
+    pool, page = room * ratio / (1 + ratio), token * rules.block_size
+    tables = [BlockTables(count=1, block_tokens=rules.block_size, window=_only_window(kinds, rules))]
+    if state and not ratio:
+        tables.append(BlockTables(count=1, fixed_blocks=ceil(state / page)))
+    return CacheBlocks(
+        num_blocks=int((room - pool) // page),
+        block_bytes=page,
         block_size=rules.block_size,
-        groups=(Group(count=1, block_tokens=rules.block_size, window=_only_window(kinds, rules)),),
+        groups=tuple(tables),
         chunk=rules.max_num_batched_tokens,
         most_sequences=int(pool // state) if ratio else None,
     )
 
 
-def _only_window(kinds: list[LayerKind], rules: EngineRules) -> int | None:
+def _only_window(kinds: list[CachedLayers], rules: EngineRules) -> int | None:
     """The window of all layers, where the engine frees what lies before it."""
     windows = {kind.window for kind in kinds if kind.token_bytes}
     return windows.pop() if rules.rule == "profiled" and len(windows) == 1 else None
 
 
-def _grouped(kinds: list[LayerKind], rules: EngineRules, room: int) -> Blocks:
+def _grouped(kinds: list[CachedLayers], rules: EngineRules, room: int) -> CacheBlocks:
     """vLLM's groups: every group has as many layers, every block of a layer the same bytes.
 
         page   = block_size * bytes per token, the same for all: smaller tokens get larger blocks;
@@ -184,7 +187,7 @@ def _grouped(kinds: list[LayerKind], rules: EngineRules, room: int) -> Blocks:
     counts = [kind.layers for kind in kinds]
     size = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
     groups = tuple(
-        Group(
+        BlockTables(
             count=ceil(kind.layers / size),
             block_tokens=int(page // kind.token_bytes) if kind.token_bytes else 0,
             window=kind.window,
@@ -192,7 +195,7 @@ def _grouped(kinds: list[LayerKind], rules: EngineRules, room: int) -> Blocks:
         )
         for kind in kinds
     )
-    return Blocks(
+    return CacheBlocks(
         num_blocks=int(room // (size * page)),
         block_bytes=size * page,
         block_size=block,

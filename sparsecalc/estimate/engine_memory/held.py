@@ -1,6 +1,7 @@
 """What an engine holds beside its KV cache: weights as it lays them out, and the peak of its profile."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
 
 from sparsecalc.core.ops import Ledger, Op
@@ -39,10 +40,13 @@ def _tensors(rows: Ledger, precision: Precision, plan: Placement) -> Iterator[tu
     """Bytes on one device of each tensor, and how many of them there are."""
     fused: dict[tuple[str, int], float] = {}
     for op in rows:
-        size = precision.weight_bytes(op) * _padding(op, precision) * resident_share(plan, op) / plan.ways(op)
+        share = resident_share(plan, op) / plan.ways(op)
+        matrices = precision.weight_bytes(replace(op, vectors=0))
+        yield (precision.weight_bytes(op) - matrices) * share, op.layers
+        size = matrices * _padding(op, precision) * share
         if op.name in FUSED:
             fused[op.group, op.layers] = fused.get((op.group, op.layers), 0.0) + size
-        elif size:
+        else:
             yield size, op.layers
     yield from ((size, layers) for (_, layers), size in fused.items())
 
@@ -71,7 +75,7 @@ def _padding(op: Op, precision: Precision) -> float:
     up = not op.name.endswith("down_proj")
     names = ("moe_intermediate_size", "hidden_size") if up else ("hidden_size", "moe_intermediate_size")
     rows, cols = (ceil(size / tiles[name]) * tiles[name] for size, name in zip((op.rows, op.cols), names, strict=True))
-    return rows * cols / (op.rows * op.cols)
+    return float(rows * cols / (op.rows * op.cols))
 
 
 def rotary_bytes(spec: ModelSpec) -> int:

@@ -6,7 +6,7 @@ from sparsecalc.core.largest import largest_within
 from sparsecalc.core.precision import Precision
 from sparsecalc.estimate.costs import memory
 from sparsecalc.estimate.engine_memory import held
-from sparsecalc.estimate.engine_memory.cache import cache_blocks, layer_kinds
+from sparsecalc.estimate.engine_memory.cache import CacheBlocks, cache_blocks, layer_kinds
 from sparsecalc.estimate.engine_memory.rules import EngineRules
 from sparsecalc.estimate.fit import LARGEST_BATCH, LARGEST_CONTEXT, gpus_needed
 from sparsecalc.estimate.load import Load
@@ -27,7 +27,7 @@ class EngineDevice:
     ) -> None:
         self.model, self.precision, self.plan, self.rules = model, precision, plan, rules
         self.weights = held.weight_bytes(model, precision, plan, rules, extra_weight_bytes)
-        self.activation = held.profile_bytes(model.spec, precision, plan, rules)
+        self.activation = self._profile(rules)
         self.graphs, self.other = held.graph_bytes(rules), held.other_bytes(plan, rules)
         self.room = self._room()
         self.blocks = cache_blocks(layer_kinds(model, precision, plan), rules, self.room)
@@ -60,12 +60,34 @@ class EngineDevice:
     def _held(self) -> int:
         return self.weights + self.activation + self.other + self._graphs_in_share
 
+    def max_num_seqs(self, load: Load) -> int:
+        """Sequences that the engine lets in at once: as many as it is told, or its default, or a larger batch."""
+        told = self.rules.max_num_seqs
+        return told if self.rules.seqs_are_told else max(told, ceil(load.batch_size / self.plan.dp))
+
+    def _profile_growth(self, load: Load) -> int:
+        """Bytes that the profile takes beyond that of the default, where a larger batch makes the sampler larger."""
+        seqs = self.max_num_seqs(load)
+        if seqs == self.rules.max_num_seqs:
+            return 0
+        return self._profile(self.rules.but(max_num_seqs=seqs)) - self.activation
+
+    def _profile(self, rules: EngineRules) -> int:
+        return held.profile_bytes(self.model.spec, self.precision, self.plan, rules)
+
+    def _blocks(self, load: Load) -> CacheBlocks:
+        """The blocks that a server of the load has."""
+        growth = 0 if self.rules.rule == "static" else self._profile_growth(load)
+        if not growth or not self.blocks.block_bytes or self.rules.kv_cache_memory_bytes is not None:
+            return self.blocks
+        return self.blocks.but(num_blocks=max(0, int((self.room - growth) // self.blocks.block_bytes)))
+
     def lacking(self, load: Load) -> int:
         """Blocks that a load needs beyond those that there are; at most 0: it fits."""
         sequences = ceil(load.batch_size / self.plan.dp)
         if not self.starts:
             return max(1, sequences * self.blocks.per_sequence(load.context_len))
-        return self.blocks.lacking(sequences, load.context_len)
+        return self._blocks(load).lacking(sequences, load.context_len)
 
     def fits(self, load: Load) -> bool:
         """Whether the engine starts and holds the load."""
@@ -75,19 +97,21 @@ class EngineDevice:
         """Largest batch that is held at the load's context."""
         return largest_within(LARGEST_BATCH, lambda batch: self.lacking(load.but(batch_size=batch)), load.batch_size)
 
-    def figures(self, context_len: int) -> EngineMemory:
-        """What the engine's log says, of sequences of so many tokens."""
+    def figures(self, load: Load) -> EngineMemory:
+        """What the engine's log says, of sequences of the load's context."""
+        growth, blocks, context_len = self._profile_growth(load), self._blocks(load), load.context_len
+        lost = 0 if blocks is self.blocks else growth
         return EngineMemory(
             weights_bytes=self.weights,
-            activation_bytes=self.activation,
+            activation_bytes=self.activation + growth,
             cuda_graph_bytes=self.graphs,
             other_bytes=self.other,
-            kv_cache_bytes=self.room,
-            kv_cache_tokens=self.blocks.tokens(context_len),
-            block_size=self.blocks.block_size,
-            num_blocks=self.blocks.num_blocks,
-            max_concurrency=self.blocks.concurrency(context_len),
-            max_num_seqs=self.rules.max_num_seqs,
+            kv_cache_bytes=self.room - lost,
+            kv_cache_tokens=blocks.tokens(context_len),
+            block_size=blocks.block_size,
+            num_blocks=blocks.num_blocks,
+            max_concurrency=blocks.concurrency(context_len),
+            max_num_seqs=self.max_num_seqs(load),
             max_num_batched_tokens=self.rules.max_num_batched_tokens,
         )
 
@@ -95,20 +119,22 @@ class EngineDevice:
         """`generic` with what the engine makes of it: fit, largest loads, bytes in use and free."""
         needed = ceil(load.batch_size / self.plan.dp) * self.blocks.per_sequence(load.context_len)
         cached = ceil(needed * self.blocks.block_bytes)
-        lacking = self.lacking(load)
-        free = self.room - cached if self.starts or self.room <= 0 else self.rules.total_bytes - self._held - self.room
+        lacking, found = self.lacking(load), self.figures(load)
+        free = found.kv_cache_bytes - cached
+        if self.room > 0 and not self.starts:
+            free = self.rules.total_bytes - self._held - self.room
         return generic.but(
             fits=lacking <= 0,
             gpus_needed=self._gpus_needed(load, lacking <= 0),
             device_memory_share=self.rules.memory_share,
-            bytes_per_gpu=self._held + cached,
+            bytes_per_gpu=self._held + found.activation_bytes - self.activation + cached,
             weights_bytes_per_gpu=self.weights,
             free_bytes_per_gpu=free if lacking <= 0 else min(free, -ceil(lacking * self.blocks.block_bytes)),
             largest_batch_size=self.largest_batch(load),
             largest_context_len=largest_within(
                 LARGEST_CONTEXT, lambda context: self.lacking(load.but(context_len=context)), load.context_len
             ),
-            engine_memory=self.figures(load.context_len),
+            engine_memory=found,
         )
 
     def _gpus_needed(self, load: Load, fits: bool) -> int | None:

@@ -57,6 +57,8 @@ class EngineRules(Frozen):
     largest_graph: int
     graph_sizes_per_sequence: int
     sampler_bytes_per_logit: float
+    seqs_are_told: bool = False
+    """Whether `max_num_seqs` is given; where it is not, a server of a larger batch is told of it."""
     graphs_in_share: bool = False
     """Whether CUDA graphs are estimated before the cache is made, and taken from the share."""
     fast_links: bool = False
@@ -124,25 +126,21 @@ def engine_rules(
     plan: Placement,
     options: EngineOptions,
     share: float | None,
-    batch_size: int = 1,
     release: str = "",
 ) -> EngineRules:
-    """An engine's rules on one accelerator; options that are not given take the engine's default for the device.
-
-    A server is told of at least `batch_size` sequences where it is not told how many.
-    """
+    """An engine's rules on one accelerator; options that are not given take the engine's default for the device."""
     entry, total = _entry(engine, release), total_bytes(gpu)
     tier = _tier(entry["tiers"], gpu)
     seqs = tier["max_num_seqs_from_tp_4"] if plan.tp >= 4 and "max_num_seqs_from_tp_4" in tier else tier["max_num_seqs"]
     chunk = options.max_num_batched_tokens or tier["max_num_batched_tokens"]
-    most = options.max_num_seqs or max(seqs, -(-batch_size // plan.dp))
     default = entry.get("memory_share") or _static_share(entry["reserve"], gpu, plan, chunk, seqs)
     named = ("rule", "state_blocks", "window_token_share", "state_memory_ratio", "graphs_in_share")
     return EngineRules(
         total_bytes=total,
         memory_share=default if share is None else share,
         block_size=options.block_size or entry["block_size"],
-        max_num_seqs=most,
+        max_num_seqs=options.max_num_seqs or seqs,
+        seqs_are_told=options.max_num_seqs is not None,
         max_num_batched_tokens=chunk,
         largest_graph=entry["largest_graph"],
         graph_sizes_per_sequence=entry["graph_sizes_per_sequence"],
