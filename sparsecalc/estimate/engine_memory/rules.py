@@ -1,12 +1,14 @@
 """How each engine divides a device's memory: data/engine_memory.json, typed, and what a user may set of it."""
 
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.data_files import read_data
-from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.estimate.placement import Placement
+
+if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
+    from sparsecalc.device.accelerator import Accelerator
 
 
 class EngineOptions(Frozen):
@@ -111,7 +113,7 @@ def _order(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split("."))
 
 
-def total_bytes(gpu: Accelerator) -> int:
+def total_bytes(gpu: "Accelerator") -> int:
     """Bytes that the CUDA runtime reports: measured ones, or nvidia-smi's less what the driver keeps."""
     known = table()["device_total_bytes"]["devices"].get(gpu.id)
     if known:
@@ -122,7 +124,7 @@ def total_bytes(gpu: Accelerator) -> int:
 
 def engine_rules(
     engine: str,
-    gpu: Accelerator,
+    gpu: "Accelerator",
     plan: Placement,
     options: EngineOptions,
     share: float | None,
@@ -152,7 +154,7 @@ def engine_rules(
     )
 
 
-def _tier(tiers: list[dict[str, Any]], gpu: Accelerator) -> dict[str, Any]:
+def _tier(tiers: list[dict[str, Any]], gpu: "Accelerator") -> dict[str, Any]:
     """The first tier of memory that the device reaches and that does not except its architecture."""
     for tier in tiers:
         if gpu.capacity_bytes >= tier["memory_from_bytes"] and not gpu.arch.startswith(tuple(tier.get("except", ()))):
@@ -160,7 +162,7 @@ def _tier(tiers: list[dict[str, Any]], gpu: Accelerator) -> dict[str, Any]:
     return tiers[-1]
 
 
-def _static_share(reserve: dict[str, int], gpu: Accelerator, plan: Placement, chunk: int, sequences: int) -> float:
+def _static_share(reserve: dict[str, int], gpu: "Accelerator", plan: Placement, chunk: int, sequences: int) -> float:
     """SGLang's --mem-fraction-static: 1 - reserve / memory.
 
     reserve = constant + chunk tokens * 1.5 MiB + largest graph * 2 MiB + tp * pp * 128 MiB, 10 GiB on large devices
