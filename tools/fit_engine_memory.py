@@ -33,7 +33,7 @@ ROWS = (
 def shares(device: EngineDevice, sorts: bool) -> np.ndarray:
     """How often each constant is taken from the room of a row."""
     rules, plan, spec = device.rules, device.plan, device.model.spec
-    logits = min(rules.max_num_seqs, rules.max_num_batched_tokens) * (spec.head.out_features if spec.head else 0)
+    logits = rules.profiled_seqs * (spec.head.out_features if spec.head else 0)
     profiled = rules.rule == "profiled"
     others = plan.tp * plan.dp - 1 if rules.fast_links else int(plan.num_gpus > 1)
     scale = 1.0 if profiled else rules.memory_share

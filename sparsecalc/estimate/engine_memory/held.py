@@ -98,7 +98,7 @@ def profile_bytes(spec: ModelSpec, precision: Precision, plan: Placement, rules:
     hidden = int(precision.activations.bits // 8) * tokens * spec.hidden_size
     parts = activation_bytes(spec, precision, tokens) - 2 * hidden
     vocab = spec.head.out_features if spec.head else 0
-    sampler = min(rules.max_num_seqs, tokens) * vocab * rules.sampler_bytes_per_logit
+    sampler = rules.profiled_seqs * vocab * rules.sampler_bytes_per_logit
     return ceil(max(2 * hidden + parts / plan.tp, hidden + sampler))
 
 

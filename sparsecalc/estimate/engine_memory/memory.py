@@ -68,7 +68,7 @@ class EngineDevice:
     def _profile_growth(self, load: Load) -> int:
         """Bytes that the profile takes beyond that of the default, where a larger batch makes the sampler larger."""
         seqs = self.max_num_seqs(load)
-        if seqs == self.rules.max_num_seqs:
+        if seqs == self.rules.max_num_seqs or self.rules.rule == "static":
             return 0
         return self._profile(self.rules.but(max_num_seqs=seqs)) - self.activation
 
@@ -77,7 +77,7 @@ class EngineDevice:
 
     def _blocks(self, load: Load) -> CacheBlocks:
         """The blocks that a server of the load has."""
-        growth = 0 if self.rules.rule == "static" else self._profile_growth(load)
+        growth = self._profile_growth(load)
         if not growth or not self.blocks.block_bytes or self.rules.kv_cache_memory_bytes is not None:
             return self.blocks
         return self.blocks.but(num_blocks=max(0, int((self.room - growth) // self.blocks.block_bytes)))

@@ -75,6 +75,11 @@ class EngineRules(Frozen):
     kv_cache_memory_bytes: int | None = None
 
     @property
+    def profiled_seqs(self) -> int:
+        """Sequences that the sampler runs on at the peak; SGLang profiles nothing, its graphs are the largest step."""
+        return min(self.max_num_seqs, self.largest_graph if self.rule == "static" else self.max_num_batched_tokens)
+
+    @property
     def graph_sizes(self) -> int:
         """Batch sizes that CUDA graphs are captured for: 1, 2, 4, then every 8th to 256, every 16th beyond."""
         if self.eager:
@@ -118,8 +123,9 @@ def total_bytes(gpu: "Accelerator") -> int:
     known = table()["device_total_bytes"]["devices"].get(gpu.id)
     if known:
         return int(known["value"])
-    reported = "nvidia-smi" in (gpu.memory_usable_source or "") or gpu.memory_usable_bytes is None
-    return gpu.capacity_bytes - (table()["driver_bytes"]["value"] if reported else 0)
+    nominal = gpu.memory_usable_bytes is None and gpu.vendor.upper() == "NVIDIA"
+    kept = nominal or "nvidia-smi" in (gpu.memory_usable_source or "")
+    return gpu.capacity_bytes - (table()["driver_bytes"]["value"] if kept else 0)
 
 
 def engine_rules(
@@ -131,20 +137,22 @@ def engine_rules(
     release: str = "",
 ) -> EngineRules:
     """An engine's rules on one accelerator; options that are not given take the engine's default for the device."""
-    entry, total = _entry(engine, release), total_bytes(gpu)
-    tier = _tier(entry["tiers"], gpu)
-    seqs = tier["max_num_seqs_from_tp_4"] if plan.tp >= 4 and "max_num_seqs_from_tp_4" in tier else tier["max_num_seqs"]
-    chunk = options.max_num_batched_tokens or tier["max_num_batched_tokens"]
-    default = entry.get("memory_share") or _static_share(entry["reserve"], gpu, plan, chunk, seqs)
+    entry = _entry(engine, release)
+    entry = {**entry, **_tier(entry["tiers"], gpu)}
+    graph = entry.get("largest_graph_from_tp_4", entry["largest_graph"]) if plan.tp >= 4 else entry["largest_graph"]
+    chunk = options.max_num_batched_tokens or entry["max_num_batched_tokens"]
+    default = entry.get("memory_share") or _static_share(
+        entry["reserve"], gpu, plan, chunk, min(graph, options.max_num_seqs or graph)
+    )
     named = ("rule", "state_blocks", "window_token_share", "state_memory_ratio", "graphs_in_share")
     return EngineRules(
-        total_bytes=total,
+        total_bytes=total_bytes(gpu),
         memory_share=default if share is None else share,
         block_size=options.block_size or entry["block_size"],
-        max_num_seqs=options.max_num_seqs or seqs,
+        max_num_seqs=options.max_num_seqs or entry["max_num_seqs"],
         seqs_are_told=options.max_num_seqs is not None,
         max_num_batched_tokens=chunk,
-        largest_graph=entry["largest_graph"],
+        largest_graph=graph,
         graph_sizes_per_sequence=entry["graph_sizes_per_sequence"],
         sampler_bytes_per_logit=getattr(fitted(), entry["sampler"]),
         fast_links=gpu.scale_up is not None,
