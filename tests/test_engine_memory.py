@@ -91,10 +91,13 @@ def test_what_a_server_refused_is_refused(logs: list[LogRow]) -> None:
     refused = [row for row in logs if row.refused]
     assert len(refused) == 2
     assert all(row.predicted <= 0 for row in refused)
-    for model, asked in (("llama-3.3-70b", {"dtype": "fp8-channel"}), ("gpt-oss-120b", {"dtype": "experts=mxfp4"})):
-        found = predicted(model, context_len=16384, **asked)
+    for model, dtype, context in (
+        ("llama-3.3-70b", "fp8-channel", 16384),
+        ("gpt-oss-120b", "experts=mxfp4", 131072),
+    ):
+        found = predicted(model, dtype=dtype, context_len=context)
         assert not found.fits
-        assert found.largest_batch_size == found.largest_context_len == 0
+        assert found.largest_batch_size == 0
         assert found.gpus_needed is not None
         assert found.gpus_needed > 1
         assert found.free_bytes_per_gpu < 0
@@ -153,6 +156,24 @@ def test_a_release_takes_its_own_rules() -> None:
     for wrong in ("vllm@new", "vllm@0.1.2.3.4", "vllm@-1"):
         with pytest.raises(InputError, match="release"):
             ask(engine=wrong)
+
+
+def test_where_only_the_defaults_leave_no_room() -> None:
+    """gpt-oss-120b on an H100: vLLM's default of 1,024 sequences is refused, a smaller batch is not."""
+    report = show("gpt-oss-120b", ask(gpu="h100-sxm", engine="vllm", dtype="experts=mxfp4"))
+    found = report.prediction
+    assert found is not None
+    assert found.engine_memory is not None
+    assert found.fits
+    assert found.engine_memory.kv_cache_bytes < 0
+    assert "engine-defaults-refuse" in codes(report)
+    asked = {"dtype": "experts=mxfp4", "max_num_seqs": found.largest_batch_size}
+    told = predicted("gpt-oss-120b", **asked, batch_size=found.largest_batch_size)
+    assert told.fits
+    assert told.engine_memory is not None
+    assert told.engine_memory.kv_cache_bytes > 0
+    assert not predicted("gpt-oss-120b", **asked, batch_size=found.largest_batch_size + 1).fits
+    assert not predicted("gpt-oss-120b", dtype="experts=mxfp4", max_num_seqs=1024).fits
 
 
 def test_bytes_that_are_told() -> None:

@@ -41,8 +41,7 @@ class HeldMemory:
         if not self.fits(whole):
             held = self.engine.largest_batch(whole) if self.engine else largest_batch(self.memory, whole, self.budget)
             most = held or most
-        limit = self.engine.max_num_seqs(load) * self.deployed.placement.dp if self.engine else most
-        return min(most, limit)
+        return min(most, self.engine.most_sequences(load, most)) if self.engine else most
 
 
 def engine_device(deployed: Deployment, question: Question) -> EngineDevice | None:
@@ -65,6 +64,13 @@ def capacity_warnings(deployed: Deployment, question: Question, predicted: Predi
             f" those of the {serving.running:,}"
         )
         found.append(Note(code="requests-wait", text=text, model=spec.id))
+    memory = predicted.engine_memory
+    if memory and predicted.fits and memory.kv_cache_bytes <= 0:
+        text = (
+            f"{predicted.engine} with its default of {memory.max_num_seqs:,} sequences has no room for a KV cache and does"
+            f" not start; this load fits with --max-num-seqs {predicted.largest_batch_size} or less"
+        )
+        found.append(Note(code="engine-defaults-refuse", text=text, model=spec.id))
     if text := _host_shortage(question.parallelism.offload.cpu, predicted.host_memory_bytes):
         found.append(Note(code="host-memory", text=text, model=spec.id))
     return found

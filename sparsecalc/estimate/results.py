@@ -157,7 +157,7 @@ class EngineMemory(Frozen):
     other_bytes: int
     """Bytes of CUDA context, libraries and communication buffers."""
     kv_cache_bytes: int
-    """Bytes that are left for the KV cache ("Available KV cache memory"); 0 or less: the engine does not start."""
+    """Bytes that are left for the KV cache ("Available KV cache memory"); 0 or less: with these settings it refuses."""
     kv_cache_tokens: int
     """Tokens that the cache holds ("GPU KV cache size"); of one copy of the attention."""
     block_size: int

@@ -30,6 +30,8 @@ HOW = """\
   are those of releases up to 0.20, which most logs are of: a share of 0.9, CUDA graphs outside of it, a sampler that
   sorts. `--engine vllm@0.27` takes those from 0.21 on: 0.92, CUDA graphs inside of it (none with `--enforce-eager`), a
   sampler that does not sort.
+- Where an engine's default of sequences leaves no room (it refuses to start), `fits` and the largest loads are those of
+  a server that is told `--max-num-seqs` of the batch, and a warning says so; with `--max-num-seqs` given it counts.
 - SGLang: `cache = mem_fraction_static * (total - other) - weights`.
 - TensorRT-LLM: `cache = share * (total - weights - profile - other)`. No log was at hand to check it.
 - Weights: query, key and value fused, experts stacked, the vocabulary padded to 64, MXFP4 experts padded to the tiles

@@ -95,11 +95,12 @@ def profile_bytes(spec: ModelSpec, precision: Precision, plan: Placement, rules:
     A part that tensor parallelism splits holds its share; hidden states are whole on every device.
     """
     tokens = rules.max_num_batched_tokens
+    # beside the parts: the residual, the layer's input, and the result of its last product
     hidden = int(precision.activations.bits // 8) * tokens * spec.hidden_size
     parts = activation_bytes(spec, precision, tokens) - 2 * hidden
     vocab = spec.head.out_features if spec.head else 0
     sampler = rules.profiled_seqs * vocab * rules.sampler_bytes_per_logit
-    return ceil(max(2 * hidden + parts / plan.tp, hidden + sampler))
+    return ceil(max(3 * hidden + parts / plan.tp, hidden + sampler))
 
 
 def graph_bytes(rules: EngineRules) -> int:

@@ -1,12 +1,13 @@
 """An engine's memory put together, and which loads fit into its cache."""
 
+from copy import copy
 from math import ceil
 
 from sparsecalc.core.largest import largest_within
 from sparsecalc.core.precision import Precision
 from sparsecalc.estimate.costs import memory
 from sparsecalc.estimate.engine_memory import held
-from sparsecalc.estimate.engine_memory.cache import CacheBlocks, cache_blocks, layer_kinds
+from sparsecalc.estimate.engine_memory.cache import cache_blocks, layer_kinds
 from sparsecalc.estimate.engine_memory.rules import EngineRules
 from sparsecalc.estimate.fit import LARGEST_BATCH, LARGEST_CONTEXT, gpus_needed
 from sparsecalc.estimate.load import Load
@@ -25,12 +26,31 @@ class EngineDevice:
     def __init__(
         self, model: Ledgers, precision: Precision, plan: Placement, rules: EngineRules, extra_weight_bytes: int = 0
     ) -> None:
-        self.model, self.precision, self.plan, self.rules = model, precision, plan, rules
+        self.model, self.precision, self.plan = model, precision, plan
         self.weights = held.weight_bytes(model, precision, plan, rules, extra_weight_bytes)
-        self.activation = self._profile(rules)
-        self.graphs, self.other = held.graph_bytes(rules), held.other_bytes(plan, rules)
+        self.other = held.other_bytes(plan, rules)
+        self.kinds = layer_kinds(model, precision, plan)
+        self._fill(rules)
+
+    def _fill(self, rules: EngineRules) -> None:
+        self.rules = rules
+        self.activation = held.profile_bytes(self.model.spec, self.precision, self.plan, rules)
+        self.graphs = held.graph_bytes(rules)
         self.room = self._room()
-        self.blocks = cache_blocks(layer_kinds(model, precision, plan), rules, self.room)
+        self.blocks = cache_blocks(self.kinds, rules, self.room)
+
+    def serving(self, load: Load) -> "EngineDevice":
+        """The device of a server that is told what the load needs: --max-num-seqs, where it is not given.
+
+        The engine's own default stays as long as it leaves room and lets the batch in; else it is the batch.
+        """
+        sequences, rules = ceil(load.batch_size / self.plan.dp), self.rules
+        fixed = rules.seqs_are_told or rules.rule == "static" or rules.kv_cache_memory_bytes is not None
+        if fixed or (self.room > 0 and sequences <= rules.max_num_seqs):
+            return self
+        other = copy(self)
+        other._fill(rules.but(max_num_seqs=sequences))
+        return other
 
     @property
     def budget(self) -> int:
@@ -60,34 +80,18 @@ class EngineDevice:
     def _held(self) -> int:
         return self.weights + self.activation + self.other + self._graphs_in_share
 
-    def max_num_seqs(self, load: Load) -> int:
-        """Sequences that the engine lets in at once: as many as it is told, or its default, or a larger batch."""
-        told = self.rules.max_num_seqs
-        return told if self.rules.seqs_are_told else max(told, ceil(load.batch_size / self.plan.dp))
-
-    def _profile_growth(self, load: Load) -> int:
-        """Bytes that the profile takes beyond that of the default, where a larger batch makes the sampler larger."""
-        seqs = self.max_num_seqs(load)
-        if seqs == self.rules.max_num_seqs or self.rules.rule == "static":
-            return 0
-        return self._profile(self.rules.but(max_num_seqs=seqs)) - self.activation
-
-    def _profile(self, rules: EngineRules) -> int:
-        return held.profile_bytes(self.model.spec, self.precision, self.plan, rules)
-
-    def _blocks(self, load: Load) -> CacheBlocks:
-        """The blocks that a server of the load has."""
-        growth = self._profile_growth(load)
-        if not growth or not self.blocks.block_bytes or self.rules.kv_cache_memory_bytes is not None:
-            return self.blocks
-        return self.blocks.but(num_blocks=max(0, int((self.room - growth) // self.blocks.block_bytes)))
+    def most_sequences(self, load: Load, asked: int) -> int:
+        """Sequences that the engine lets in at once, on all copies of the attention, of `asked` ones."""
+        if self.room <= 0 and not self.rules.seqs_are_told:
+            return asked
+        return self.serving(load).rules.max_num_seqs * self.plan.dp
 
     def lacking(self, load: Load) -> int:
         """Blocks that a load needs beyond those that there are; at most 0: it fits."""
-        sequences = ceil(load.batch_size / self.plan.dp)
-        if not self.starts:
-            return max(1, sequences * self.blocks.per_sequence(load.context_len))
-        return self._blocks(load).lacking(sequences, load.context_len)
+        sequences, device = ceil(load.batch_size / self.plan.dp), self.serving(load)
+        if not device.starts:
+            return max(1, sequences * device.blocks.per_sequence(load.context_len))
+        return device.blocks.lacking(sequences, load.context_len)
 
     def fits(self, load: Load) -> bool:
         """Whether the engine starts and holds the load."""
@@ -98,43 +102,43 @@ class EngineDevice:
         return largest_within(LARGEST_BATCH, lambda batch: self.lacking(load.but(batch_size=batch)), load.batch_size)
 
     def figures(self, load: Load) -> EngineMemory:
-        """What the engine's log says, of sequences of the load's context."""
-        growth, blocks, context_len = self._profile_growth(load), self._blocks(load), load.context_len
-        lost = 0 if blocks is self.blocks else growth
+        """What the engine's log says, of sequences of the load's context; with its own defaults where it refuses."""
+        device = self if self.room <= 0 else self.serving(load)
+        rules, blocks = device.rules, device.blocks
         return EngineMemory(
-            weights_bytes=self.weights,
-            activation_bytes=self.activation + growth,
-            cuda_graph_bytes=self.graphs,
-            other_bytes=self.other,
-            kv_cache_bytes=self.room - lost,
-            kv_cache_tokens=blocks.tokens(context_len),
+            weights_bytes=device.weights,
+            activation_bytes=device.activation,
+            cuda_graph_bytes=device.graphs,
+            other_bytes=device.other,
+            kv_cache_bytes=device.room,
+            kv_cache_tokens=blocks.tokens(load.context_len),
             block_size=blocks.block_size,
             num_blocks=blocks.num_blocks,
-            max_concurrency=blocks.concurrency(context_len),
-            max_num_seqs=self.max_num_seqs(load),
-            max_num_batched_tokens=self.rules.max_num_batched_tokens,
+            max_concurrency=blocks.concurrency(load.context_len),
+            max_num_seqs=rules.max_num_seqs,
+            max_num_batched_tokens=rules.max_num_batched_tokens,
         )
 
     def fitted(self, generic: Prediction, load: Load) -> Prediction:
         """`generic` with what the engine makes of it: fit, largest loads, bytes in use and free."""
-        needed = ceil(load.batch_size / self.plan.dp) * self.blocks.per_sequence(load.context_len)
-        cached = ceil(needed * self.blocks.block_bytes)
-        lacking, found = self.lacking(load), self.figures(load)
-        free = found.kv_cache_bytes - cached
-        if self.room > 0 and not self.starts:
-            free = self.rules.total_bytes - self._held - self.room
+        device, lacking = self.serving(load), self.lacking(load)
+        needed = ceil(load.batch_size / self.plan.dp) * device.blocks.per_sequence(load.context_len)
+        cached = ceil(needed * device.blocks.block_bytes)
+        free = device.room - cached
+        if device.room > 0 and not device.starts:
+            free = device.rules.total_bytes - device._held - device.room
         return generic.but(
             fits=lacking <= 0,
-            gpus_needed=self._gpus_needed(load, lacking <= 0),
+            gpus_needed=device._gpus_needed(load, lacking <= 0),
             device_memory_share=self.rules.memory_share,
-            bytes_per_gpu=self._held + found.activation_bytes - self.activation + cached,
+            bytes_per_gpu=device._held + cached,
             weights_bytes_per_gpu=self.weights,
-            free_bytes_per_gpu=free if lacking <= 0 else min(free, -ceil(lacking * self.blocks.block_bytes)),
+            free_bytes_per_gpu=free if lacking <= 0 else min(free, -ceil(lacking * device.blocks.block_bytes)),
             largest_batch_size=self.largest_batch(load),
             largest_context_len=largest_within(
                 LARGEST_CONTEXT, lambda context: self.lacking(load.but(context_len=context)), load.context_len
             ),
-            engine_memory=found,
+            engine_memory=self.figures(load),
         )
 
     def _gpus_needed(self, load: Load, fits: bool) -> int | None:
