@@ -67,8 +67,8 @@ def capacity_warnings(deployed: Deployment, question: Question, predicted: Predi
     memory = predicted.engine_memory
     if memory and predicted.fits and memory.kv_cache_bytes <= 0:
         text = (
-            f"{predicted.engine} with its default of {memory.max_num_seqs:,} sequences has no room for a KV cache and does"
-            f" not start; this load fits with --max-num-seqs {predicted.largest_batch_size} or less"
+            f"{predicted.engine} with its default of {memory.max_num_seqs:,} sequences has no room for a KV cache and"
+            f" does not start; this load fits with --max-num-seqs {predicted.largest_batch_size} or less"
         )
         found.append(Note(code="engine-defaults-refuse", text=text, model=spec.id))
     if text := _host_shortage(question.parallelism.offload.cpu, predicted.host_memory_bytes):
