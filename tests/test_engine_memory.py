@@ -12,11 +12,15 @@ from sparsecalc import compare, load
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.engine_logs import LogRow, engine_logs
 from sparsecalc.decide.engine_words import plain
+from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.estimate.engine_memory.cache import CachedLayers, cache_blocks
-from sparsecalc.estimate.engine_memory.rules import EngineRules
+from sparsecalc.estimate.engine_memory.memory import EngineDevice
+from sparsecalc.estimate.engine_memory.rules import EngineOptions, EngineRules, engine_rules
+from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.results import EngineMemory, Prediction, ServingPrediction
 from tests.conftest import Run
 
@@ -127,6 +131,14 @@ def test_blocks_tokens_and_concurrency() -> None:
     assert (larger.block_size, larger.num_blocks) == (32, found.num_blocks // 2)
 
 
+def llama_on(share: float, seqs: int, chunk: int, tp: int) -> EngineDevice:
+    """Llama-3.1-8B in vLLM on tp H100."""
+    variant, plan = load_variant("llama-3.1-8b"), Placement(tp=tp)
+    options = EngineOptions(max_num_seqs=seqs, max_num_batched_tokens=chunk)
+    found = engine_rules("vllm", load_accelerator("h100-sxm"), plan, options, share)
+    return EngineDevice(variant.model, variant.precision, plan, found)
+
+
 @given(
     share=st.floats(0.5, 0.95),
     seqs=st.integers(1, 2048),
@@ -134,14 +146,11 @@ def test_blocks_tokens_and_concurrency() -> None:
     tp=st.sampled_from([1, 2, 4, 8]),
 )
 def test_the_cache_is_what_the_share_leaves(share: float, seqs: int, chunk: int, tp: int) -> None:
-    asked = {"device_memory_share": share, "max_num_seqs": seqs, "max_num_batched_tokens": chunk, "tp": tp}
-    found = memory_of("llama-3.1-8b", **asked)
-    held = found.weights_bytes + found.activation_bytes + found.other_bytes
-    assert held + found.kv_cache_bytes == int(share * 85018877952)
-    room = found.kv_cache_bytes
-    assert memory_of("llama-3.1-8b", **{**asked, "device_memory_share": share + 0.02}).kv_cache_bytes > room
-    assert memory_of("llama-3.1-8b", **{**asked, "max_num_seqs": 2 * seqs}).kv_cache_bytes <= room
-    assert memory_of("llama-3.1-8b", **{**asked, "max_num_batched_tokens": 2 * chunk}).kv_cache_bytes <= room
+    found = llama_on(share, seqs, chunk, tp)
+    assert found.weights + found.activation + found.other + found.room == int(share * 85018877952)
+    assert llama_on(share + 0.02, seqs, chunk, tp).room > found.room
+    assert llama_on(share, 2 * seqs, chunk, tp).room <= found.room
+    assert llama_on(share, seqs, 2 * chunk, tp).room <= found.room
 
 
 def test_a_release_takes_its_own_rules() -> None:
