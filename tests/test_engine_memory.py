@@ -298,6 +298,7 @@ def test_requests_wait_without_an_engine_too() -> None:
 
 def test_a_context_beyond_the_models_own_is_warned_of() -> None:
     assert "context-beyond-model" in codes(show("qwen2.5-7b", ask(gpu="h100-sxm", context_len=131073)))
+    assert "context-beyond-model" not in codes(show("opt-6.7b"))  # the usual context, which nobody named
     assert "context-beyond-model" not in codes(show("qwen2.5-7b", ask(gpu="h100-sxm", context_len=131072)))
     assert "context-beyond-model" in codes(show("qwen2.5-7b", ask(context_len=131073)))
 

@@ -68,6 +68,8 @@ class LoadGrid(Frozen):
 
     batch_sizes: tuple[int, ...]
     context_lens: tuple[int, ...]
+    context_is_asked: bool = True
+    """Whether a context, or a prompt that needs it, was named; else it is the usual one."""
 
 
 class Question(Frozen):
@@ -227,7 +229,8 @@ def _loads(
     }.items():
         positive(name, *values)
     load = Load(batch_size=batches[0], context_len=contexts[0], max_num_batched_tokens=chunk)
-    return LoadGrid(batch_sizes=batches, context_lens=contexts), load
+    asked = context_len is not None or prompt_len is not None
+    return LoadGrid(batch_sizes=batches, context_lens=contexts, context_is_asked=asked), load
 
 
 def _several(value: int | Sequence[int]) -> tuple[int, ...]:

@@ -47,9 +47,9 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
 
 
 def _context_warnings(loaded: LoadedModel, question: Question) -> list[Note]:
-    """A context beyond the one that the model's config allows."""
+    """A context that was asked for and is beyond the one that the model's config allows."""
     asked, longest = max(question.grid.context_lens), loaded.spec.max_position_embeddings
-    if longest is None or asked <= longest:
+    if longest is None or asked <= longest or not question.grid.context_is_asked:
         return []
     text = f"a context of {asked:,} is more than the {longest:,} of its config (max_position_embeddings)"
     return [Note(code="context-beyond-model", text=text, model=loaded.spec.id)]
