@@ -17,7 +17,7 @@ from sparsecalc.estimate.benchmarked_kernels import (
     prefill_attention,
 )
 from sparsecalc.estimate.kernel import Kernel
-from sparsecalc.library.formats import number_format
+from sparsecalc.read.number_formats import number_format
 
 
 def operands(stored: str = "bf16", form: str = "bf16", dtype: str = "bf16") -> Operands:

@@ -11,10 +11,10 @@ pytest.importorskip("scipy")
 from sparsecalc.device.assemble import blank_device
 from sparsecalc.device.time_constants import Collective, DeviceModel
 from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernels
-from sparsecalc.library.formats import number_format
 from sparsecalc.measure.calibrate.constants_fit import KernelFit, bounds_of, collective_errors, least_error
 from sparsecalc.measure.calibrate.device_fit import _near, _residual, _spread
 from sparsecalc.measure.calibrate.measured_peaks import dtype_of, with_measured_peaks
+from sparsecalc.read.number_formats import number_format
 
 WIDE = (np.array([-9.0]), np.array([9.0]))
 

@@ -26,10 +26,11 @@ from sparsecalc.estimate.training import (
     training_flops,
 )
 from sparsecalc.estimate.training_activations import TrainingStep, kept, saved_by_layer
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
+from sparsecalc.read.number_formats import number_format
 
 ADAMW = Optimizer(id="adamw", state_bytes_per_param=8, master_copy=True, source="")
 BATCH, LENGTH = 2, 48

@@ -14,11 +14,12 @@ from sparsecalc.estimate.benchmarked_kernels import Operands, decode_attention, 
 from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.measure.calibrate.device_fit import FEWEST_ROWS, fit, fit_collectives
 from sparsecalc.measure.calibrate.eager_benchmarks import MODEL_TYPES, PAST, tiny_spec
 from sparsecalc.measure.calibrate.engine_fit import fit_engine
 from sparsecalc.measure.calibrate.measured_peaks import with_measured_peaks
+from sparsecalc.read.number_formats import number_format
 
 BF16 = Operands(form="bf16", dtype="bf16", stored=number_format("bf16"))
 PEAK, BANDWIDTH = 2e11, 3e10

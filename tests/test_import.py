@@ -15,10 +15,11 @@ from gguf.quants import quantize
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import read_data
 from sparsecalc.estimate.costs import params
-from sparsecalc.library.formats import format_ids, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.gguf import read_gguf
 from sparsecalc.library.models import load_model
 from sparsecalc.read.config import read_config
+from sparsecalc.read.number_formats import format_ids
 
 DENSE = {
     "model_type": "llama",

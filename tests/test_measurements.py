@@ -11,8 +11,9 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import model_ids
+from sparsecalc.read.number_formats import number_format
 
 Row = dict[str, Any]
 STEPS = read_data("measurements/fixed_batch.json")

@@ -11,12 +11,13 @@ from sparsecalc.core.arrays import is_array
 from sparsecalc.core.expert_shares import expected_experts_per_tok, inclusion_probabilities, zipf_shares
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.derived_parts import DerivedAttention, DerivedExperts, Scores, Weights, role_of
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.recurrent import Mamba2
+from sparsecalc.read.number_formats import number_format
 
 GQA = Gqa(hidden_size=64, num_attention_heads=8, num_key_value_heads=2, head_dim=8)
 MAMBA2 = Mamba2(hidden_size=64, num_heads=16, head_dim=8, state_size=4, n_groups=1, conv_kernel=4)

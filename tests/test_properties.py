@@ -12,9 +12,10 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.estimate.costs import flops, memory, params
 from sparsecalc.estimate.load import Load
-from sparsecalc.library.formats import format_ids, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
+from sparsecalc.read.number_formats import format_ids
 from sparsecalc.reports.formats import render
 
 SIZES = st.integers(1, 12)

@@ -28,10 +28,11 @@ from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.costs import params
 from sparsecalc.estimate.sparse_speedup import speedup
 from sparsecalc.estimate.step import step_time
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
+from sparsecalc.read.number_formats import number_format
 from sparsecalc.techniques.parse import TECHNIQUES, apply_all, parse_technique
 from sparsecalc.techniques.structural import KeptExperts, Merge, _apportioned
 

@@ -25,9 +25,10 @@ from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import chunks, tpot_seconds
 from sparsecalc.estimate.step import step_time
 from sparsecalc.estimate.timing import kernel_time
-from sparsecalc.library.formats import format_ids, number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.number_formats import format_ids, number_format
 
 MODELS = ["mixtral-8x7b", "deepseek-v3", "qwen3-next-80b-a3b", "gpt-oss-20b", "deepseek-v4-pro", "switch-base-8"]
 specs = st.one_of(mixtrals().map(read), st.sampled_from(MODELS).map(lambda name: load_model(name).spec))

@@ -25,8 +25,9 @@ from sparsecalc.estimate.kernel import Kernel, Setting
 from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import kernel_time, transfer_time
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model, model_ids
+from sparsecalc.read.number_formats import number_format
 from sparsecalc.reports.accuracy_page import accuracy_page
 from sparsecalc.reports.formats import render
 

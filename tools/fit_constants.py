@@ -21,8 +21,8 @@ from sparsecalc.device.assemble import blank_device, device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import Collective, KernelConstants
 from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernels
-from sparsecalc.library.formats import number_format
 from sparsecalc.measure.calibrate.constants_fit import KernelFit, bounds_of, collective_errors, least_error
+from sparsecalc.read.number_formats import number_format
 
 STANDS_FOR = {
     "a100-80gb-sxm": ["Ampere GA100"],

@@ -51,5 +51,5 @@ def _spec_file(loaded: LoadedModel, name: str, source: str, is_derived: bool) ->
     if is_derived:
         from sparsecalc.model.spec_json import to_data
 
-        facts[DERIVED_KEY] = to_data(loaded.spec)
+        facts[DERIVED_KEY] = to_data(loaded.spec.without_formats())
     return {FACTS_KEY: facts, **loaded.config}

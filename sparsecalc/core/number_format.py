@@ -9,15 +9,22 @@ from sparsecalc.core.frozen import Frozen
 class NumberFormat(Frozen):
     """A way to store matrices: `bits` per element plus `block_bytes` of scales per block of rows x cols elements.
 
-    bytes(rows x cols) = ceil(rows * cols * bits / 8) + ceil(rows / br) * ceil(cols / bc) * block_bytes + tensor_bytes
+    bytes(rows x cols) = values + ceil(rows / br) * ceil(cols / bc) * block_bytes + cols * column_bytes + tensor_bytes
+    values             = ceil(rows * cols * bits / 8), or rows * ceil(cols / pack_cols) * pack_bytes
     """
 
     id: str
     bits: float
     block_rows: int = 1
     block_cols: int = 1
-    block_bytes: int = 0
+    block_bytes: float = 0
+    """Of the scale and the zero point of a block; half a byte for a zero point of 4 bits."""
+    column_bytes: int = 0
+    """For each column, such as GPTQ's order of input features."""
     tensor_bytes: int = 0
+    pack_cols: int = 0
+    """Elements that share a word where a word is not filled (ten of 3 bits in 32); 0: no bit is wasted."""
+    pack_bytes: int = 0
     keeps: tuple[Component, ...] = ()
     """Components that are left in `kept_as`, as the tools that write this format do."""
     kept_as_bits: float = 16
@@ -34,12 +41,14 @@ class NumberFormat(Frozen):
         """Bytes of one rows x cols matrix; a block whose side is 0 spans the whole side (per channel, per tensor)."""
         if not rows or not cols:
             return 0
+        if self.pack_cols:
+            return rows * ceil(cols / self.pack_cols) * self.pack_bytes + self.scale_bytes(rows, cols)
         return ceil(rows * cols * self.bits / 8) + self.scale_bytes(rows, cols)
 
     def scale_bytes(self, rows: int, cols: int) -> int:
         """Bytes of the scales of one matrix."""
         blocks = ceil(rows / (self.block_rows or rows)) * ceil(cols / (self.block_cols or cols))
-        return blocks * self.block_bytes + self.tensor_bytes
+        return ceil(blocks * self.block_bytes) + cols * self.column_bytes + self.tensor_bytes
 
     @property
     def bits_per_weight(self) -> float:

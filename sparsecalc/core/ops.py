@@ -16,7 +16,14 @@ from sparsecalc.core.components import COMPONENTS, Component, Kind, Role
 from sparsecalc.core.expert_shares import expected_experts_per_tok
 
 if TYPE_CHECKING:
+    from sparsecalc.core.number_format import NumberFormat
     from sparsecalc.core.storage import Storage
+
+StoredAs = tuple[tuple["NumberFormat", int], ...]
+"""Number formats of an op's matrices as a checkpoint stores them, each with how many of them have it."""
+
+OpFormats = tuple[tuple[tuple[str, str], StoredAs], ...]
+"""Formats of a layer's ops, by (component, name); ops that are left out are stored unquantized."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,8 @@ class Op:
     kv_note: str = ""
     """What `kv_elements_per_token` is made of."""
     source: str = ""
+    stored_as: StoredAs = ()
+    """In which formats the checkpoint stores the matrices; empty: unquantized, or no checkpoint says."""
     storage: "Storage | None" = None
     """How the matrices are stored where they are sparse."""
     technique: str = ""
@@ -143,6 +152,15 @@ class Ledger(tuple[Op, ...]):
     def in_group(self, group: str, layers: int) -> Iterator[Op]:
         """The same ops as rows of one layer group with `layers` layers."""
         return (replace(op, group=group, layers=op.layers * layers) for op in self)
+
+    def stored(self, formats: OpFormats) -> "Ledger":
+        """The same ops, in the formats of a checkpoint."""
+        known = dict(formats)
+        if not known:
+            return self
+        return Ledger(
+            replace(op, stored_as=known[key]) if (key := (op.component, op.name)) in known else op for op in self
+        )
 
 
 def linear(

@@ -3,6 +3,7 @@
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
@@ -38,7 +39,7 @@ def drafting(question: Question, gpu: Accelerator) -> Drafting | None:
 def format_warnings(deployed: Deployment, requested: bool) -> list[Note]:
     """Formats that the device cannot multiply: refused where asked for, else widened to 16 bits with a warning."""
     peaks, precision = deployed.device.peak_flops_per_second, deployed.precision
-    formats = {fmt.id: fmt for fmt in (precision.weights, *precision.by_component.values())}
+    formats = precision.formats(deployed.model.ops(Workload()))
     lacking = [fmt for fmt in formats.values() if fmt.compute and fmt.compute_needs not in peaks]
     if not lacking:
         return []

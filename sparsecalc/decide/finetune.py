@@ -31,9 +31,10 @@ from sparsecalc.estimate.training import (
     training_flops,
     training_memory,
 )
-from sparsecalc.library.formats import is_format, number_format, precision_for
+from sparsecalc.library.formats import is_format, precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.number_formats import number_format
 
 LARGEST_CLUSTER = 2**16
 

@@ -12,9 +12,10 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Workload
-from sparsecalc.library.formats import component_names, format_ids, is_format, precision_for
+from sparsecalc.library.formats import component_names, is_format, precision_for
 from sparsecalc.library.models import LoadedModel, load_model
 from sparsecalc.model.ledgers import Ledgers
+from sparsecalc.read.number_formats import format_ids
 
 if TYPE_CHECKING:  # imported where a name has a part that could be one
     from sparsecalc.techniques.base import Technique

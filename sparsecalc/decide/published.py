@@ -21,10 +21,11 @@ from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import StepOf, chunks, prefill_step, tpot_seconds
 from sparsecalc.estimate.step import BAND, Step, step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.number_formats import number_format
 
 Row = dict[str, Any]
 

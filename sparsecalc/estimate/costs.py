@@ -13,14 +13,14 @@ from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params
 from sparsecalc.model.ledgers import Ledgers, Model
-from sparsecalc.model.spec import ModelSpec
+from sparsecalc.model.spec import Layer, ModelSpec
 
 
 def params(model: Model) -> Params:
     """Parameters of a model.
 
         total  = sum of the stored elements of all ops
-        active = total - routed experts * (1 - num_experts_per_tok / num_experts)
+        active = total - routed experts * (1 - num_experts_per_tok / num_experts) - rows of n-gram tables not looked up
         active_excl_embedding = active - the input table; ..._and_head = that - the LM head's matrix (0 where tied)
 
     An encoder-decoder has no single path of a token: `active` is its total, and a note tells both paths.
@@ -42,17 +42,16 @@ def params(model: Model) -> Params:
 
 
 def layer_kinds(spec: ModelSpec) -> list[LayerKind]:
-    """Each kind of layer with the parameters of one layer."""
-    kinds = []
+    """Each kind of layer with the parameters of one layer, in whatever formats it is stored."""
+    counts: dict[Layer, int] = {}
     for group in spec.layer_groups:
-        rows = Ledger(group.layer.ops(Workload()))
-        entry = LayerKind(
-            kind=group.layer.label,
-            count=group.count,
-            params=rows.total("params"),
-            active=rows.total("active_params"),
+        counts[group.layer] = counts.get(group.layer, 0) + group.count
+    kinds = []
+    for layer, count in counts.items():
+        rows = Ledger(layer.ops(Workload()))
+        kinds.append(
+            LayerKind(kind=layer.label, count=count, params=rows.total("params"), active=rows.total("active_params"))
         )
-        kinds.append(entry)
     return kinds
 
 

@@ -16,7 +16,7 @@ from sparsecalc.core.storage import GroupStorage
 from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator, Dtype
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.library.formats import number_format
+from sparsecalc.read.number_formats import number_format
 from sparsecalc.techniques.parse import parse_technique
 from sparsecalc.techniques.weights import Blocks, SemiStructured, Unstructured
 

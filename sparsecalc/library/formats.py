@@ -1,43 +1,13 @@
-"""Number formats by name, and what a user's `--dtype` means."""
-
-from functools import cache
+"""What a user's `--dtype` means."""
 
 from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.number_format import NumberFormat
 from sparsecalc.core.precision import Precision
-from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
-from sparsecalc.data_files import read_data
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.number_formats import is_number_format, number_format
 
 _SHORT_COMPONENTS: dict[str, Component] = {"experts": "routed_experts", "ffn": "dense_ffn", "head": "lm_head"}
-
-
-@cache
-def _table() -> dict[str, NumberFormat]:
-    found = read_data("formats.json")
-    table: dict[str, NumberFormat] = {}
-    for entry in found["formats"]:
-        fields = {**entry, "keeps": tuple(entry.get("keeps", ())), "source": found["sources"][entry["source"]]}
-        aliases = fields.pop("aliases")
-        table[entry["id"]] = NumberFormat(**fields)
-        table.update(dict.fromkeys(aliases, table[entry["id"]]))
-    return table
-
-
-def format_ids() -> list[str]:
-    """The ids of all number formats."""
-    return list(dict.fromkeys(fmt.id for fmt in _table().values()))
-
-
-def number_format(name: str) -> NumberFormat:
-    """A format by id or alias. Raises InputError with the closest name."""
-    found = _table().get(name.strip().lower())
-    if found is None:
-        hint = f"Known: {', '.join(format_ids())}" + did_you_mean(name, _table())
-        raise InputError(f"unknown dtype {brief(name)}", hint=hint)
-    return found
 
 
 def component_names() -> list[str]:
@@ -48,7 +18,7 @@ def component_names() -> list[str]:
 def is_format(part: str) -> bool:
     """Whether a part of a dtype is meant as one: a known format, or a known component and `=`."""
     name, equals, _ = part.strip().lower().partition("=")
-    return name.strip() in component_names() if equals else name in _table()
+    return name.strip() in component_names() if equals else is_number_format(name)
 
 
 def _component(name: str) -> Component:
@@ -60,25 +30,23 @@ def _component(name: str) -> Component:
 
 
 def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str | None = None) -> Precision:
-    """Formats for one model: `bf16`, `experts=mxfp4`, `int4,attention=bf16`; None: the config's own, else bf16.
+    """Formats for one model: `bf16`, `experts=mxfp4`, `int4,attention=bf16`; None: as its checkpoint is stored.
 
     Parts without a component name set all weights; `component=format` sets one component. What is left unnamed is
-    the config's own format, or bf16.
+    as the checkpoint stores it, or bf16 where nothing says how.
     """
-    own = spec.quantization or {}
     parts = [piece.strip() for piece in (dtype or "").lower().split(",") if piece.strip()]
     whole = [part for part in parts if "=" not in part]
     if len(whole) > 1:
         raise InputError(f"{' and '.join(whole)} are both given for all weights", hint="Name a component: experts=int4")
-    chosen = {"weights": whole[0]} if whole else dict(own)
-    for component, _, name in (part.partition("=") for part in parts if part not in whole):
-        chosen[_component(component.strip())] = name
-    default = number_format(chosen.pop("weights", "bf16"))
-    origin = "requested" if dtype else "the config's quantization_config" if own else "default"
+    named = (part.partition("=") for part in parts if part not in whole)
+    stored = spec.stored
+    cache = number_format(kv_cache_dtype) if kv_cache_dtype else stored and stored.kv_cache
     return Precision(
-        weights=default,
-        kv_cache=number_format(kv_cache_dtype or "bf16"),
+        weights=number_format(whole[0] if whole else "bf16") if whole or not stored else stored.plain,
+        kv_cache=cache or number_format("bf16"),
         activations=number_format("bf16"),
-        by_component={_component(part): number_format(name) for part, name in chosen.items()},
-        origin=origin,
+        by_component={_component(component.strip()): number_format(name) for component, _, name in named},
+        as_stored=stored.name if stored and not whole else "",
+        origin="requested" if dtype else stored.origin if stored else "default",
     )

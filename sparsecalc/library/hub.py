@@ -31,25 +31,37 @@ def fetch_config(repo_id: str) -> bytes:
     Raises InputError in one line: no such repository, gated, no config.json, no network.
     """
     try:
-        return Path(_config_path(repo_id)).read_bytes()
+        return Path(_path_of(repo_id)).read_bytes()
     except Exception as error:
         raise _explained(error, repo_id) from error
 
 
-def _config_path(repo_id: str) -> str:
+def fetch_if_there(repo_id: str, file: str) -> bytes | None:
+    """Another small file of the repository; None where it has none. Raises InputError as `fetch_config`."""
+    from huggingface_hub import errors
+
+    try:
+        return Path(_path_of(repo_id, file)).read_bytes()
+    except (errors.EntryNotFoundError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+        return None
+    except Exception as error:
+        raise _explained(error, repo_id) from error
+
+
+def _path_of(repo_id: str, file: str = "config.json") -> str:
     """Asks once before it downloads: a download alone retries for 20 seconds, and hides why it failed."""
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     try:
-        get_hf_file_metadata(hf_hub_url(repo_id, "config.json"))
+        get_hf_file_metadata(hf_hub_url(repo_id, file))
     except errors.RepositoryNotFoundError:
         raise
     except Exception as error:
         try:
-            return hf_hub_download(repo_id, "config.json", local_files_only=True)
+            return hf_hub_download(repo_id, file, local_files_only=True)
         except errors.LocalEntryNotFoundError:
             raise error from None
-    return hf_hub_download(repo_id, "config.json")
+    return hf_hub_download(repo_id, file)
 
 
 def stored_tensors(repo_id: str) -> list[StoredTensor]:

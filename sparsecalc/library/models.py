@@ -18,8 +18,12 @@ from sparsecalc.core.user_files import check_size, json_of, read_user_file, text
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
+from sparsecalc.read.fields import Fields
+from sparsecalc.read.stored.resolve import as_stored
 
 LARGEST_CONFIG_BYTES = 16 * 2**20
+QUANTIZATION_FILE = "hf_quant_config.json"
+"""Where ModelOpt's checkpoints say how they are quantized, beside config.json."""
 DEEPEST_CONFIG = 50
 FACTS_KEY = "sparsecalc"
 """Where a spec file keeps what is known about a model beside its config: sources, published figures."""
@@ -68,8 +72,12 @@ class FoundConfig:
                 spec = spec_from_data(self.facts[DERIVED_KEY]).but(id=self.name)
             except InputError as error:
                 raise InputError(error.text, where=where, hint="Import the model again") from error
-            return self.as_model(spec)
-        return self.as_model(read_config(self.config, model_id=self.name, where=where))
+            config = self.config if isinstance(self.config, dict) else {}
+            return self.as_model(as_stored(spec, Fields(config, spec.model_type, where=where), spec.model_type))
+        spec = read_config(self.config, model_id=self.name, where=where)
+        if self.where == "built-in" and spec.stored:
+            spec = spec.but(stored=spec.stored.but(origin="as published"))
+        return self.as_model(spec)
 
     def as_model(self, spec: ModelSpec) -> LoadedModel:
         """The loaded model that `spec` makes of it."""
@@ -168,9 +176,22 @@ def _from_path(path: Path) -> FoundConfig:
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"cannot be read ({reason_of(error)})", where=str(path)) from error
     hint = "Name a config.json, a folder that holds one, or a model id"
-    content = read_user_file(path, LARGEST_CONFIG_BYTES, hint=hint)
+    config = _parse(read_user_file(path, LARGEST_CONFIG_BYTES, hint=hint), str(path))
     name = path.absolute().parent.name if path.name == "config.json" else path.stem
-    return _from_config(_parse(content, str(path)), name, str(path))
+    beside = path.parent / QUANTIZATION_FILE
+    if path.name == "config.json" and beside.is_file():
+        config = _with_quantization(
+            config, _parse(read_user_file(beside, LARGEST_CONFIG_BYTES, hint=hint), str(beside))
+        )
+    return _from_config(config, name, str(path))
+
+
+def _with_quantization(config: Any, beside: Any) -> Any:
+    """The config with what ModelOpt's hf_quant_config.json says, where it says nothing of its own."""
+    section = beside.get("quantization") if isinstance(beside, dict) else None
+    if not isinstance(config, dict) or not isinstance(section, dict) or config.get("quantization_config"):
+        return config
+    return {**config, "quantization_config": {"quant_method": "modelopt", **section}}
 
 
 def _parse(content: bytes, where: str) -> Any:
@@ -236,6 +257,11 @@ def from_hub(name: str) -> LoadedModel:
 
 def find_on_hub(name: str) -> FoundConfig:
     """The config.json of a Hub repository."""
-    from sparsecalc.library.hub import fetch_config
+    from sparsecalc.library.hub import fetch_config, fetch_if_there
 
-    return _from_config(_parse(fetch_config(name), f"{name} on the Hub"), name, name)
+    where = f"{name} on the Hub"
+    config = _parse(fetch_config(name), where)
+    if isinstance(config, dict) and not config.get("quantization_config"):
+        beside = fetch_if_there(name, QUANTIZATION_FILE)
+        config = _with_quantization(config, _parse(beside, where)) if beside else config
+    return _from_config(config, name, name)

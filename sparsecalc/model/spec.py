@@ -1,11 +1,13 @@
 """`ModelSpec`: what a model is, as parts; and the ledger of ops that one step of it performs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
-from sparsecalc.core.ops import Ledger, Op, ledger
+from sparsecalc.core.number_format import NumberFormat
+from sparsecalc.core.ops import Ledger, Op, OpFormats, ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.basic_parts import Head, Norm, Table
 from sparsecalc.model.part import HasExperts
@@ -22,11 +24,21 @@ class Layer(Frozen):
     norms: tuple[Norm, ...] = ()
     extras: "tuple[Extra, ...]" = ()
     stack: Literal["decoder", "encoder"] = "decoder"
+    idle: bool = False
+    """Stored, but passed by without an image (Mllama's cross-attention layers): a text computes and caches nothing."""
+    reused: bool = False
+    """One more pass through an earlier layer (looped models): computed and cached as any, on weights stored there."""
 
     def ops(self, work: Workload) -> Iterator[Op]:
         """Ops of one such layer."""
         for part in (*self.norms, *self.mixers, *self.feed_forwards, *self.extras):
-            yield from part.ops(work)
+            yield from map(self._as_run, part.ops(work))
+
+    def _as_run(self, op: Op) -> Op:
+        """The op of a layer that runs when a text does, on weights of its own; or what is left of it."""
+        if self.idle:
+            return _idle(op)
+        return replace(op, tied=True) if self.reused and op.used_params else op
 
     @property
     def mixtures(self) -> list[HasExperts]:
@@ -40,7 +52,39 @@ class Layer(Frozen):
         for mixer in self.mixers:
             names.append(mixer.kind + (f"(window {mixer.window})" if mixer.window else ""))
         names += [part.kind for part in self.feed_forwards]
-        return ("encoder: " if self.stack == "encoder" else "") + "+".join(names or ["extras"])
+        prefix = "encoder: " if self.stack == "encoder" else "idle: " if self.idle else "again: " if self.reused else ""
+        return prefix + "+".join(names or ["extras"])
+
+
+def _idle(op: Op) -> Op:
+    """The op's weights alone."""
+    return Op(
+        name=op.name,
+        component=op.component,
+        kind=op.kind,
+        role=op.role,
+        rows=op.rows,
+        cols=op.cols,
+        matrices=op.matrices,
+        vectors=op.vectors,
+        shards=op.shards,
+        read_share=0,
+    )
+
+
+class Stored(Frozen):
+    """How a checkpoint stores its weights: by which scheme, and what is not left to single ops."""
+
+    scheme: str
+    """As the config names it: `compressed-tensors`, `gptq`; empty: unquantized."""
+    name: str
+    """Formats in short: `nvfp4`, `bf16,routed_experts=mxfp4`."""
+    plain: NumberFormat
+    """Format of everything that is not quantized, from dtype."""
+    origin: Literal["config", "as published"] = "config"
+    """`as published`: the publisher's own checkpoint of a built-in model."""
+    kv_cache: NumberFormat | None = None
+    """Format of the KV cache, where the checkpoint brings scales for it."""
 
 
 class LayerGroup(Frozen):
@@ -48,6 +92,8 @@ class LayerGroup(Frozen):
 
     layer: Layer
     positions: tuple[int, ...]
+    formats: OpFormats = ()
+    """In which formats the checkpoint stores these layers."""
 
     @property
     def count(self) -> int:
@@ -77,8 +123,10 @@ class ModelSpec(Frozen):
     """Norms and projections outside the layers."""
     head: Head | None
     notes: tuple[Note, ...] = ()
-    quantization: dict[str, str] | None = None
-    """Formats that the config's own quantization_config names: {"weights": id, component: id}."""
+    stored: Stored | None = None
+    """How the checkpoint stores its weights; None: nothing says it."""
+    formats: OpFormats = ()
+    """In which formats it stores what lies outside the layers."""
     max_position_embeddings: int | None = None
     """Longest context that the config allows; None: it names none."""
     fp32_states: bool = False
@@ -89,8 +137,8 @@ class ModelSpec(Frozen):
 
     @property
     def num_hidden_layers(self) -> int:
-        """Layers of all stacks."""
-        return sum(group.count for group in self.layer_groups)
+        """Layers of all stacks, each once however often it runs."""
+        return sum(group.count for group in self.layer_groups if not group.layer.reused)
 
     @property
     def kind(self) -> str:
@@ -116,28 +164,35 @@ class ModelSpec(Frozen):
         """Whether there is an encoder beside the decoder."""
         return any(group.layer.stack == "encoder" for group in self.layer_groups)
 
+    def without_formats(self) -> "ModelSpec":
+        """The same model, with nothing said about how it is stored."""
+        groups = tuple(group.but(formats=()) for group in self.layer_groups)
+        return self.but(stored=None, formats=(), layer_groups=groups)
+
     def ops(self, work: Workload) -> Ledger:
         """The ledger of one step: tables, every group of layers times its count, final parts, head."""
-        parts: list[Sequence[Op]] = [[op for part in self.tables for op in part.ops(work)]]
+        tables = ledger(*(part.ops(work) for part in self.tables))
+        parts: list[Sequence[Op]] = [tables.stored(self.formats)]
         for group in self.layer_groups:
             if group.layer.stack == "encoder" and work.phase == "decode":
                 idle = group.layer.ops(Workload(phase="decode", batch_size=0, new_tokens=0, context_len=0))
                 rows = ledger(idle)
             else:
                 rows = ledger(group.layer.ops(work))
-            parts.append(list(rows.in_group(group.layer.label, group.count)))
-        parts.append([op for part in self.final for op in part.ops(work)])
-        if self.head:
-            parts.append(list(self.head.ops(work)))
+            parts.append(list(rows.stored(group.formats).in_group(group.layer.label, group.count)))
+        rest = ledger(*(part.ops(work) for part in self.final), self.head.ops(work) if self.head else ())
+        parts.append(rest.stored(self.formats))
         rows = ledger(*parts)
         for technique in self.techniques:
             rows = technique.rewrite(rows, work)
         return rows
 
 
-def group_layers(layers: Sequence[Layer]) -> tuple[LayerGroup, ...]:
-    """Equal layers become one group; groups stand in order of first appearance."""
-    places: dict[Layer, list[int]] = {}
+def group_layers(layers: Sequence[Layer], formats: Sequence[OpFormats] = ()) -> tuple[LayerGroup, ...]:
+    """Equal layers, stored in equal `formats`, become one group; groups stand in order of first appearance."""
+    places: dict[tuple[Layer, OpFormats], list[int]] = {}
     for position, layer in enumerate(layers):
-        places.setdefault(layer, []).append(position)
-    return tuple(LayerGroup(layer=layer, positions=tuple(positions)) for layer, positions in places.items())
+        places.setdefault((layer, formats[position] if formats else ()), []).append(position)
+    return tuple(
+        LayerGroup(layer=layer, positions=tuple(positions), formats=own) for (layer, own), positions in places.items()
+    )

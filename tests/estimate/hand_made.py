@@ -10,11 +10,11 @@ from typing import Any
 
 from sparsecalc.core.precision import Precision
 from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
-from sparsecalc.library.formats import number_format
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Head, Norm, Table
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer, ModelSpec, group_layers
+from sparsecalc.read.number_formats import number_format
 
 BF16 = Precision(weights=number_format("bf16"), kv_cache=number_format("bf16"), activations=number_format("bf16"))
 ATTENTION = Gqa(hidden_size=8, num_attention_heads=2, num_key_value_heads=1, head_dim=4)

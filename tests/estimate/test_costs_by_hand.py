@@ -8,8 +8,8 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.estimate.costs import activation_bytes, experts, flops, layer_kinds, logits_bytes, memory, params
 from sparsecalc.estimate.costs import step_tokens as tokens_of
 from sparsecalc.estimate.load import Load
-from sparsecalc.library.formats import number_format
 from sparsecalc.model.basic_parts import Head
+from sparsecalc.read.number_formats import number_format
 
 
 def test_parameters() -> None:

@@ -7,7 +7,7 @@ import pytest
 from sparsecalc.data_files import read_data
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.sparse_speedup import speedup
-from sparsecalc.library.formats import number_format
+from sparsecalc.read.number_formats import number_format
 
 TABLES = read_data("sparse_kernels/semi_structured.json")
 A100 = next(table for table in TABLES["tables"] if (table["gpu"], table["dtype"]) == ("a100-80gb-pcie", "bf16"))

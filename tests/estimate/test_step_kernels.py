@@ -13,10 +13,10 @@ from sparsecalc.estimate.expert_kernels import tile_rows
 from sparsecalc.estimate.kernel import Kernel, Setting, wide_format
 from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.library.formats import number_format
 from sparsecalc.model.basic_parts import Product
 from sparsecalc.model.recurrent import Mamba2
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.number_formats import number_format
 
 
 def launched(

@@ -16,7 +16,8 @@ from sparsecalc.estimate.training import (
     training_flops,
     training_memory,
 )
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
+from sparsecalc.read.number_formats import number_format
 
 ADAMW = Optimizer(id="adamw", state_bytes_per_param=8, master_copy=True, source="")
 LAYER = 2 * 60 + 216 + 156

@@ -100,15 +100,21 @@ def _row_sizes(
 
     `scan`: bytes per element of states that are scanned, where the config tells; convolutions' follow the model.
     """
-    states: dict[str, tuple[float, int]] = {}
+    states: list[tuple[float, int]] = []
+    seen: set[tuple[str, str]] = set()  # a name that comes again in a group begins another group of the same label
     for op, later in zip(near, far, strict=True):
         if op.state_elements:
-            held, layers = states.get(op.group, (0.0, op.layers))
             element = scan if scan and op.kind == "scan" else precision.state_element_bytes(op)
-            states[op.group] = held + op.state_elements * element / plan.ways(op), layers
+            held = op.state_elements * element / plan.ways(op)
+            if states and seen and all(group == op.group and name != op.name for group, name in seen):
+                states[-1] = states[-1][0] + held, op.layers
+            else:
+                states.append((held, op.layers))
+                seen.clear()
+            seen.add((op.group, op.name))
         if sizes := _token_bytes(op, later, precision, plan.ways(op)):
             yield (*sizes, 0.0), op.layers
-    yield from (((0.0, None, held), layers) for held, layers in states.values())
+    yield from (((0.0, None, held), layers) for held, layers in states)
 
 
 def _token_bytes(op: Op, later: Op, precision: Precision, ways: int) -> tuple[float, int | None] | None:

@@ -38,17 +38,19 @@ def weight_bytes(model: Ledgers, precision: Precision, plan: Placement, rules: E
 
 def _tensors(rows: Ledger, precision: Precision, plan: Placement) -> Iterator[tuple[float, int]]:
     """Bytes on one device of each tensor, and how many of them there are."""
-    fused: dict[tuple[str, int], float] = {}
+    fused: list[tuple[float, int]] = []
     for op in rows:
         share = resident_share(plan, op) / plan.ways(op)
         matrices = precision.weight_bytes(replace(op, vectors=0))
         yield (precision.weight_bytes(op) - matrices) * share, op.layers
         size = matrices * _padding(op, precision) * share
-        if op.name in FUSED:
-            fused[op.group, op.layers] = fused.get((op.group, op.layers), 0.0) + size
-        else:
+        if op.name not in FUSED:
             yield size, op.layers
-    yield from ((size, layers) for (_, layers), size in fused.items())
+        elif op.name == FUSED[0] or not fused:
+            fused.append((size, op.layers))
+        else:
+            fused[-1] = fused[-1][0] + size, op.layers
+    yield from fused
 
 
 def _allocated(size: float, whole_segments: bool) -> float:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.device.time_constants import Collective, DeviceModel, KernelConstants
 from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernels
-from sparsecalc.library.formats import number_format
 from sparsecalc.measure.calibrate.constants_fit import Floats, KernelFit, bounds_of, collective_errors, least_error
 from sparsecalc.measure.calibrate.measured_peaks import COLLECTIVES, Row, dtype_of
+from sparsecalc.read.number_formats import number_format
 
 FREE: dict[str, tuple[str, ...]] = {
     "gemm": ("compute", "bandwidth", "overhead_seconds", "power", "half_length"),

@@ -23,7 +23,7 @@ from sparsecalc.measure.derive.traces import Traces, trace
 from sparsecalc.model.basic_parts import Head, Table
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.quantization import stored_formats
+from sparsecalc.read.stored.resolve import as_stored
 
 
 def load_derived(name: str) -> LoadedModel:
@@ -49,8 +49,7 @@ def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
     layers = derived_layers(model, stored, traces)
     tables, head = _tables(model), _head(model)
     fields = Fields(config, str(config.get("model_type")), where=where)
-    formats = stored_formats(config.get("quantization_config"), fields)
-    return ModelSpec(
+    spec = ModelSpec(
         id=printable(name, 100) or "model",
         model_type=str(text.model_type),
         hidden_size=_hidden_size(model, tables),
@@ -60,9 +59,9 @@ def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
         layer_groups=group_layers(layers),
         final=final_parts(stored, traces),
         head=head,
-        notes=(*fields.notes, _note(model, traces)),
-        quantization=formats,
     )
+    spec = as_stored(spec, fields, spec.model_type)
+    return spec.but(notes=(*fields.notes, _note(model, traces)))
 
 
 def _tables(model: nn.Module) -> tuple[Table, ...]:

@@ -11,7 +11,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Phase, Workload
 from sparsecalc.decide.measured_run import PHASES, MeasuredRun
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.library.formats import number_format, precision_for
+from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel
 from sparsecalc.library.routing_files import load_routing
 from sparsecalc.measure.architecture.meta_model import meta_model
@@ -29,6 +29,7 @@ from sparsecalc.measure.timing.step_samples import StepSamples
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.number_formats import number_format
 
 FREE_SHARE = 0.6
 """Share of the free memory that is used unless a limit is given."""

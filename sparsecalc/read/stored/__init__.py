@@ -1,0 +1,1 @@
+"""How checkpoints store weights: each scheme's rules, module by module, and the formats that ops get from them."""

@@ -1,0 +1,70 @@
+"""Ops as the modules that checkpoints name: `model.layers.3.self_attn.q_proj`, `lm_head`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sparsecalc.core.ops import Op
+from sparsecalc.data_files import read_data
+
+EXPERT = "{e}"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One or several equal matrices of a checkpoint, under all names that released checkpoints give the module."""
+
+    names: tuple[str, ...]
+    kind: str
+    """`Linear`, or `Embedding`; empty for a parameter that no scheme takes as either."""
+    rows: int
+    cols: int
+    matrices: int = 1
+    is_head: bool = False
+    is_expert: bool = False
+
+
+class ModuleNames:
+    """The names of a family's modules, from data/module_names.json."""
+
+    def __init__(self, family: str) -> None:
+        table = _table()
+        own = table["families"].get(family, {})
+        self._outside: dict[str, list[str]] = table["outside"]
+        self._paths: list[str] = own.get("paths", table["paths"])
+        self._layer: dict[str, dict[str, list[str]]] = table["layer"]
+        self._own: dict[str, dict[str, list[str]]] = own.get("layer", {})
+        self._linear_router: bool = own.get("router_is_linear", False)
+
+    def of_layer(self, op: Op, index: int) -> Iterator[Module]:
+        """The modules of an op in one layer; experts as one module whose names hold `{e}`. None without matrices."""
+        if not op.matrices or op.kind == "conv":
+            return
+        slots = self._slots(op)
+        kind = "Linear" if op.component != "router" or self._linear_router else ""
+        expert = op.kind == "experts"
+        for slot in slots:
+            names = tuple(f"{path.format(index)}.{name}" for name in slot.split("|") for path in self._paths)
+            yield Module(names, kind, op.rows, op.cols, op.matrices // len(slots), is_expert=expert)
+
+    def outside(self, op: Op) -> Iterator[Module]:
+        """The module of a table, head or projection outside the layers."""
+        if not op.matrices:
+            return
+        names = self._outside.get(op.name, [f"model.{op.name}", op.name])
+        kind = "Embedding" if op.kind == "lookup" else "Linear"
+        yield Module(tuple(names), kind, op.rows, op.cols, op.matrices, is_head=op.component == "lm_head")
+
+    def _slots(self, op: Op) -> list[str]:
+        """Names of equal parts of the op's matrices, relative to the layer."""
+        for table in (self._own, self._layer):
+            if slots := table.get(op.component, {}).get(op.name):
+                return slots if op.matrices % len(slots) == 0 else slots[:1]
+        return [op.name]
+
+
+@cache
+def _table() -> dict[str, Any]:
+    found: dict[str, Any] = read_data("module_names.json")
+    return found
