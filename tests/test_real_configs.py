@@ -19,7 +19,7 @@ TEXT, MTP, DEFAULT = "text-decoder-only", "mtp-layers", "default-used"
 NOTES = {
     "aya-vision-8b": [TEXT],
     "deepseek-v4-flash": [MTP],
-    "deepseek-v4.1-flash": [TEXT, MTP, "prompt-layers", "candidate-blocks", "quantization"],
+    "deepseek-v4.1-flash": [TEXT, MTP, "prompt-layers", "candidate-blocks"],
     "deepseek-vl2-tiny": [TEXT, "by-formula"],
     "ernie-4.5-vl-28b": [TEXT, "vision-experts", MTP],
     "gemma-3-4b-it": [TEXT, DEFAULT],
@@ -58,10 +58,10 @@ NOTES = {
 
 FORMATS = {
     "deepseek-v4-flash": "mxfp4,attention=fp8-block,shared_experts=fp8-block",
-    "deepseek-v4.1-flash": "fp8-block",
+    "deepseek-v4.1-flash": "mxfp4,attention=fp8-block,shared_experts=fp8-block",
     "gemma-4-31b-nvfp4": "nvfp4,attention=bf16",
     "kimi-k2.5": "int4-g32,attention=bf16,dense_ffn=bf16,shared_experts=bf16",
-    "kimi-k3": "mxfp4,attention=bf16,dense_ffn=bf16,shared_experts=bf16",
+    "kimi-k3": "mxfp4,attention=bf16,dense_ffn=bf16,shared_experts=bf16,state_space=bf16",
     "llama-bnb4": "nf4",
     "mimo-v2-flash": "fp8-block",
     "minimax-m2.5": "fp8-block",

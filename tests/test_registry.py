@@ -9,7 +9,8 @@ import pytest
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import data_folder
-from sparsecalc.read.config import ALIASES, families, read_config, refused_architectures
+from sparsecalc.read.config import ALIASES, families, read_config
+from sparsecalc.read.unread import refused_architectures
 
 TYPES: dict[str, Any] = json.loads((data_folder() / "transformers_model_types.json").read_text())
 

@@ -40,11 +40,10 @@ def read(section: Section) -> Scheme:
         if module.kind != "Linear":
             return None
         if mixed:
-            named = (name for name in module.names if name.startswith(starts))
-            return next((layers[key] for name in named for key in _keys(name) if key in layers), None)
+            return next((layers[key] for name in module.names for key in _keys(name) if key in layers), None)
         return None if excluded(module.names) else whole
 
-    return Scheme(rule, kv_cache(entries))
+    return Scheme(rule, kv_cache(entries), starts=starts if mixed else ())
 
 
 def kv_cache(entries: dict[str, Any]) -> NumberFormat | None:

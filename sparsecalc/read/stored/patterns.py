@@ -78,7 +78,7 @@ def _is_regex(entry: str) -> bool:
 
 def _as_regex(entry: str) -> str:
     """The entry; a wildcard such as `*.attn.*`, which is no regular expression, as the one that it stands for."""
-    return translate(entry).removesuffix(r"\Z") if entry.startswith("*") else entry
+    return translate(entry).rstrip("zZ").removesuffix("\\") if entry.startswith("*") else entry
 
 
 def _starts(name: str) -> list[str]:
