@@ -12,6 +12,7 @@ from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
+from sparsecalc.read.architectures import as_named, check_experts, class_of, other_family
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.quantization import stored_formats
@@ -71,6 +72,11 @@ def families() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
+def _readers() -> dict[str, str]:
+    """Every known model_type with the family that reads it."""
+    return {**{family: family for family in families()}, **ALIASES}
+
+
 def _module(name: str) -> ModuleType | None:
     if not name.isidentifier() or name.startswith("_") or len(name) > LONGEST_MODEL_TYPE:
         return None
@@ -91,6 +97,9 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)
+        check_experts(body, text, fields)
+        body = as_named(body, text, fields, named := class_of(config))
+        notes += other_family(named, str(config.get("model_type") or model_type), family, _readers())
         stored = stored_formats(text.get("quantization_config") or text.get("quantization"), fields, body.layers)
         return ModelSpec(
             id=model_id,
