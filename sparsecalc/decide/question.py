@@ -100,6 +100,8 @@ class Question(Frozen):
     engine: str | None = None
     routing: str = "uniform"
     speculative: Speculative = Speculative()
+    parts_beside: tuple[str, ...] = ()
+    """What is counted beside the text decoder: vision, audio, mtp."""
 
     @property
     def devices(self) -> Hardware:
@@ -134,6 +136,8 @@ class Question(Frozen):
             "num_gpus": self.parallelism.num_gpus if hardware else None,
             "max_num_batched_tokens": load.max_num_batched_tokens,
         }
+        if self.parts_beside:
+            asked["with"] = ",".join(self.parts_beside)
         if not hardware:
             return asked
         parallelism, speculative = self.parallelism, self.speculative
@@ -172,6 +176,7 @@ def ask(
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
+    with_parts: str | None = None,
 ) -> Question:
     """The question that options ask, named as those of `sparsecalc show`.
 
@@ -194,7 +199,16 @@ def ask(
         engine=engine,
         routing=routing,
         speculative=_speculative(draft_tokens, acceptance, draft_model),
+        parts_beside=_parts_beside(with_parts),
     )
+
+
+def _parts_beside(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    from sparsecalc.read.towers import asked_parts
+
+    return asked_parts(text)
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:

@@ -8,6 +8,7 @@ from sparsecalc.model.feed_forward import DenseMlp, IdleExperts, Moe, RwkvChanne
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, RgLru, RwkvTimeMix, ShortConv
 from sparsecalc.model.shared_transformer import SharedTransformer
+from sparsecalc.model.stored import Stored
 
 Mixer = (
     Gqa
@@ -26,4 +27,4 @@ Mixer = (
     | DerivedRecurrent
 )
 FeedForward = DenseMlp | Moe | RwkvChannelMix | DerivedMlp | DerivedExperts
-Extra = Norm | Projection | Product | Constants | Weights | IdleExperts
+Extra = Norm | Projection | Product | Constants | Weights | IdleExperts | Stored

@@ -79,6 +79,8 @@ class ModelSpec(Frozen):
     notes: tuple[Note, ...] = ()
     quantization: dict[str, str] | None = None
     """Formats that the config's own quantization_config names: {"weights": id, component: id}."""
+    mtp_layers: int = 0
+    """Multi-token-prediction layers beside the decoder that are built as DeepSeek-V3's; counted where asked for."""
     checked_by: Literal["transformers", "formula"] = "transformers"
     techniques: tuple[Rewriting, ...] = ()
     """Applied to the ledger in this order."""

@@ -113,6 +113,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             head=body.head,
             notes=(*notes, *fields.finish(), *_mtp_note(fields, body)),
             quantization=stored,
+            mtp_layers=fields.mtp_layers,
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
     except ValueError as error:
