@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
 from sparsecalc.data_files import read_data
@@ -166,9 +165,8 @@ def squeezed(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def refuse_other_class(name: str, built: str) -> None:
-    """Raise InputError where a class of another architecture was built than the config names."""
-    mine, theirs = stem_of(name), stem_of(built)
-    if name and mine and theirs and not (mine.startswith(theirs) or theirs.startswith(mine)):
-        text = f"architectures names {printable(name, 60)}, but transformers builds {built} for this model_type"
-        raise InputError(text, hint="Its counts would be those of another model")
+def same_architecture(name: str, others: list[str]) -> bool:
+    """Whether a class belongs to one of these model_types or classes, by the stems of their names."""
+    mine = stem_of(name)
+    stems = [stem for other in others if (stem := stem_of(other))]
+    return not mine or any(mine.startswith(stem) or stem.startswith(mine) for stem in stems)

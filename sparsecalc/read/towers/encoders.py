@@ -76,7 +76,7 @@ def mistral3(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
 
 
 def paligemma(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
-    """SigLIP without a pooling head, and one linear map to the text's width."""
-    pieces = siglip(config)
+    """SigLIP, its pooling head where vision_use_head is on, and one linear map to the text's width."""
+    pieces = siglip(config, head=True)
     pieces.linear("projector", config.size("hidden_size"), text_hidden)
     return pieces

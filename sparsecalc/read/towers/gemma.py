@@ -8,8 +8,8 @@ from sparsecalc.read.towers.shapes import Pieces
 
 
 def gemma3(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
-    """SigLIP without a pooling head; a norm and one matrix to the text's width."""
-    pieces, hidden = siglip(config), config.size("hidden_size")
+    """SigLIP, its pooling head where vision_use_head is on; a norm and one matrix to the text's width."""
+    pieces, hidden = siglip(config, head=True), config.size("hidden_size")
     pieces.vector("projector.norm", hidden)
     pieces.linear("projector", hidden, text_hidden, bias=False)
     return pieces
