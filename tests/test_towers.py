@@ -14,7 +14,8 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.library.models import load_model
 from sparsecalc.read.config import read_config
-from sparsecalc.read.towers import VISION, asked_parts, stored_parts
+from sparsecalc.read.parts_beside import asked_parts
+from sparsecalc.read.towers import VISION, stored_parts
 
 REAL = Path(__file__).parent / "real_configs"
 FLAT = {"gemma3_text", "gemma4_text", "qwen3_5_text", "qwen3_5_moe_text", "llama4_text", "ministral3"}

@@ -47,7 +47,7 @@ def load_variant(
     """The model that `name` means; `dtype` is for a name without formats of its own.
 
     Techniques are applied in the order in which they are written. Raises InputError in one line: an unknown model,
-    format, technique or part (`parts_beside`: vision, audio, mtp), a value out of range, a technique that does not fit the model.
+    format, technique or part beside the decoder, a value out of range, a technique that does not fit the model.
     """
     model_name, parts = split_name(name)
     loaded = load_model(model_name).with_parts(parts_beside)

@@ -10,6 +10,7 @@ from sparsecalc.core.text import brief, printable
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.parts_beside import asked_parts
 
 if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
     from sparsecalc.device.accelerator import Accelerator
@@ -136,8 +137,7 @@ class Question(Frozen):
             "num_gpus": self.parallelism.num_gpus if hardware else None,
             "max_num_batched_tokens": load.max_num_batched_tokens,
         }
-        if self.parts_beside:
-            asked["with"] = ",".join(self.parts_beside)
+        asked |= {"with": ",".join(self.parts_beside)} if self.parts_beside else {}
         if not hardware:
             return asked
         parallelism, speculative = self.parallelism, self.speculative
@@ -199,16 +199,8 @@ def ask(
         engine=engine,
         routing=routing,
         speculative=_speculative(draft_tokens, acceptance, draft_model),
-        parts_beside=_parts_beside(with_parts),
+        parts_beside=asked_parts(with_parts),
     )
-
-
-def _parts_beside(text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    from sparsecalc.read.towers import asked_parts
-
-    return asked_parts(text)
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:

@@ -146,7 +146,7 @@ def other_family(name: str, model_type: str, family: str, families: dict[str, st
         return []
     known = {squeezed(kind): reader for kind, reader in families.items()}
     known |= {squeezed(each): reader for each, reader in read_data("model_classes.json")["families"].items()}
-    if known.get(stem) == family or stem.startswith((squeezed(model_type), squeezed(family))) and stem not in known:
+    if known.get(stem) == family or (stem.startswith((squeezed(model_type), squeezed(family))) and stem not in known):
         return []
     text = f"architectures names {name}, but model_type is {model_type}: read as {family}"
     return [Note(code="architecture", text=printable(f"{text}; its counts may differ", 1000))]

@@ -14,8 +14,8 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
 from sparsecalc.library.models import LoadedModel, find_config
 from sparsecalc.measure.architecture.meta_model import meta_model
-from sparsecalc.measure.architecture.named_class import check_class
 from sparsecalc.measure.architecture.model_inputs import text_config
+from sparsecalc.measure.architecture.named_class import check_class
 from sparsecalc.measure.architecture.tensor_components import TensorComponents
 from sparsecalc.measure.derive.derived_layers import derived_layers, final_parts
 from sparsecalc.measure.derive.layer_places import layer_finder

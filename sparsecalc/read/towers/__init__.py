@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.core.text import brief, printable
+from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.model.spec import ModelSpec
@@ -13,9 +12,6 @@ from sparsecalc.model.stored import Stored
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.towers import encoders, gemma, kimi, llama4, qwen
 from sparsecalc.read.towers.shapes import Pieces
-
-PARTS = ("vision", "audio", "mtp")
-"""What `--with` takes."""
 
 Reader = Callable[[Fields, dict[str, Any], int], Pieces]
 
@@ -28,23 +24,11 @@ VISION: dict[str, tuple[str, Reader]] = {
     "qwen2_vl": ("qwen2_vl_vision", qwen.qwen2_vl),
     "qwen2_5_vl": ("qwen2_5_vl_vision", qwen.qwen2_5_vl),
     **dict.fromkeys(("qwen3_vl", "qwen3_vl_moe"), ("qwen3_vl_vision", qwen.qwen3_vl)),
-    **dict.fromkeys(
-        ("qwen3_5", "qwen3_5_moe", "qwen3_5_text", "qwen3_5_moe_text"), ("qwen3_5_vision", qwen.qwen3_vl)
-    ),
+    **dict.fromkeys(("qwen3_5", "qwen3_5_moe", "qwen3_5_text", "qwen3_5_moe_text"), ("qwen3_5_vision", qwen.qwen3_vl)),
     **dict.fromkeys(("llama4", "llama4_text"), ("llama4_vision_model", llama4.read)),
     "kimi_k25": ("kimi_k25_vision", kimi.read),
 }
 """The default type of the tower, and what reads it, by the model_type of the whole model."""
-
-
-def asked_parts(text: str | None) -> tuple[str, ...]:
-    """`vision,mtp` as its parts. Raises InputError for a part that is unknown."""
-    names = [name.strip().lower() for name in (text or "").split(",")] if text is not None else []
-    for name in names:
-        if name not in PARTS:
-            hint = f"Known: {', '.join(PARTS)}" + did_you_mean(name, PARTS)
-            raise InputError(f"--with names {brief(name)}, no part of a model", hint=hint)
-    return tuple(dict.fromkeys(names))
 
 
 def stored_parts(spec: ModelSpec, config: dict[str, Any], name: str, where: str = "") -> list[Stored]:
@@ -66,7 +50,7 @@ def _vision(spec: ModelSpec, config: dict[str, Any], where: str) -> list[Stored]
         raise InputError(text, where=where, hint=f"Known: those of {', '.join(sorted(VISION))}")
     default, reader = VISION[model_type]
     kind = str(given.get("model_type") or default or "clip_vision_model")
-    kind = default if default and kind in (model_type, model_type.removesuffix("_text")) or not kind else kind
+    kind = default if (default and kind in (model_type, model_type.removesuffix("_text"))) or not kind else kind
     kind = {"qwen3_vl_moe_vision": "qwen3_vl_vision", "qwen3_5_moe_vision": "qwen3_5_vision"}.get(kind, kind)
     if kind != default and (default or kind not in encoders.ENCODERS):
         raise InputError(f"the vision tower {printable(kind, 60)} of {model_type} is not known", where=where)

@@ -7,7 +7,7 @@ from sparsecalc.read.towers.shapes import Pieces, transformer_layers
 
 
 def read(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
-    """Patches with bias, positions of height x width (those of time are fixed), layers with biases, a norm, two maps."""
+    """Patches with bias, positions of height x width (of time: fixed), layers with biases, a norm, two maps."""
     pieces, hidden, patch = Pieces(), config.size("vt_hidden_size"), config.size("patch_size")
     pieces.linear("patch_embed", 3 * patch * patch, hidden)
     height, width = config.size("init_pos_emb_height"), config.size("init_pos_emb_width")
