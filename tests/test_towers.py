@@ -80,6 +80,21 @@ def test_towers_are_stored_and_not_used() -> None:
     assert loaded.spec.ops(work).total("active_params") == plain.spec.ops(work).total("active_params")
 
 
+def test_a_tower_takes_memory_and_no_time() -> None:
+    model = sparsecalc.load("gemma-3-12b")
+    plain, more = (model.report(gpu="h100-sxm", with_parts=parts) for parts in (None, "vision"))
+    assert plain.prediction and more.prediction and plain.prediction.decode and more.prediction.decode
+    assert more.prediction.decode.seconds == plain.prediction.decode.seconds
+    assert more.memory.weights_bytes - plain.memory.weights_bytes == 2 * 421_290_864
+
+
+def test_glm_4_5_air_with_prediction_layers_is_its_published_total() -> None:
+    """110,468,824,832 on the Hub: with copies of both tables, and 128 bias buffers in each of 46 layers."""
+    loaded = load_model("glm-4.5-air").with_parts(("mtp",))
+    copies = 2 * loaded.spec.vocab_size * loaded.spec.hidden_size
+    assert loaded.spec.ops(Workload()).total("params") + copies + 46 * 128 == 110_468_824_832
+
+
 def test_prediction_layers_of_deepseek_v3() -> None:
     """671.03 B of the decoder and 11.6 B of prediction layers (arXiv:2412.19437, and its README: 14 B with copies)."""
     plain, loaded = load_model("deepseek-v3"), load_model("deepseek-v3").with_parts(("mtp",))
