@@ -83,7 +83,10 @@ def test_towers_are_stored_and_not_used() -> None:
 def test_a_tower_takes_memory_and_no_time() -> None:
     model = sparsecalc.load("gemma-3-12b")
     plain, more = (model.report(gpu="h100-sxm", with_parts=parts) for parts in (None, "vision"))
-    assert plain.prediction and more.prediction and plain.prediction.decode and more.prediction.decode
+    assert plain.prediction
+    assert plain.prediction.decode
+    assert more.prediction
+    assert more.prediction.decode
     assert more.prediction.decode.seconds == plain.prediction.decode.seconds
     assert more.memory.weights_bytes - plain.memory.weights_bytes == 2 * 421_290_864
 
