@@ -91,6 +91,9 @@ Batched = Annotated[
         "--max-num-batched-tokens", help=f"prompt tokens computed at once {default_of('max_num_batched_tokens')}"
     ),
 ]
+WithParts = Annotated[
+    str | None, typer.Option("--with", help="parts beside the text decoder that count as weights: vision, audio, mtp")
+]
 FromArchitecture = Annotated[
     bool, typer.Option("--from-architecture", help="count transformers' own class, for a model_type without a reader")
 ]
@@ -145,6 +148,7 @@ SPECULATION: Options = {
     "acceptance": (Acceptance, None),
     "draft_model": (DraftModel, None),
 }
+PARTS: Options = {"with_parts": (WithParts, None)}
 OUTPUT: Options = {"format": (Format, "table"), "json": (Json, False), "output": (Output, None)}
 Command = Callable[..., None]
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli._options import DEVICES, LOAD, OUTPUT, REQUESTS, SPECULATION, emit_as_asked, question, takes
+from sparsecalc.cli._options import DEVICES, LOAD, OUTPUT, PARTS, REQUESTS, SPECULATION, emit_as_asked, question, takes
 
 
-@takes(LOAD, DEVICES, REQUESTS, SPECULATION, OUTPUT)
+@takes(LOAD, PARTS, DEVICES, REQUESTS, SPECULATION, OUTPUT)
 def compare(
     models: Annotated[list[str], typer.Argument(help="two or more models; ratios are to the first")],
     **given: Any,

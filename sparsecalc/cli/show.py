@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli._options import DEVICES, LOAD, OUTPUT, REQUESTS, SPECULATION, emit_as_asked, question, takes
+from sparsecalc.cli._options import DEVICES, LOAD, OUTPUT, PARTS, REQUESTS, SPECULATION, emit_as_asked, question, takes
 
 
-@takes(LOAD, DEVICES, REQUESTS, SPECULATION, OUTPUT)
+@takes(LOAD, PARTS, DEVICES, REQUESTS, SPECULATION, OUTPUT)
 def show(
     model: Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")],
     **given: Any,

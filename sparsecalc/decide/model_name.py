@@ -42,14 +42,16 @@ def split_name(name: str) -> tuple[str, str | None]:
     return (name, None) if not parts or os.path.lexists(name) else (folder + slash + model, ",".join(parts))
 
 
-def load_variant(name: str, dtype: str | None = None, kv_cache_dtype: str | None = None) -> Variant:
+def load_variant(
+    name: str, dtype: str | None = None, kv_cache_dtype: str | None = None, parts_beside: tuple[str, ...] = ()
+) -> Variant:
     """The model that `name` means; `dtype` is for a name without formats of its own.
 
     Techniques are applied in the order in which they are written. Raises InputError in one line: an unknown model,
-    format or technique, a value out of range, a technique that does not fit the model.
+    format, technique or part beside the decoder, a value out of range, a technique that does not fit the model.
     """
     model_name, parts = split_name(name)
-    loaded = load_model(model_name)
+    loaded = load_model(model_name).with_parts(parts_beside)
     techniques, formats = _sort(parts)
     if techniques:
         from sparsecalc.techniques.parse import apply_all

@@ -13,6 +13,7 @@ from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
 from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.parts_beside import asked_parts
 
 if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
     from sparsecalc.device.accelerator import Accelerator
@@ -88,6 +89,8 @@ class Question(Frozen):
     engine_options: EngineOptions = EngineOptions()
     routing: str = "uniform"
     speculative: Speculative = Speculative()
+    parts_beside: tuple[str, ...] = ()
+    """What is counted beside the text decoder: vision, audio, mtp."""
 
     @property
     def devices(self) -> Hardware:
@@ -122,6 +125,7 @@ class Question(Frozen):
             "num_gpus": self.parallelism.num_gpus if hardware else None,
             "max_num_batched_tokens": load.max_num_batched_tokens,
         }
+        asked |= {"with": ",".join(self.parts_beside)} if self.parts_beside else {}
         if not hardware:
             return asked
         parallelism, speculative = self.parallelism, self.speculative
@@ -161,6 +165,7 @@ def ask(
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
+    with_parts: str | None = None,
     **told: Unpack[EngineWords],
 ) -> Question:
     """The question that options ask, named as those of `sparsecalc show`; `told`: what the engine is told of memory.
@@ -183,6 +188,7 @@ def ask(
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
         speculative=speculative_of(draft_tokens, acceptance, draft_model),
+        parts_beside=asked_parts(with_parts),
     )
 
 

@@ -21,7 +21,7 @@ def show(name: str, question: Question | None = None) -> ShowReport:
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
     formats, load = question.formats, question.load
-    variant = load_variant(name, formats.dtype, formats.kv_cache_dtype)
+    variant = load_variant(name, formats.dtype, formats.kv_cache_dtype, question.parts_beside)
     loaded, model, precision = variant.loaded, variant.model, variant.precision
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,40 @@ class LoadedModel:
     """Warnings about how the model was found, and those of the spec."""
     origin: str = "built-in"
 
+    def with_parts(self, asked: tuple[str, ...]) -> "LoadedModel":
+        """The model with its vision or audio tower or prediction layers as stored weights.
+
+        A part that the config does not give is named in a note. Raises InputError for one that is not known.
+        """
+        if not asked:
+            return self
+        from sparsecalc.read.towers import stored_parts
+
+        where = "" if self.origin == "built-in" else self.origin
+        notes, final = list(self.notes), list(self.spec.final)
+        for name in asked:
+            parts = stored_parts(self.spec, self.config, name, where)
+            size = sum(part.params for part in parts)
+            text = f"{name}: {size:,} parameters beside the text decoder, stored and not read by steps on text"
+            if parts and name == "mtp":
+                copies = 2 * self.spec.vocab_size * self.spec.hidden_size
+                text += f"; a checkpoint may hold copies of the embedding and the LM head ({copies:,}), not counted"
+            notes.append(Note(code="with-parts", text=text if parts else f"the config gives no {name} part to count"))
+            final += parts
+            if parts:
+                notes = [note for note in notes if not _says_left_out(note, name)]
+        return replace(self, spec=self.spec.but(final=tuple(final)), notes=tuple(notes))
+
     @property
     def warnings(self) -> list[Note]:
         """The notes as a document has them, each with the model's id."""
         return [note.but(model=self.spec.id) for note in self.notes]
+
+
+def _says_left_out(note: Note, part: str) -> bool:
+    """Whether a note says that this part, and no other, is not counted."""
+    alone = note.code == "text-decoder-only" and note.text.endswith(f"left out: {part}_config")
+    return alone or (part == "mtp" and note.code == "mtp-layers")
 
 
 @dataclass(frozen=True, slots=True)

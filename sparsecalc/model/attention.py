@@ -23,6 +23,8 @@ class Gqa(MixerPart):
     kind: Literal["gqa"] = "gqa"
     name: str = "self_attn"
     hidden_size: int
+    input_size: int | None = None
+    """Width of what q, k and v read, where it is not hidden_size (EAGLE-3: embedding beside hidden state)."""
     num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
@@ -69,27 +71,28 @@ class Gqa(MixerPart):
         keys = self.num_key_value_heads * self.head_dim
         values = self.num_key_value_heads * value_dim
         mixed = self.num_attention_heads * value_dim
+        width = self.input_size or self.hidden_size
         hidden, tokens, bias, kv_heads = self.hidden_size, work.tokens, self.qkv_bias, self.num_key_value_heads
         source_tokens = tokens if self.key_value == "own" else work.batch_size * self._source(work)
         if self.key_value == "cross" and work.phase == "decode":
             source_tokens = 0  # keys and values of the source are computed once, with the prompt
         gate = 2 if self.output_gate == "per_element" else 1
         if self.q_lora_rank:
-            yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias, shards=1)
+            yield linear("q_a_proj", "attention", width, self.q_lora_rank, tokens, bias=bias, shards=1)
             yield vector("q_a_norm", "norm", self.q_lora_rank, tokens)
-        wide = self.q_lora_rank or hidden
+        wide = self.q_lora_rank or width
         yield linear("q_proj", "attention", wide, queries * gate, tokens, bias=bias, role="query_head")
         if self.key_value != "shared":
             k_bias = bias if self.k_bias is None else self.k_bias
             yield linear(
-                "k_proj", "attention", hidden, keys, source_tokens, bias=k_bias, shards=kv_heads, role="key_value"
+                "k_proj", "attention", width, keys, source_tokens, bias=k_bias, shards=kv_heads, role="key_value"
             )
             if self.v_proj:
                 yield linear(
-                    "v_proj", "attention", hidden, values, source_tokens, bias=bias, shards=kv_heads, role="key_value"
+                    "v_proj", "attention", width, values, source_tokens, bias=bias, shards=kv_heads, role="key_value"
                 )
         if self.output_gate == "per_head":
-            yield linear("gate_proj", "attention", hidden, self.num_attention_heads, tokens, role="query_head")
+            yield linear("gate_proj", "attention", width, self.num_attention_heads, tokens, role="query_head")
         if self.qk_norm:
             yield vector("qk_norm", "norm", self.qk_norm, tokens)
         if self.sinks:

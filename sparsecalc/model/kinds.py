@@ -28,6 +28,7 @@ from sparsecalc.model.recurrent import (
 from sparsecalc.model.region_sparse import RegionSparseAttention
 from sparsecalc.model.shared_compressed import SharedCompressedAttention
 from sparsecalc.model.shared_transformer import SharedTransformer
+from sparsecalc.model.stored import StoredPart
 
 Mixer = (
     Gqa
@@ -67,4 +68,5 @@ Extra = (
     | MessageGates
     | LocalizedFilter
     | QueryKeyConv
+    | StoredPart
 )

@@ -131,6 +131,8 @@ class ModelSpec(Frozen):
     """Longest context that the config allows; None: it names none."""
     fp32_states: bool = False
     """Whether the config has engines keep recurrent states in fp32 (mamba_ssm_dtype), whatever the weights are in."""
+    mtp_layers: int = 0
+    """Multi-token-prediction layers beside the decoder that are built as DeepSeek-V3's; counted where asked for."""
     checked_by: Literal["transformers", "formula"] = "transformers"
     techniques: tuple[Rewriting, ...] = ()
     """Applied to the ledger in this order."""

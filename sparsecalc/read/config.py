@@ -11,6 +11,7 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
+from sparsecalc.read.architectures import as_named, check_experts, class_of, other_family
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.stored.resolve import SECTIONS, as_stored
@@ -119,6 +120,11 @@ def families() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
+def _readers() -> dict[str, str]:
+    """Every known model_type with the family that reads it."""
+    return {**{family: family for family in families()}, **ALIASES}
+
+
 def _module(name: str) -> ModuleType | None:
     if not name.isidentifier() or name.startswith("_") or len(name) > LONGEST_MODEL_TYPE:
         return None
@@ -141,6 +147,9 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)
+        check_experts(body, text, fields)
+        body = as_named(body, text, fields, class_named := class_of(config))
+        notes += other_family(class_named, str(config.get("model_type") or model_type), family, _readers())
         spec = ModelSpec(
             id=model_id,
             model_type=model_type or family,
@@ -153,6 +162,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             head=body.head,
             max_position_embeddings=_longest_context(text),
             fp32_states="float32" in (text.get("mamba_ssm_dtype"), text.get("mamba_ssm_cache_dtype")),
+            mtp_layers=fields.mtp_layers,
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
         spec = as_stored(spec, fields, family)

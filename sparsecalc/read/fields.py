@@ -31,6 +31,13 @@ def off_keys() -> frozenset[str]:
 
 
 @cache
+def harmless_values() -> dict[str, list[Any]]:
+    """Values of keys with which they say what is so anyway; with others they are named."""
+    found: dict[str, list[Any]] = read_data("ignored_config_keys.json")["harmless_values"]
+    return found
+
+
+@cache
 def ignored_keys() -> frozenset[str]:
     """Keys that change no cost in any family, with their reasons in data/ignored_config_keys.json."""
     return frozenset(key for keys in read_data("ignored_config_keys.json")["reasons"].values() for key in keys)
@@ -239,5 +246,10 @@ class Fields:
         return [
             printable(f"{prefix}{key}", 80)
             for key, value in config.items()
-            if key not in known and value is not None and not (value is False and key in off_keys())
+            if key not in known and value is not None and not _is_harmless(key, value)
         ]
+
+
+def _is_harmless(key: str, value: Any) -> bool:
+    """Whether a key that nobody read changes nothing with this value."""
+    return (value is False and key in off_keys()) or value in harmless_values().get(key, ())

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from sparsecalc.core.errors import InputError, reason_of
+from sparsecalc.measure.architecture.named_class import check_named_head
 from sparsecalc.measure.architecture.text_part import TextPart, text_class
 from sparsecalc.read.config import ALIASES, TEXT_PARTS
 
@@ -22,6 +23,7 @@ def meta_model(config: dict[str, Any]) -> nn.Module:
 
     Raises InputError where transformers has no such model_type or rejects the config.
     """
+    check_named_head(config)
     fields = copy.deepcopy(config)
     model_type = fields.pop("model_type", None)
     while model_type not in CONFIG_MAPPING and (key := next((k for k in TEXT_PARTS if fields.get(k)), None)):

@@ -15,6 +15,7 @@ from sparsecalc.core.text import printable
 from sparsecalc.library.models import LoadedModel, find_config
 from sparsecalc.measure.architecture.meta_model import meta_model
 from sparsecalc.measure.architecture.model_inputs import text_config
+from sparsecalc.measure.architecture.named_class import check_class
 from sparsecalc.measure.architecture.tensor_components import TensorComponents
 from sparsecalc.measure.derive.derived_layers import derived_layers, final_parts
 from sparsecalc.measure.derive.layer_places import layer_finder
@@ -41,6 +42,7 @@ def derive_spec(config: Any, name: str, *, where: str = "") -> ModelSpec:
     if not isinstance(config, dict):
         raise InputError("a model config is a JSON object", where=where)
     try:
+        check_class(config)
         model = meta_model(config)
     except InputError as error:
         raise InputError(error.text, where=where, hint="--from-architecture needs a type that it has") from error

@@ -1,0 +1,56 @@
+"""The vision towers of Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5 with their mergers (transformers 5.24.0)."""
+
+from typing import Any
+
+from sparsecalc.read.fields import Fields
+from sparsecalc.read.towers.shapes import Pieces, transformer_layers
+
+
+def _patches(pieces: Pieces, config: Fields, hidden: int, *, bias: bool) -> None:
+    """A convolution over frames, height and width."""
+    channels = "in_channels" if config.has("in_channels") or not config.has("in_chans") else "in_chans"
+    inputs = config.size(channels, default=3) * config.size("temporal_patch_size") * config.size("patch_size") ** 2
+    pieces.linear("patch_embed", inputs, hidden, bias=bias)
+
+
+def _merger(pieces: Pieces, config: Fields, hidden: int, out: int, *, norm: int, count: int = 1) -> None:
+    """`count` mergers of s x s patches: a norm and two linear maps with biases."""
+    merged = hidden * config.size("spatial_merge_size") ** 2
+    pieces.vector("merger.norm", norm * count)
+    pieces.linear("merger.fc1", merged, merged, count=count)
+    pieces.linear("merger.fc2", merged, out, count=count)
+
+
+def qwen2_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+    """Layers with LayerNorms and a plain MLP of embed_dim * mlp_ratio."""
+    pieces, hidden = Pieces(), config.size("embed_dim")
+    _patches(pieces, config, hidden, bias=False)
+    width = int(hidden * config.number("mlp_ratio"))
+    transformer_layers(pieces, config.layers("depth"), hidden, width, bias=True, norm=4 * hidden)
+    _merger(pieces, config, hidden, config.size("hidden_size"), norm=2 * hidden)
+    return pieces
+
+
+def qwen2_5_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+    """Layers with RMSNorms and a gated MLP, all with biases."""
+    pieces, hidden = Pieces(), config.size("hidden_size")
+    _patches(pieces, config, hidden, bias=False)
+    width, count = config.size("intermediate_size"), config.layers("depth")
+    transformer_layers(pieces, count, hidden, width, bias=True, norm=2 * hidden, gated=True)
+    _merger(pieces, config, hidden, config.size("out_hidden_size"), norm=hidden)
+    return pieces
+
+
+def qwen3_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+    """Qwen2-VL's layers with a table of positions; one more merger for each layer in deepstack_visual_indexes."""
+    pieces, hidden = Pieces(), config.size("hidden_size")
+    _patches(pieces, config, hidden, bias=True)
+    pieces.add("pos_embed", 1, config.size("num_position_embeddings"), hidden)
+    width, out = config.size("intermediate_size"), config.size("out_hidden_size")
+    transformer_layers(pieces, config.layers("depth"), hidden, width, bias=True, norm=4 * hidden)
+    _merger(pieces, config, hidden, out, norm=2 * hidden)
+    deep = len(config.integers("deepstack_visual_indexes")) if config.model_type == "qwen3_vl_vision" else 0
+    if deep:
+        merged = 2 * hidden * config.size("spatial_merge_size") ** 2
+        _merger(pieces, config, hidden, out, norm=merged, count=deep)
+    return pieces
