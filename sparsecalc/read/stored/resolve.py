@@ -14,7 +14,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer, ModelSpec, Stored, group_layers
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.number_formats import is_number_format, number_format
-from sparsecalc.read.stored import compressed_tensors, floats, integers, libraries, modelopt
+from sparsecalc.read.stored import compressed_tensors, floats, gguf, integers, libraries, modelopt
 from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames
 from sparsecalc.read.stored.scheme import Rule, Scheme, Section, UnknownSchemeError
 
@@ -50,6 +50,9 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     its weights count as unquantized.
     """
     plain = _plain(config)
+    section = config.config.get("quantization_config")
+    if found := gguf.tensors_of(section) if isinstance(section, dict) else None:
+        return gguf.as_file(spec, family, *found)
     quantization = next((config.config[key] for key in SECTIONS if config.config.get(key)), None)
     scheme, method = _scheme(quantization, plain or number_format("bf16"), config)
     if scheme is None:
