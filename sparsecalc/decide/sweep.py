@@ -76,7 +76,8 @@ def sweep(
                 stored, rest = with_file_type(spec, dtype or variant.dtype, variant.loaded.config)
                 precision = precision_for(stored, rest)
                 for rows, columns in pieces:
-                    step = step_time(stored, work(contexts[None, columns], batches[rows, None]), precision, device, plan)
+                    asked = work(contexts[None, columns], batches[rows, None])
+                    step = step_time(stored, asked, precision, device, plan)
                     seconds[:, i, j, k, rows, columns] = step.seconds, step.seconds_low, step.seconds_high
     return Sweep(model, phase, tuple(gpus), tuple(num_gpus), tuple(dtypes), batches, contexts, *seconds)
 

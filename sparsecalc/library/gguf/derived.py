@@ -219,6 +219,38 @@ def _gemma4(facts: Facts) -> dict[str, Any]:
     return {**found, "attention_k_eq_v": shared, **_windows(facts)}
 
 
+def _deci(facts: Facts) -> dict[str, Any]:
+    """DeciLM's layers of different sizes: lists of heads, key-value heads and widths, 0 where a part is left out."""
+    hidden, count = max(facts.number("embedding_length"), 1), facts.count
+    heads, groups, widths = (
+        _per_layer(facts.get(key), count)
+        for key in ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
+    )
+    blocks = [
+        {
+            "attention": {
+                "no_op": not own,
+                "replace_with_linear": bool(own) and not group,
+                "n_heads_in_group": own // group if own and group else None,
+            },
+            "ffn": {"no_op": not width, "replace_with_linear": False, "ffn_mult": 1.5 * width / hidden or None},
+        }
+        for own, group, width in zip(heads, groups, widths, strict=True)
+    ]
+    return {"block_configs": blocks, "num_attention_heads": max(heads, default=0), "num_key_value_heads": None}
+
+
+def _per_layer(value: Any, count: int) -> list[int]:
+    """A number for each layer, whether the file tells one or a list."""
+    found = value if isinstance(value, list) else [value or 0] * count
+    return [each if isinstance(each, int) else 0 for each in (*found, *([0] * count))][:count]
+
+
+def _falcon_mamba(facts: Facts) -> dict[str, Any]:
+    """Falcon Mamba is written as Mamba with norms of dt, B and C."""
+    return {"model_type": "falcon_mamba"} if facts.get("ssm.dt_b_c_rms") else {}
+
+
 DERIVED: dict[str, Callable[[Facts], dict[str, Any]]] = {
     "attention_bias": _bias("attention_bias"),
     "use_bias": _bias("use_bias"),
@@ -228,6 +260,8 @@ DERIVED: dict[str, Callable[[Facts], dict[str, Any]]] = {
     "mamba_in_hybrid": _mamba_in_hybrid,
     "jamba": _jamba,
     "nemotron_h": _nemotron_h,
+    "deci": _deci,
+    "falcon_mamba": _falcon_mamba,
     "delta_net": _delta_net,
     "kimi_linear": _kimi_linear,
     "windows": _windows,

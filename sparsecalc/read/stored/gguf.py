@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from sparsecalc.core.notes import Note
@@ -186,7 +185,9 @@ def _with_bytes(spec: ModelSpec, total: int) -> ModelSpec:
     )
     notes = spec.notes
     if abs(beside) > NOTED_SHARE * total:
-        text = f"the file holds {nbytes(beside)} that belong to no part counted here (layers for multi-token prediction, "
+        text = (
+            f"the file holds {nbytes(beside)} that belong to no part counted here (layers for multi-token prediction, "
+        )
         notes += (Note(code="gguf-beside", text=text + "tables of its own): they count with the embedding's bytes"),)
     return spec.but(formats=formats, notes=notes)
 
