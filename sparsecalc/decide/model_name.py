@@ -56,7 +56,8 @@ def load_variant(name: str, dtype: str | None = None, kv_cache_dtype: str | None
         spec, techniques = apply_all(loaded.spec, techniques)
         loaded = replace(loaded, spec=spec)
     spec, rest = with_file_type(loaded.spec, formats or dtype, loaded.config)
-    loaded = replace(loaded, spec=spec)
+    more = spec.notes[len(loaded.spec.notes) :]
+    loaded = replace(loaded, spec=spec, notes=(*loaded.notes, *more))
     precision = precision_for(spec, rest, kv_cache_dtype)
     model = Ledgers(loaded.spec)
     notes = (*loaded.notes, *_notes(model, techniques, precision))

@@ -52,7 +52,10 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     plain = _plain(config)
     section = config.config.get("quantization_config")
     if found := gguf.tensors_of(section) if isinstance(section, dict) else None:
-        return gguf.as_file(spec, family, *found)
+        stored_as_file = gguf.as_file(spec, family, *found)
+        for note in stored_as_file.notes:
+            config.note(note.code, note.text)
+        return stored_as_file
     quantization = next((config.config[key] for key in SECTIONS if config.config.get(key)), None)
     scheme, method = _scheme(quantization, plain or number_format("bf16"), config)
     if scheme is None:
