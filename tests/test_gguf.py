@@ -75,6 +75,32 @@ def test_a_file_with_its_data_is_read_as_its_header_alone(run: Run, tmp_path: Pa
     assert found[0]["memory"]["weights_bytes"] == found[1]["memory"]["weights_bytes"] == held
 
 
+def test_an_imported_file_keeps_its_formats(run: Run, tmp_path: Path) -> None:
+    path, _, held = small(tmp_path, "gemma3")
+    first = run("show", path, "--json").json
+    assert run("import", path).rc == 0
+    again = run("show", "small.json", "--json").json
+    assert {key: again[key] for key in ("params", "memory")} == {key: first[key] for key in ("params", "memory")}
+    assert first["memory"]["weights_bytes"] == held
+    assert first["memory"]["weights_dtype_from"] == "config"
+
+
+@pytest.mark.parametrize("kind", ["q4_0", "iq2_xxs", "bf16", "f16", "mxfp4"])
+def test_a_config_may_name_one_type_for_all(kind: str) -> None:
+    config = {**BY_NAME["llama"][1], "quantization_config": {"quant_method": "gguf", "tensor_type": kind}}
+    spec = read_config(config, model_id="x")
+    plain = read_config(BY_NAME["llama"][1], model_id="x")
+    _, elements, size = ggml_types()[kind]
+    vectors = sum(op.vectors * op.layers for op in plain.ops(Workload()))
+    assert weight_bytes(spec) == (total(plain) - vectors) // elements * size + 4 * vectors
+    assert spec.notes == plain.notes
+
+
+def test_a_type_that_ggml_does_not_know_is_said() -> None:
+    config = {**BY_NAME["llama"][1], "quantization_config": {"quant_method": "gguf", "tensor_type": "iq1_xxl"}}
+    assert "is not understood" in read_config(config, model_id="x").notes[-1].text
+
+
 def test_big_endian_files_are_read(tmp_path: Path) -> None:
     path, spec, held = small(tmp_path, big=True)
     found = load_model(str(path)).spec

@@ -98,10 +98,11 @@ class _Chooser:
 
     def type_of(self, tensor: GgufTensor) -> str:
         """The type of the next tensor."""
-        for kept, parts in _rules()["not_quantized"].items():
-            if kept != "explained" and any(part in tensor.name for part in parts):
-                return str(kept)
-        return _fitting(self._wanted(tensor), tensor.cols)
+        kept = _rules()["not_quantized"]
+        for kind in ("f32", "f16"):
+            if any(part in tensor.name for part in kept[kind]):
+                return kind
+        return fitting(self._wanted(tensor), tensor.cols)
 
     def _wanted(self, tensor: GgufTensor) -> str:
         category, default = _category(tensor.name), str(self.entry["type"])
@@ -173,7 +174,7 @@ def _category(name: str) -> str:
     return next((part for part in ("ffn_up", "ffn_gate", "ffn_down") if part in name), "")
 
 
-def _fitting(kind: str, cols: int) -> str:
+def fitting(kind: str, cols: int) -> str:
     """The type, or the one that llama.cpp takes where a row is no multiple of the type's block."""
     sizes = ggml_types()
     if cols % sizes[kind][1] == 0:

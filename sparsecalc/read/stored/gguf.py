@@ -12,7 +12,15 @@ from sparsecalc.core.units import nbytes
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer, ModelSpec, Stored, group_layers
 from sparsecalc.read.number_formats import number_format
-from sparsecalc.read.stored.file_types import GgufModel, GgufTensor, ggml_format, is_70b, tensor_types
+from sparsecalc.read.stored.file_types import (
+    GgufModel,
+    GgufTensor,
+    fitting,
+    ggml_format,
+    ggml_types,
+    is_70b,
+    tensor_types,
+)
 from sparsecalc.read.stored.gguf_tensors import Slot, gguf_table, layer_slots, outside_slots
 
 Origin = Literal["config", "as published", "requested"]
@@ -36,6 +44,11 @@ def as_file(spec: ModelSpec, family: str, tensors: dict[str, list[str]], total_b
 
     stored = _stored(spec, family, type_of, name, "config")
     return _with_bytes(stored, total_bytes)
+
+
+def as_one_type(spec: ModelSpec, family: str, kind: str) -> ModelSpec:
+    """The model with all matrices in one ggml type, as a config tells that names a type and no tensors."""
+    return _stored(spec, family, lambda slot: fitting(kind, slot.cols), kind, "config")
 
 
 def as_file_type(spec: ModelSpec, file_type: str, family: str = "", mtp_layers: int = 0) -> ModelSpec:
@@ -192,9 +205,17 @@ def _with_bytes(spec: ModelSpec, total: int) -> ModelSpec:
     return spec.but(formats=formats, notes=notes)
 
 
+def type_of_all(quantization: dict[str, Any]) -> str | None:
+    """The one ggml type that a quantization_config of quant_method gguf names; None where it names none."""
+    name = str(quantization.get("tensor_type")).lower()
+    return name if quantization.get("quant_method") == "gguf" and name in ggml_types() else None
+
+
 def tensors_of(quantization: dict[str, Any]) -> tuple[dict[str, list[str]], int, str] | None:
     """Names by type, bytes and file type, as the reader of GGUF files writes them into a quantization_config."""
     tensors, total = quantization.get("tensors"), quantization.get("bytes")
     if quantization.get("quant_method") != "gguf" or not isinstance(tensors, dict) or not isinstance(total, int):
+        return None
+    if not all(kind in ggml_types() and isinstance(names, list) for kind, names in tensors.items()):
         return None
     return tensors, total, str(quantization.get("file_type") or quantization.get("tensor_type") or "gguf")
