@@ -10,8 +10,9 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder
 from sparsecalc.estimate.costs import layer_kinds, memory, params
 from sparsecalc.estimate.load import Load
+from sparsecalc.library.checkpoints import FACTS_KEY
 from sparsecalc.library.formats import precision_for
-from sparsecalc.library.models import FACTS_KEY, aliases, load_model, model_ids
+from sparsecalc.library.models import aliases, load_model, model_ids
 
 SPECS = {path.stem: json.loads(path.read_text()) for path in sorted((data_folder() / "model_specs").glob("*.json"))}
 

@@ -45,10 +45,7 @@ WITHOUT_READER: dict[str, dict[str, Any]] = {
     "diffllama": {**SIZES, "model_type": "diffllama", "num_key_value_heads": 2},
     "biogpt": {**SIZES, "model_type": "biogpt"},
     "bert": {**SIZES, "model_type": "bert", "is_decoder": True},
-    "axk1": {
-        **{**SIZES, "model_type": "axk1", "moe_intermediate_size": 40, "kv_lora_rank": 32, "q_lora_rank": 24},
-        **{"n_routed_experts": 8, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1},
-    },
+    "doge": {**SIZES, "model_type": "doge", "num_key_value_heads": 2, "pad_token_id": 0},
 }
 COLUMNS = ("kv_elements", "kv_elements_per_token", "index_elements", "state_elements")
 WORKLOADS = (Workload.prefill(64), Workload.decode(64), Workload.decode(3000, batch_size=4))
@@ -156,13 +153,13 @@ def test_data_is_read_strictly() -> None:
 
 def test_import_writes_a_file_that_needs_no_torch(run: Run, quick_run: Run, tmp_path: Path) -> None:
     config, target = tmp_path / "new.json", tmp_path / "spec.json"
-    config.write_text(json.dumps(WITHOUT_READER["axk1"]))
+    config.write_text(json.dumps(WITHOUT_READER["doge"]))
     assert "--from-architecture" in quick_run("show", config).stderr
     assert quick_run("import", config, "--from-architecture", "-o", target).rc == 0
     shown = run("show", target, "--json", program=("-X", "importtime", "-m", "sparsecalc"))
     assert shown.rc == 0
     assert "torch" not in {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
-    loaded, direct = load_model(str(target)).spec, derived(WITHOUT_READER["axk1"])
+    loaded, direct = load_model(str(target)).spec, derived(WITHOUT_READER["doge"])
     assert loaded.but(id="", notes=()) == direct.but(id="", notes=())
     assert shown.json["params"]["total"] == params(direct).total
     assert verify_model(load_model(str(target))).status == "exact"

@@ -12,7 +12,10 @@ from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.expert_attention import ExpertAttention
+from sparsecalc.model.expert_values import ExpertValues
 from sparsecalc.model.latent import CompressedAttention, Mla
+from sparsecalc.model.region_sparse import RegionSparseAttention
+from sparsecalc.model.shared_compressed import SharedCompressedAttention
 from sparsecalc.model.shared_transformer import SharedTransformer
 
 WORK = Workload(batch_size=2, new_tokens=3, context_len=5)
@@ -406,3 +409,95 @@ def test_shared_weights_are_computed_with_in_every_layer(owns: bool) -> None:
 
 def test_a_shared_transformer_has_a_cache_in_every_layer() -> None:
     assert column(ZAMBA2.but(owns=False).ops(WORK), "kv_elements") == {"scores_and_values": 2 * 5 * 2 * 3}
+
+
+# --- SharedCompressedAttention, RegionSparseAttention, ExpertValues -------------------------------------------------
+
+SHARING = SharedCompressedAttention(
+    hidden_size=10,
+    num_attention_heads=4,
+    head_dim=6,
+    q_lora_rank=5,
+    o_groups=2,
+    o_lora_rank=3,
+    sliding_window=2,
+    compress_rate=2,
+    index_topk=1,
+    is_kv_source=True,
+    index_n_heads=3,
+    index_head_dim=8,
+)
+
+
+def test_a_source_of_keys_makes_entries_and_index_keys() -> None:
+    assert column(SHARING.ops(WORK), "params") == COMPRESSED_PARAMS | {
+        "compressor.kv_proj": 10 * 6,
+        "compressor.gate_proj": 10 * 6,
+        "compressor.norm": 6,
+        "indexer.wk": 6 * 8,
+        "indexer.k_norm": 8,
+        "indexer.q_b_proj": 5 * 3 * 8,
+        "indexer.weights_proj": 10 * 3,
+    }
+    assert "compressor.gate_proj" not in column(SHARING.but(compress_rate=1).ops(WORK), "params")
+
+
+def test_a_reader_of_shared_entries_keeps_none() -> None:
+    """It scores and reads as the source does; only its window stays in the cache."""
+    reader = SHARING.but(is_kv_source=False)
+    own, other = only(SHARING.ops(WORK), "scores_and_values"), only(reader.ops(WORK), "scores_and_values")
+    assert (other.flops, other.cache_read_elements) == (own.flops, own.cache_read_elements)
+    assert (own.kv_elements, other.kv_elements) == (2 * (2 + 5 // 2) * 6, 2 * 2 * 6)
+    assert only(reader.ops(WORK), "indexer.scores").index_elements == 0
+    assert not any(op.name.startswith("compressor") for op in reader.ops(WORK))
+
+
+REGIONS = RegionSparseAttention(
+    hidden_size=10,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=6,
+    index_n_heads=3,
+    index_head_dim=8,
+    index_topk=1,
+    region_size=2,
+)
+
+
+def test_region_sparse_pairs_by_hand() -> None:
+    """Positions 2, 3, 4 have 1, 1, 2 closed regions before their own, in which they see 1, 2, 1 tokens."""
+    scores, indexer = only(REGIONS.ops(WORK), "scores_and_values"), only(REGIONS.ops(WORK), "indexer.scores")
+    assert indexer.flops == 2 * 2 * (1 + 1 + 2) * 3 * 8
+    assert scores.flops == 2 * 2 * ((2 + 2 + 2) + (1 + 2 + 1)) * 4 * (6 + 6)
+    assert scores.kv_elements == 2 * 5 * 2 * 12
+    assert scores.cache_read_elements == 2 * 4 * 2 * 12  # one region and its own
+    assert indexer.index_elements == 2 * 2 * 8
+
+
+def test_region_sparse_is_dense_while_all_regions_are_picked() -> None:
+    dense = Gqa(hidden_size=10, num_attention_heads=4, num_key_value_heads=2, head_dim=6)
+    assert only(REGIONS.but(index_topk=9).ops(WORK), "scores_and_values").flops == dense.scores(WORK).flops
+
+
+def test_values_from_experts_take_the_place_of_one_map() -> None:
+    """5 experts of 10 -> 2 * 6, of which 2 for each token, and a router with biases."""
+    plain = Gqa(hidden_size=10, num_attention_heads=4, num_key_value_heads=2, head_dim=6)
+    mixed = ExpertValues(
+        **{key: value for key, value in vars(plain).items() if key != "kind"},
+        num_value_experts=5,
+        num_value_experts_per_tok=2,
+        value_router_bias=True,
+    )
+    left, right = column(plain.ops(WORK), "params"), column(mixed.ops(WORK), "params")
+    assert left.pop("v_proj") == 10 * 12
+    assert right == left | {"value_router": 10 * 5, "value_router.bias": 5, "value_experts": 5 * 10 * 12}
+    experts = only(mixed.ops(WORK), "value_experts")
+    assert (experts.active_params, experts.flops) == (2 * 10 * 12, 2 * 2 * 3 * 2 * 10 * 12)
+
+
+def test_factorized_queries_and_gated_latents() -> None:
+    narrow = Gqa(hidden_size=10, num_attention_heads=4, num_key_value_heads=1, head_dim=6, q_lora_rank=5)
+    found = column(narrow.ops(WORK), "params")
+    assert (found["q_a_proj"], found["q_a_norm"], found["q_proj"]) == (10 * 5, 5, 5 * 4 * 6)
+    gated = SPARSE_MLA.but(output_gate=True)
+    assert only(gated.ops(WORK), "g_proj").params == 10 * gated.num_attention_heads * gated.v_head_dim

@@ -224,3 +224,11 @@ def test_head_params(fields: dict[str, bool], params: dict[str, int]) -> None:
 def test_head_flops(logits: str, rows: int, tied: bool) -> None:
     head = Head(in_features=3, out_features=7, tied=tied)
     assert column(head.ops(WORK.but(logits=logits)), "flops") == {"lm_head": 2 * rows * 3 * 7}
+
+
+def test_a_table_of_n_grams_is_active_where_it_is_looked_up() -> None:
+    """Each token reads 4 of 100 rows of 3: so many are active, and as many more are read as there are tokens."""
+    (op,) = Table(rows=100, size=3, lookups=4).ops(WORK)
+    assert (op.params, op.active_params) == (300, 12)
+    assert op.read_share == min(1, WORK.tokens * 4 / 100)
+    assert op.activation_elements == WORK.tokens * 4 * 3

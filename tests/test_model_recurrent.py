@@ -181,3 +181,28 @@ def test_the_docstrings_sum_of_mamba2() -> None:
     # H (2d + 2gn + heads) + (d + 2gn)(conv + bias) + 3 heads + d + d H
     total = 5 * (24 + 28 + 3) + (12 + 28) * (6 + 1) + 3 * 3 + 12 + 12 * 5
     assert sum(op.params for op in MAMBA2.ops(WORK)) == total
+
+
+def test_kimi_k3_gates_by_one_map() -> None:
+    """A map 11 -> 15 takes the place of 11 -> 5 -> 15."""
+    left, right = column(KIMI.ops(WORK), "params"), column(KIMI.but(full_rank_gate=True).ops(WORK), "params")
+    assert (left.pop("g_a_proj"), left.pop("g_b_proj")) == (11 * 5, 5 * 15)
+    assert right == left | {"g_proj": 11 * 15}
+
+
+def test_jet_nemotrons_taps_are_made_by_each_token() -> None:
+    """Through 4 features to 6 taps for each of 15 value channels; the state holds 5 tokens of them."""
+    plain, dynamic = QWEN3_NEXT, QWEN3_NEXT.but(dynamic_conv_width=4)
+    left, right = column(plain.ops(WORK), "params"), column(dynamic.ops(WORK), "params")
+    assert left.pop("conv1d") == (8 + 8 + 15) * 6
+    assert right == left | {"dynamic_conv.w1": 11 * 4, "dynamic_conv.w2": 4 * 15 * 6 + 15 * 6}
+    assert column(dynamic.ops(WORK), "flops")["conv1d"] == 2 * TOKENS * 15 * 6
+    assert column(dynamic.ops(WORK), "state_elements")["conv1d"] == WORK.batch_size * 15 * 5
+
+
+def test_lightning_attention_with_biases_and_norms() -> None:
+    """Three vectors of 6 and one of 5 as biases; norms of 3 over each head of queries and keys."""
+    plain, full = MINIMAX, MINIMAX.but(qkv_bias=True, o_bias=True, qk_norm=6)
+    left, right = column(plain.ops(WORK), "params"), column(full.ops(WORK), "params")
+    changed = {"qkv_proj": left["qkv_proj"] + 3 * 6, "out_proj": left["out_proj"] + 5, "qk_norm": 6}
+    assert right == left | changed

@@ -216,7 +216,7 @@ def test_ledgers_of_arrays_are_built_anew() -> None:
 
 
 def test_a_spec_as_data_and_back() -> None:
-    spec = SPEC.but(vocab_size=2**62 - 1, notes=(Note(code="a", text="b"),), quantization={"weights": "fp8"})
+    spec = SPEC.but(vocab_size=2**62 - 1, notes=(Note(code="a", text="b"),))
     data = to_data(spec)
     assert spec_from_data(data) == spec
     assert data["layer_groups"][1]["layer"]["mixers"][0] == {

@@ -1,7 +1,5 @@
 """Bytes of weights in every format, against the formats' own definitions and published checkpoints."""
 
-import json
-
 import gguf
 import pytest
 
@@ -44,6 +42,11 @@ def test_gguf_formats_are_llama_cpps(name: str) -> None:
 )
 def test_real_bits_per_weight(name: str, bits: float) -> None:
     assert number_format(name).bits_per_weight == pytest.approx(bits, abs=1e-3)
+
+
+MIXTRAL_CONFIG = {
+    key: value for key, value in read_data("model_specs/mixtral-8x7b.json").items() if key != "sparsecalc"
+}
 
 
 def test_blocks_are_rounded_up_per_matrix() -> None:
@@ -93,38 +96,27 @@ def test_safetensors_formats_keep_embedding_head_and_router() -> None:
     assert q4.weight_bytes(by["router"]) == 4 * by["router"].params
 
 
-@pytest.mark.parametrize(
-    ("quantization", "expected"),
-    [
-        ({"quant_method": "fp8", "weight_block_size": [128, 128], "fmt": "e4m3"}, {"weights": "fp8-block"}),
-        ({"quant_method": "mxfp4", "modules_to_not_convert": []}, {"weights": "bf16", "routed_experts": "mxfp4"}),
-        ({"quant_method": "gptq", "bits": 4, "group_size": 32}, {"weights": "int4-g32"}),
-        ({"quant_method": "awq", "bits": 4, "group_size": 128}, {"weights": "int4"}),
-        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, {"weights": "nf4"}),
-        (
-            {
-                "quant_method": "compressed-tensors",
-                "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
-            },
-            {"weights": "int4-g32"},
-        ),
-    ],
-)
-def test_the_configs_own_quantization(quantization: dict, expected: dict) -> None:
-    config = {**json.loads(json.dumps(read_data("model_specs/mixtral-8x7b.json"))), "quantization_config": quantization}
-    config.pop("sparsecalc")
+def test_a_components_format_overrides_what_the_checkpoint_says() -> None:
+    config = {**MIXTRAL_CONFIG, "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
     spec = read_config(config, model_id="m")
-    assert spec.quantization == expected
-    assert precision_for(spec).origin == "the config's quantization_config"
-    assert precision_for(spec, "bf16").by_component == {}
+    own, asked, whole = (precision_for(spec, dtype) for dtype in (None, "experts=mxfp4", "bf16"))
+    assert (own.name, own.origin) == ("fp8-block", "config")
+    assert (asked.name, asked.origin) == ("fp8-block,routed_experts=mxfp4", "requested")
+    assert whole.name == "bf16"
+    rows = spec.ops(Workload())
+    q_proj = next(op for op in rows if op.name == "q_proj")
+    experts = next(op for op in rows if op.kind == "experts")
+    assert own.format_of(q_proj) == asked.format_of(q_proj) != whole.format_of(q_proj)
+    assert asked.format_of(experts) == number_format("mxfp4")
 
 
 def test_an_unknown_quantization_is_said_and_not_guessed() -> None:
-    config = {**read_data("model_specs/mixtral-8x7b.json"), "quantization_config": {"quant_method": "magic"}}
-    config.pop("sparsecalc")
+    config = {**MIXTRAL_CONFIG, "quantization_config": {"quant_method": "magic", "bits": 4}}
     spec = read_config(config, model_id="m")
     assert [note.code for note in spec.notes] == ["quantization"]
-    assert spec.quantization is None
+    assert "magic" in spec.notes[0].text
+    assert "4.0 times smaller" in spec.notes[0].text
+    assert spec.stored is None
 
 
 def test_a_tied_head_takes_no_bytes_of_its_own_but_is_read() -> None:

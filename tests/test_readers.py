@@ -11,15 +11,28 @@ from sparsecalc.read.mixtures import dense_or_moe_body, leading_dense, local_exp
 
 FAMILIES = Path(sparsecalc.read.__file__).parent / "families"
 ANOTHER_NAME = {
+    "apertus1p5_text": "apertus",
     "bailing_moe_v2": "bailing_moe",
     "codegen": "gptj",
+    "emu3_text_model": "llama",
+    "exaone": "llama",
     "falcon_mamba": "mamba",
     "flex_olmo": "olmoe",
     "granite": "llama",
+    "granite4_vision_text": "llama",
+    "granite_docling_text": "llama",
+    "hunyuan_vl_text": "hunyuan_v1_dense",
+    "hy_v4_vl_text": "hy_v4",
     "internlm3": "llama",
+    "iquestcoder": "llama",
     "mimo": "qwen2",
     "ministral3": "mistral",
+    "paddleocr_vl_text": "ernie4_5",
     "phi4_multimodal": "phi3",
+    "sarvam_mla": "deepseek_v3",
+    "sarvam_moe": "glm4_moe",
+    "sdar": "qwen3",
+    "sdar_moe": "qwen3_moe",
 }
 """Families that are another one under a name of their own, and call its `read`."""
 

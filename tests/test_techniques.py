@@ -311,7 +311,9 @@ def test_a_structural_technique_is_another_config(base: str, part: str, config: 
     technique = parse_technique(part)
     assert technique
     changed, _ = apply_all(load(base).spec, [technique])
-    other = read_config({**bare(base), **config}, model_id=base)
+    whole = bare(base)
+    text = whole.get("text_config", whole)
+    other = read_config({**text, **config}, model_id=base)
     for work in (Workload.prefill(6000), Workload.decode(6000, batch_size=5)):
         for column in (*COLUMNS, "params"):
             assert changed.ops(work).sum(column) == other.ops(work).sum(column), column

@@ -23,6 +23,7 @@ KEYWORDS = {
     "qwen3_next": {"full_attention_interval": 4},
     "qwen3_5_text": {"full_attention_interval": 4},
     "qwen3_5_moe_text": {"full_attention_interval": 4},
+    "qwen4_exp_text": {"full_attention_interval": 4},
     "kimi_linear": {"first_k_dense_replace": 1},
     "deepseek_v4": {"compress_rate_csa": 4, "compress_rate_hca": 128},
 }

@@ -8,7 +8,8 @@ from sparsecalc.cli._output import check_target, emit, write_atomically
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.import_model import import_report
 from sparsecalc.estimate.costs import params
-from sparsecalc.library.models import DERIVED_KEY, FACTS_KEY, LoadedModel, from_hub, is_hub_id, load_model
+from sparsecalc.library.checkpoints import FACTS_KEY
+from sparsecalc.library.models import DERIVED_KEY, LoadedModel, from_hub, is_hub_id, load_model
 
 
 def import_model(source: str, format_name: str, output: str | None, from_architecture: bool = False) -> None:
@@ -51,5 +52,5 @@ def _spec_file(loaded: LoadedModel, name: str, source: str, is_derived: bool) ->
     if is_derived:
         from sparsecalc.model.spec_json import to_data
 
-        facts[DERIVED_KEY] = to_data(loaded.spec)
+        facts[DERIVED_KEY] = to_data(loaded.spec.without_formats())
     return {FACTS_KEY: facts, **loaded.config}

@@ -68,6 +68,24 @@ class Workload(Frozen):
             _pairs_up_to(self.context_len, window, chunk) - _pairs_up_to(self.past, window, chunk)
         )
 
+    def block_pairs(self, block: int, limit: int) -> Number:
+        """Pairs of the new queries with keys in at most `limit` blocks of `block` keys, the query's own among them.
+
+        B * sum over the new positions p of min(p + 1, (limit - 1) * block + (p mod block) + 1)
+        B * T * min(S, limit * block)                (not causal)
+        """
+        if not self.causal:
+            return self.batch_size * self.new_tokens * least(self.context_len, limit * block)
+
+        def up_to(n: Number) -> Number:
+            near = least(n, limit * block)
+            beyond = n - near
+            whole, rest = divmod(beyond, block)
+            own = whole * (block * (block + 1) // 2) + rest * (rest + 1) // 2
+            return near * (near + 1) // 2 + beyond * (limit - 1) * block + own
+
+        return self.batch_size * (up_to(self.context_len) - up_to(self.past))
+
     def pooled_pairs(self, ratio: int, limit: int | None = None) -> Number:
         """Pairs of the new queries with entries that each stand for `ratio` past tokens, at most `limit` of them.
 
@@ -83,6 +101,17 @@ class Workload(Frozen):
             return ratio * most * (most - 1) // 2 + most * (n - most * ratio + 1)
 
         return self.batch_size * (up_to(self.context_len) - up_to(self.past))
+
+    def indexed_pairs(self, limit: int | None, pool: int = 1, tail: bool = True) -> Number:
+        """Pairs of the new queries with the tokens that an indexer picks: at most `limit`, in whole pools of `pool`.
+
+        With `tail` the tokens after the last whole pool are always among them:
+        B * sum over the new positions p of pool * min(floor((p + 1) / pool), limit / pool) + (p + 1) mod pool
+        """
+        if limit is None or pool == 1:
+            return self.pairs(limit)
+        rest = self.pairs() - pool * self.pooled_pairs(pool) if tail else 0
+        return pool * self.pooled_pairs(pool, limit // pool) + rest
 
 
 def _pairs_up_to(n: Number, window: int | None, chunk: int | None) -> Number:

@@ -15,7 +15,7 @@ from sparsecalc.estimate.fit import DeviceMemory, budget_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.serving import tpot_seconds
 from sparsecalc.estimate.step import Step, step_time
-from sparsecalc.model.spec import Layer, LayerGroup, ModelSpec
+from sparsecalc.model.spec import Layer, ModelSpec
 from sparsecalc.techniques.parse import VARIED
 
 FEED_FORWARD = ("dense_ffn", "routed_experts", "shared_experts", "router", "network")
@@ -80,7 +80,7 @@ def feed_forward_layer(spec: ModelSpec) -> ModelSpec:
     if not groups:
         raise InputError(f"{spec.id} has no feed-forward layers", hint="Take another axis: --over batch")
     main = max(groups, key=lambda group: (bool(group.layer.mixtures), group.count))
-    alone = LayerGroup(layer=Layer(feed_forwards=main.layer.feed_forwards), positions=(0,))
+    alone = main.but(layer=Layer(feed_forwards=main.layer.feed_forwards), positions=(0,))
     return spec.but(tables=(), layer_groups=(alone,), final=(), head=None)
 
 

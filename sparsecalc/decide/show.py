@@ -2,6 +2,7 @@
 
 from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
+from sparsecalc.decide.download import download
 from sparsecalc.decide.model_name import load_variant, split_name
 from sparsecalc.decide.question import Question, ask, routing_of
 from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
@@ -49,6 +50,7 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
 def _info(loaded: LoadedModel, name: str) -> ModelInfo:
     spec, facts = loaded.spec, loaded.facts
     published = facts.get("published") or {}
+    shipped = download(loaded)
     return ModelInfo(
         id=printable(name, 1000),
         model_type=spec.model_type,
@@ -63,4 +65,7 @@ def _info(loaded: LoadedModel, name: str) -> ModelInfo:
         published_total=published.get("total_text"),
         published_active=published.get("active_text"),
         sources=[str(source) for source in facts.get("sources") or []] or [loaded.origin],
+        download_bytes=shipped.nbytes if shipped else None,
+        download_dtype=shipped.dtype if shipped else None,
+        download_is_whole=shipped.whole if shipped else None,
     )

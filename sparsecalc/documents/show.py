@@ -68,6 +68,12 @@ class ModelInfo(Frozen):
     """Active parameters as its authors state them."""
     sources: list[str]
     """Where its sizes are published."""
+    download_bytes: int | None = None
+    """Bytes of the weights that its repository ships; None where no repository is known."""
+    download_dtype: str | None = None
+    """Number formats in which its repository ships them."""
+    download_is_whole: bool | None = None
+    """Whether `download_bytes` has all parts of the model, or the language model only."""
 
 
 class ModelReport(Frozen):

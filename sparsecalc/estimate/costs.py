@@ -20,7 +20,7 @@ def params(model: Model) -> Params:
     """Parameters of a model.
 
         total  = sum of the stored elements of all ops
-        active = total - routed experts * (1 - num_experts_per_tok / num_experts)
+        active = total - routed experts * (1 - num_experts_per_tok / num_experts) - rows of n-gram tables not looked up
         active_excl_embedding = active - the input table; ..._and_head = that - the LM head's matrix (0 where tied)
 
     An encoder-decoder has no single path of a token: `active` is its total, and a note tells both paths.

@@ -1,6 +1,5 @@
 """Find a model: a built-in id or alias, a config file, a folder, standard input, or a Hub id."""
 
-import json
 import os
 import re
 import sys
@@ -16,15 +15,16 @@ from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import printable
 from sparsecalc.core.user_files import check_size, json_of, read_user_file, text_of
 from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.library.checkpoints import FACTS_KEY, built_in_checkpoint
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
+from sparsecalc.read.fields import Fields
+from sparsecalc.read.stored.resolve import as_stored
 
 LARGEST_CONFIG_BYTES = 16 * 2**20
 QUANTIZATION_FILE = "hf_quant_config.json"
 """Where ModelOpt's checkpoints say how they are quantized, beside config.json."""
 DEEPEST_CONFIG = 50
-FACTS_KEY = "sparsecalc"
-"""Where a spec file keeps what is known about a model beside its config: sources, published figures."""
 DERIVED_KEY = "derived"
 """Where a spec file keeps a spec that was derived from the architecture, of a family without a reader."""
 
@@ -70,7 +70,8 @@ class FoundConfig:
                 spec = spec_from_data(self.facts[DERIVED_KEY]).but(id=self.name)
             except InputError as error:
                 raise InputError(error.text, where=where, hint="Import the model again") from error
-            return self.as_model(spec)
+            config = self.config if isinstance(self.config, dict) else {}
+            return self.as_model(as_stored(spec, Fields(config, spec.model_type, where=where), spec.model_type))
         spec = read_config(self.config, model_id=self.name, where=where)
         if self.where == "built-in" and spec.stored:
             spec = spec.but(stored=spec.stored.but(origin="as published"))
@@ -175,7 +176,9 @@ def _from_path(path: Path) -> FoundConfig:
     name = path.absolute().parent.name if path.name == "config.json" else path.stem
     beside = path.parent / QUANTIZATION_FILE
     if path.name == "config.json" and beside.is_file():
-        config = _with_quantization(config, _parse(read_user_file(beside, LARGEST_CONFIG_BYTES), str(beside)))
+        config = _with_quantization(
+            config, _parse(read_user_file(beside, LARGEST_CONFIG_BYTES, hint=hint), str(beside))
+        )
     return _from_config(config, name, str(path))
 
 
@@ -232,10 +235,11 @@ def _checked_facts(facts: Any, where: str) -> dict[str, Any]:
             f"{FACTS_KEY} is not an object", where=where, hint="It holds id, sources and published figures"
         )
     published = facts.get("published") or {}
-    kinds = [("id", facts, str), ("hub_id", facts, str), ("sources", facts, list), ("published", facts, dict)]
+    kinds: list[tuple[str, dict[str, Any], type]] = [("id", facts, str), ("hub_id", facts, str)]
+    kinds += [("sources", facts, list), ("published", facts, dict), ("download_bytes", facts, int)]
     if isinstance(published, dict):
         kinds += [("total_text", published, str), ("active_text", published, str)]
-    words = {str: "a string", list: "a list", dict: "an object"}
+    words: dict[type, str] = {str: "a string", list: "a list", dict: "an object", int: "a whole number"}
     for key, holder, kind in kinds:
         if holder.get(key) is not None and not isinstance(holder[key], kind):
             raise InputError(f"{FACTS_KEY}: {key} is not {words[kind]}", where=where, hint="Check the spec file")
@@ -243,15 +247,14 @@ def _checked_facts(facts: Any, where: str) -> dict[str, Any]:
 
 
 def _from_hub_id(name: str) -> FoundConfig:
-    for path in (data_folder() / "model_specs").glob("*.json"):
-        text = path.read_text(encoding="utf-8")
-        if (
-            f'"{name.lower()}"' in text.lower()
-            and (json.loads(text)[FACTS_KEY].get("hub_id") or "").lower() == name.lower()
-        ):
-            note = Note(code="built-in", text=f"{name} is the built-in {path.stem}; the network was not used")
-            return _from_config(json.loads(text), path.stem, "built-in", (note,))
-    return find_on_hub(name)
+    if (found := built_in_checkpoint(name)) is None:
+        return find_on_hub(name)
+    spec, file = found
+    stands = f"{name} is the built-in {spec}"
+    if file[FACTS_KEY]["id"] != spec:
+        stands = f"{name} is a checkpoint of the built-in {spec}: {file[FACTS_KEY]['checkpoints'][0]['formats']}"
+    note = Note(code="built-in", text=f"{stands}; the network was not used")
+    return _from_config(file, spec, "built-in", (note,))
 
 
 def from_hub(name: str) -> LoadedModel:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from sparsecalc.core.arrays import figure, least
+from sparsecalc.core.arrays import Number, figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import MixerPart
@@ -41,8 +41,14 @@ class Gqa(MixerPart):
     sinks: bool = False
     key_value: Literal["own", "shared", "cross"] = "own"
     """shared: keys and values of an earlier layer, no projections and no cache; cross: of the encoder's output."""
+    source_len: int | None = None
+    """cross: the length of the source where the model sets it (Whisper's audio frames); None: the context's."""
+    kept: bool = True
+    """False: keys and values are computed and seen, but not kept (a pass of a looped layer before the last)."""
     v_proj: bool = True
     """False where values are the keys' projection (K = V)."""
+    q_lora_rank: int | None = None
+    """Step 3: queries go through a bottleneck of this width, with a norm; None: one map."""
     causal: bool = True
     relative_attention_num_buckets: int = 0
     """T5: a table of buckets x N biases, in the first layer of a stack."""
@@ -64,11 +70,15 @@ class Gqa(MixerPart):
         values = self.num_key_value_heads * value_dim
         mixed = self.num_attention_heads * value_dim
         hidden, tokens, bias, kv_heads = self.hidden_size, work.tokens, self.qkv_bias, self.num_key_value_heads
-        source_tokens = tokens if self.key_value == "own" else work.batch_size * work.context_len
+        source_tokens = tokens if self.key_value == "own" else work.batch_size * self._source(work)
         if self.key_value == "cross" and work.phase == "decode":
             source_tokens = 0  # keys and values of the source are computed once, with the prompt
         gate = 2 if self.output_gate == "per_element" else 1
-        yield linear("q_proj", "attention", hidden, queries * gate, tokens, bias=bias, role="query_head")
+        if self.q_lora_rank:
+            yield linear("q_a_proj", "attention", hidden, self.q_lora_rank, tokens, bias=bias, shards=1)
+            yield vector("q_a_norm", "norm", self.q_lora_rank, tokens)
+        wide = self.q_lora_rank or hidden
+        yield linear("q_proj", "attention", wide, queries * gate, tokens, bias=bias, role="query_head")
         if self.key_value != "shared":
             k_bias = bias if self.k_bias is None else self.k_bias
             yield linear(
@@ -90,17 +100,21 @@ class Gqa(MixerPart):
         yield self.scores(work)
         yield linear("o_proj", "attention", mixed, hidden, tokens, bias=self.o_bias, role="query_head")
 
+    def _source(self, work: Workload) -> Number:
+        """Tokens whose keys and values a sequence sees."""
+        return work.context_len if self.source_len is None else self.source_len
+
     def scores(self, work: Workload) -> Op:
         """Scores and weighted values: 2 * pairs * N * (h + v), and the cache that they read."""
         value_dim = self.v_head_dim or self.head_dim
         pairs = work.pairs(self.sliding_window, self.attention_chunk_size)
         if not self.causal or self.key_value == "cross":
-            pairs = work.batch_size * work.new_tokens * work.context_len
+            pairs = work.batch_size * work.new_tokens * self._source(work)
         limit = self.window
         width = self.num_key_value_heads * (self.head_dim + value_dim)
-        cached = self.key_value != "shared" and self.causal  # an encoder keeps nothing for later steps
+        cached = self.key_value != "shared" and self.causal and self.kept  # an encoder keeps nothing for later steps
         per_token = width if cached else 0
-        held = work.context_len if limit is None else least(work.context_len, limit)
+        held = self._source(work) if limit is None else least(work.context_len, limit)
         heads = self.num_attention_heads
         return Op(
             name="scores_and_values",
@@ -109,7 +123,7 @@ class Gqa(MixerPart):
             role="query_head",
             tokens=work.tokens,
             flops=2 * pairs * heads * (self.head_dim + value_dim),
-            kv_elements_per_token=per_token,
+            kv_elements_per_token=per_token if self.source_len is None else 0,
             kv_elements=work.batch_size * held * per_token,
             activation_elements=work.tokens * heads * (self.head_dim + value_dim),
             scratch_elements=work.tokens * heads * value_dim,

@@ -32,8 +32,11 @@ class Table(Part):
     size: int
     is_input: bool = False
     """The input embedding, the table that `active_excl_embedding` leaves out."""
+    lookups: int = 0
+    """Rows that each token looks up by a hash of the tokens before it: all that is active of it. 0: all counts."""
 
     def ops(self, work: Workload) -> Iterator[Op]:
+        rows = self.lookups or 1
         yield Op(
             name=self.name,
             component="embedding",
@@ -41,9 +44,11 @@ class Table(Part):
             rows=self.rows,
             cols=self.size,
             matrices=1,
+            num_experts_per_tok=self.lookups or 1,
+            num_experts=self.rows if self.lookups else 1,
             tokens=work.tokens,
-            read_share=least(1.0, work.tokens / self.rows),
-            activation_elements=work.tokens * self.size,
+            read_share=least(1.0, work.tokens * rows / self.rows),
+            activation_elements=work.tokens * rows * self.size,
         )
 
 

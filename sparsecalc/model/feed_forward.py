@@ -70,12 +70,16 @@ class Moe(Part):
     router_scales: int = 0
     """Elements of the router that do not depend on the number of experts, such as scales of its input."""
     router_input_size: int | None = None
+    router_extra: int = 0
+    """Outputs of the router beyond one per expert: weights of shared experts (Inkling)."""
     zero_experts: int = 0
     shared_intermediate_size: int = 0
     """Width of all shared experts together."""
     shared_bias: bool = False
     shared_gate: bool = False
     """One more row that gates the shared expert (Qwen2-MoE)."""
+    tied: bool = False
+    """The router and the routed experts are an earlier layer's (Intern-S2-Mobius)."""
 
     def check(self) -> None:
         """Raise ValueError where more experts are selected than there are."""
@@ -96,7 +100,8 @@ class Moe(Part):
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens
         outputs = self.router_outputs
-        yield linear("router", "router", self.router_input_size or hidden, outputs, tokens, shards=1)
+        width = self.router_input_size or hidden
+        yield linear("router", "router", width, outputs + self.router_extra, tokens, tied=self.tied, shards=1)
         if vectors := self.router_scales + (outputs if self.router_bias else 0):
             yield vector("router.bias", "router", vectors, tokens)
         width, read = self.expert_input_size or hidden, self._read_share(work)
@@ -136,6 +141,7 @@ class Moe(Part):
             cols=n_in,
             matrices=count * per_expert,
             vectors=count * per_expert * n_out if self.expert_bias else 0,
+            tied=self.tied,
             num_experts_per_tok=self.num_experts_per_tok,
             num_experts=count,
             zero_experts=self.zero_experts,

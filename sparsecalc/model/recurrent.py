@@ -12,7 +12,7 @@ from typing import Literal
 from sparsecalc.core.arrays import figure
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import MixerPart
+from sparsecalc.model.part import MixerPart, Part
 
 
 def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: int | None = None) -> Op:
@@ -33,7 +33,7 @@ def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: 
     )
 
 
-def _scan(work: Workload, state: int, products: int, source: str, width: int, *, fp32: bool = False) -> Op:
+def scan(work: Workload, state: int, products: int, source: str, width: int, *, fp32: bool = False) -> Op:
     """`products` multiply-accumulates per state element and token; `state` elements are held per sequence."""
     return Op(
         name="state_update",
@@ -66,6 +66,8 @@ class Mamba(MixerPart):
     use_bias: bool = False
     dt_bc_norm: bool = False
     """Jamba: RMSNorm with a gain on dt, B and C."""
+    out_proj: bool = True
+    """False where another mixer of the layer has the map back to H for both (Hymba)."""
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, inner, n, r, tokens = (
@@ -82,8 +84,9 @@ class Mamba(MixerPart):
         yield vector("A_log, D", "state_space", inner * n + inner, tokens)
         if self.dt_bc_norm:
             yield vector("dt, b and c layernorm", "norm", r + 2 * n, tokens)
-        yield _scan(work, inner * n, 2, "arXiv:2312.00752", inner)
-        yield linear("out_proj", "state_space", inner, hidden, tokens, bias=self.use_bias)
+        yield scan(work, inner * n, 2, "arXiv:2312.00752", inner)
+        if self.out_proj:
+            yield linear("out_proj", "state_space", inner, hidden, tokens, bias=self.use_bias)
 
 
 class Mamba2(MixerPart):
@@ -117,7 +120,7 @@ class Mamba2(MixerPart):
         yield linear("in_proj", "state_space", self.hidden_size, wide, tokens, bias=self.use_bias)
         yield _conv(conv_dim, self.conv_kernel, self.use_conv_bias, work)
         yield vector("A_log, D, dt_bias", "state_space", 3 * self.num_heads, tokens)
-        yield _scan(work, inner * self.state_size, 2, "arXiv:2405.21060", inner)
+        yield scan(work, inner * self.state_size, 2, "arXiv:2405.21060", inner)
         if self.gated_norm:
             yield vector("norm", "norm", inner, tokens)
         out_bias = self.use_bias if self.out_bias is None else self.out_bias
@@ -140,6 +143,12 @@ class GatedDeltaNet(MixerPart):
     conv_kernel: int
     channel_decay: bool = False
     """Kimi: decay per key channel and output gate, each through a bottleneck of head_dim."""
+    dynamic_conv_width: int = 0
+    """Jet-Nemotron: the convolution runs over the values alone, with taps that each token makes through this width."""
+    full_rank_gate: bool = False
+    """Kimi K3: the output gate of `channel_decay` is one map from the hidden state, without a bottleneck."""
+    bottleneck: bool = True
+    """False: the maps of decay and output gate are full ones (Ling 3.0)."""
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -151,22 +160,39 @@ class GatedDeltaNet(MixerPart):
         hidden, heads, tokens = self.hidden_size, self.num_value_heads, work.tokens
         yield linear("in_proj_qkv", "state_space", hidden, 2 * keys + values, tokens)
         yield linear("b_proj", "state_space", hidden, heads, tokens)
-        if self.channel_decay:
+        if self.channel_decay and not self.bottleneck:
+            yield linear("f_proj", "state_space", hidden, keys, tokens)
+            yield linear("g_proj", "state_space", hidden, values, tokens)
+            yield vector("A_log, dt_bias", "state_space", heads + keys, tokens)
+        elif self.channel_decay:
             rank = self.value_head_dim
             yield linear("f_a_proj", "state_space", hidden, rank, tokens)
             yield linear("f_b_proj", "state_space", rank, keys, tokens)
-            yield linear("g_a_proj", "state_space", hidden, rank, tokens)
-            yield linear("g_b_proj", "state_space", rank, values, tokens)
+            if self.full_rank_gate:
+                yield linear("g_proj", "state_space", hidden, values, tokens)
+            else:
+                yield linear("g_a_proj", "state_space", hidden, rank, tokens)
+                yield linear("g_b_proj", "state_space", rank, values, tokens)
             yield vector("A_log, dt_bias", "state_space", heads + keys, tokens)
         else:
             yield linear("a_proj", "state_space", hidden, heads, tokens)
             yield linear("z_proj", "state_space", hidden, values, tokens)
             yield vector("A_log, dt_bias", "state_space", 2 * heads, tokens)
-        yield _conv(2 * keys + values, self.conv_kernel, False, work)
+        if self.dynamic_conv_width:
+            yield from self._dynamic_conv(values, work)
+        else:
+            yield _conv(2 * keys + values, self.conv_kernel, False, work)
         state = heads * self.key_head_dim * self.value_head_dim
-        yield _scan(work, state, 3, "arXiv:2412.06464", values)
+        yield scan(work, state, 3, "arXiv:2412.06464", values)
         yield vector("o_norm", "norm", self.value_head_dim, tokens)
         yield linear("out_proj", "state_space", values, hidden, tokens)
+
+    def _dynamic_conv(self, values: int, work: Workload) -> Iterator[Op]:
+        """Two maps, H -> width -> values * kernel taps (with a bias each), and the convolution without stored taps."""
+        width, taps = self.dynamic_conv_width, values * self.conv_kernel
+        yield linear("dynamic_conv.w1", "state_space", self.hidden_size, width, work.tokens)
+        yield linear("dynamic_conv.w2", "state_space", width, taps, work.tokens, bias=True)
+        yield replace(_conv(values, self.conv_kernel, False, work, self.conv_kernel - 1), matrices=0, rows=0, cols=0)
 
 
 class LightningAttention(MixerPart):
@@ -179,6 +205,12 @@ class LightningAttention(MixerPart):
     hidden_size: int
     num_attention_heads: int
     head_dim: int
+    qkv_bias: bool = False
+    o_bias: bool = False
+    qk_norm: int = 0
+    """Elements of the norms over queries and keys (Ring-linear)."""
+    output_gate: bool = True
+    output_norm: bool = True
 
     @property
     def tensor_parallel_heads(self) -> int:
@@ -187,11 +219,15 @@ class LightningAttention(MixerPart):
 
     def ops(self, work: Workload) -> Iterator[Op]:
         wide, tokens = self.num_attention_heads * self.head_dim, work.tokens
-        yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens)
-        yield linear("output_gate", "state_space", self.hidden_size, wide, tokens)
-        yield _scan(work, wide * self.head_dim, 2, "arXiv:2501.08313", wide)
-        yield vector("norm", "norm", wide, tokens)
-        yield linear("out_proj", "state_space", wide, self.hidden_size, tokens)
+        yield linear("qkv_proj", "state_space", self.hidden_size, 3 * wide, tokens, bias=self.qkv_bias)
+        if self.qk_norm:
+            yield vector("qk_norm", "norm", self.qk_norm, tokens)
+        if self.output_gate:
+            yield linear("output_gate", "state_space", self.hidden_size, wide, tokens)
+        yield scan(work, wide * self.head_dim, 2, "arXiv:2501.08313", wide)
+        if self.output_norm:
+            yield vector("norm", "norm", wide, tokens)
+        yield linear("out_proj", "state_space", wide, self.hidden_size, tokens, bias=self.o_bias)
 
 
 class ShortConv(MixerPart):
@@ -207,6 +243,17 @@ class ShortConv(MixerPart):
         yield linear("in_proj", "state_space", hidden, 3 * hidden, tokens, bias=self.conv_bias)
         yield _conv(hidden, self.conv_kernel, self.conv_bias, work)
         yield linear("out_proj", "state_space", hidden, hidden, tokens, bias=self.conv_bias)
+
+
+class DepthwiseConv(Part):
+    """A short causal convolution, one per channel, beside attention or an MLP: channels * kernel; state as much."""
+
+    kind: Literal["depthwise_conv"] = "depthwise_conv"
+    channels: int
+    kernel: int
+
+    def ops(self, work: Workload) -> Iterator[Op]:
+        yield _conv(self.channels, self.kernel, False, work)
 
 
 class RwkvTimeMix(MixerPart):

@@ -1,6 +1,7 @@
 """`ModelSpec`: what a model is, as parts; and the ledger of ops that one step of it performs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sparsecalc.core.frozen import Frozen
@@ -23,11 +24,21 @@ class Layer(Frozen):
     norms: tuple[Norm, ...] = ()
     extras: "tuple[Extra, ...]" = ()
     stack: Literal["decoder", "encoder"] = "decoder"
+    idle: bool = False
+    """Stored, but passed by without an image (Mllama's cross-attention layers): a text computes and caches nothing."""
+    reused: bool = False
+    """One more pass through an earlier layer (looped models): computed and cached as any, on weights stored there."""
 
     def ops(self, work: Workload) -> Iterator[Op]:
         """Ops of one such layer."""
         for part in (*self.norms, *self.mixers, *self.feed_forwards, *self.extras):
-            yield from part.ops(work)
+            yield from map(self._as_run, part.ops(work))
+
+    def _as_run(self, op: Op) -> Op:
+        """The op of a layer that runs when a text does, on weights of its own; or what is left of it."""
+        if self.idle:
+            return _idle(op)
+        return replace(op, tied=True) if self.reused and op.used_params else op
 
     @property
     def mixtures(self) -> list[HasExperts]:
@@ -41,7 +52,24 @@ class Layer(Frozen):
         for mixer in self.mixers:
             names.append(mixer.kind + (f"(window {mixer.window})" if mixer.window else ""))
         names += [part.kind for part in self.feed_forwards]
-        return ("encoder: " if self.stack == "encoder" else "") + "+".join(names or ["extras"])
+        prefix = "encoder: " if self.stack == "encoder" else "idle: " if self.idle else "again: " if self.reused else ""
+        return prefix + "+".join(names or ["extras"])
+
+
+def _idle(op: Op) -> Op:
+    """The op's weights alone."""
+    return Op(
+        name=op.name,
+        component=op.component,
+        kind=op.kind,
+        role=op.role,
+        rows=op.rows,
+        cols=op.cols,
+        matrices=op.matrices,
+        vectors=op.vectors,
+        shards=op.shards,
+        read_share=0,
+    )
 
 
 class Stored(Frozen):
@@ -105,8 +133,8 @@ class ModelSpec(Frozen):
 
     @property
     def num_hidden_layers(self) -> int:
-        """Layers of all stacks."""
-        return sum(group.count for group in self.layer_groups)
+        """Layers of all stacks, each once however often it runs."""
+        return sum(group.count for group in self.layer_groups if not group.layer.reused)
 
     @property
     def kind(self) -> str:
@@ -131,6 +159,11 @@ class ModelSpec(Frozen):
     def encoder_decoder(self) -> bool:
         """Whether there is an encoder beside the decoder."""
         return any(group.layer.stack == "encoder" for group in self.layer_groups)
+
+    def without_formats(self) -> "ModelSpec":
+        """The same model, with nothing said about how it is stored."""
+        groups = tuple(group.but(formats=()) for group in self.layer_groups)
+        return self.but(stored=None, formats=(), layer_groups=groups)
 
     def ops(self, work: Workload) -> Ledger:
         """The ledger of one step: tables, every group of layers times its count, final parts, head."""

@@ -1,5 +1,6 @@
 """Attention that several families share: latent, normed, windowed by their usual keys."""
 
+from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.latent import Mla
 from sparsecalc.read.build import (
@@ -31,7 +32,7 @@ def latent_attention(config: Fields, hidden: int, **given: int | None) -> Mla:
         q_lora_rank=config.optional_size("q_lora_rank"),
         kv_lora_rank=config.size("kv_lora_rank"),
         qk_nope_head_dim=config.size("qk_nope_head_dim"),
-        qk_rope_head_dim=config.size("qk_rope_head_dim"),
+        qk_rope_head_dim=config.size("qk_rope_head_dim", zero=True),
         v_head_dim=config.size("v_head_dim"),
         attention_bias=config.flag("attention_bias"),
         **given,  # type: ignore[arg-type]
@@ -42,6 +43,28 @@ def indexed_attention(config: Fields, hidden: int) -> Mla:
     """Latent attention with an indexer of its own."""
     sizes = {key: config.size(key) for key in ("index_n_heads", "index_head_dim", "index_topk")}
     return latent_attention(config, hidden, **sizes)
+
+
+OWN_INDEXER, SHARED_INDEXER = "full", "shared"
+
+
+def indexer_types(config: Fields, count: int, every: int = 1) -> list[str]:
+    """Which layers run an indexer of their own: a list, a pattern such as FSS, or a frequency and an offset."""
+    given = config.per_layer("indexer_types", count, (OWN_INDEXER, SHARED_INDEXER))
+    pattern = config.raw("index_topk_pattern")
+    every = max(config.size("index_topk_freq", default=every, zero=True), 1)
+    offset = config.size("index_skip_topk_offset", default=2, zero=True)
+    if given is None and isinstance(pattern, list):
+        given = config.per_layer("index_topk_pattern", count, (OWN_INDEXER, SHARED_INDEXER))
+    if given is None and pattern is not None:
+        if not isinstance(pattern, str) or len(pattern) < count or not set(pattern) <= set("FS"):
+            config.refuse(f"index_topk_pattern is {brief(pattern)}", "It needs F or S for every layer")
+        given = [OWN_INDEXER if letter == "F" else SHARED_INDEXER for letter in pattern[:count]]
+    if given is None:
+        given = [SHARED_INDEXER if max(index - offset + 1, 0) % every else OWN_INDEXER for index in range(count)]
+    if given[0] != OWN_INDEXER:
+        config.refuse("the first layer shares an indexer, but there is none before it")
+    return given
 
 
 def normed_attention(config: Fields, hidden: int) -> Gqa:

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparsecalc.core.components import Component
 from sparsecalc.core.text import brief
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.basic_parts import Constants, Head, Norm, Projection, Table
+from sparsecalc.model.basic_parts import Head, Norm, Table
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.fields import Fields
+
+if TYPE_CHECKING:
+    from sparsecalc.model.kinds import Extra
 
 SLIDING, FULL, CHUNKED = "sliding_attention", "full_attention", "chunked_attention"
 
@@ -24,7 +27,7 @@ class Body:
     tie_word_embeddings: bool
     tables: tuple[Table, ...]
     layers: Sequence[Layer]
-    final: tuple[Norm | Projection | Constants, ...]
+    final: "tuple[Extra, ...]"
     head: Head | None
 
 
@@ -33,7 +36,7 @@ def body(
     layers: Sequence[Layer],
     *,
     hidden: int,
-    final: tuple[Norm | Projection | Constants, ...] | None = None,
+    final: "tuple[Extra, ...] | None" = None,
     norm_bias: bool = False,
     tables: tuple[Table, ...] = (),
     head_bias: bool = False,

@@ -8,19 +8,30 @@ from typing import Any
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
-from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.stored.resolve import SECTIONS, as_stored
+from sparsecalc.read.unread import refuse_by_name, refuse_unknown, transformers_types
+from sparsecalc.read.vendor_keys import mtp_text
+from sparsecalc.read.versions import by_version
 
 ALIASES = {
     **dict.fromkeys(("kimi_k2", "kimi_k25", "kimi_vl"), "deepseek_v3"),
     "deepseek-v3": "deepseek_v3",
     "deepseek_ref": "deepseek_v4",
+    "deepseek_v41": "deepseek_v41_text",
     "mistral4": "deepseek_v3",
+    "gpt-sw3": "gpt2",
+    **dict.fromkeys(("exaone4_5_text", "exaone4_5"), "exaone4"),
+    "mllama": "mllama_text_model",
+    **{outer: f"{outer}_text" for outer in ("inkling2", "inkling2_loop")},
+    "inkling_mm_model": "inkling_text",
+    "qwen4_exp": "qwen4_exp_text",
+    "glm5_next": "glm5_next_text",
+    **dict.fromkeys(("minimax_m3", "minimax_m3_text", "minimax_m3_vl"), "minimax_m3_vl_text"),
     "stablelm_epoch": "stablelm",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
@@ -35,13 +46,43 @@ ALIASES = {
     "glm4v_moe_text": "glm4_moe",
     "ernie4_5_moe_vl": "ernie4_5_vl_moe_text",
     "step3p7": "step3p5",
+    "step4": "step5",
+    **dict.fromkeys(("longcat_flash_pro", "longcat_flash_sparse"), "longcat_flash_ngram"),
     "phi3_v": "phi3",
     "phi4mm": "phi4_multimodal",
+    **dict.fromkeys(("deepseek_vl_v2", "deepseekocr", "deepseek-ocr", "unlimited-ocr"), "deepseek_v2"),
+    **dict.fromkeys(("telechat2", "TeleChat2"), "telechat"),
+    **dict.fromkeys(("telechat3", "TeleFLM", "teleflm"), "llama"),
+    **dict.fromkeys(("muse_spark", "musespark1x_text"), "muse_spark_text"),
+    "interns2_mobius": "interns2_mobius_text",
+    "dots_ocr": "qwen2",
+    "dots_vlm": "deepseek_v3",
+    **dict.fromkeys(("Keye", "KeyeVL1_5"), "qwen3"),
+    "Dream": "dream",
     **dict.fromkeys(("Yi", "aquila", "xverse", "skywork", "llava_llama"), "llama"),
+    **dict.fromkeys(("PanguEmbedded", "pangu_ultra_moe", "PanguProMoEV2", "openpangu_vl"), "pangu"),
+    "llava": "llama",
     "llava_mistral": "mistral",
+    "llava_mpt": "mpt",
+    **dict.fromkeys(("step3_vl", "step3_vl_text"), "step3_text"),
+    "bailing_moe_linear_v2": "bailing_moe_linear",
     "llava_qwen": "qwen2",
 }
 """model_types that are another family by structure."""
+
+NAMED_BY_KEYS = {
+    ("kimi_linear", "routed_expert_hidden_size"): "kimi_k3",
+    ("kimi_linear", "attn_res_block_size"): "kimi_k3",
+    ("git", "num_local_experts"): "grok_2",
+    ("bailing_hybrid", "group_norm_size"): "bailing_moe_linear",
+}
+"""Families whose configs have another's model_type, told by a key that only they have."""
+
+WITHOUT_TYPE = {
+    "LongcatFlashForCausalLM": "longcat_flash",
+    **dict.fromkeys(("LongcatFlashNgramForCausalLM", "LongcatCausalLM"), "longcat_flash_ngram"),
+}
+"""Families that released configs name in `architectures` alone."""
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
@@ -58,7 +99,14 @@ BESIDE_TEXT = (
 NOT_IN_TRANSFORMERS = (
     *("grok_1", "arctic", "hunyuan", "internlm2", "minicpm", "baichuan", "chatglm"),
     *("deepseek", "bailing_moe", "bailing_moe_v2", "minimax_text_01", "phi4_multimodal"),
-    *("exaone", "mimo", "nemotron_nas", "qwen"),
+    *("chameleon", "mimo", "nemotron_nas", "qwen"),
+    *("kimi_k3", "deepseek_v41_text", "mimo_v2", "longcat_flash_ngram", "grok_2"),
+    *("step1", "step3_text", "molmo", "jet_nemotron", "bailing_moe_linear", "pangu", "k2_horizon"),
+    *("nemotron_h_puzzle", "step5"),
+    *("alice_ai", "deci", "domyn_edge", "dream", "gigachat3_5", "gla", "hymba", "interns2_mobius_text", "iquest_q1"),
+    *("iquestloopcoder", "llada", "llada2_moe", "minicpm_sala", "nanbeige", "openelm", "orion", "ouro", "param2moe"),
+    *("phi3small", "phi4flash", "plamo3", "rnj1", "rwkv7", "sdar", "sdar_moe", "skywork_moe", "solar", "spark2_5"),
+    *("telechat", "xverse_moe", "yuan"),
 )
 """Families that are counted by formula only: transformers lacks them, or does not build their text part alone."""
 
@@ -87,13 +135,15 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
         kind = {"NoneType": "null", "list": "a list", "str": "a string"}.get(type(config).__name__, "a number")
         raise InputError(f"a model config is a JSON object, this is {kind}", where=where)
     text, model_type, notes = _text_config(config)
-    family, module = _reader(model_type, where)
+    refuse_by_name("architecture", _classes(config), where)
+    named = next((NAMED_BY_KEYS[pair] for pair in NAMED_BY_KEYS if pair[0] == model_type and text.get(pair[1])), None)
+    family, module = _reader(named or model_type or _type_of_class(config), where)
     fields = Fields(text, family, where=where, nested=_text_part(config) is not None)
     try:
         body = module.read(fields)
         spec = ModelSpec(
             id=model_id,
-            model_type=model_type,
+            model_type=model_type or family,
             hidden_size=body.hidden_size,
             vocab_size=body.vocab_size,
             tie_word_embeddings=body.tie_word_embeddings,
@@ -124,7 +174,22 @@ def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note
     if beside:
         notes += _multimodal_note(str(text.get("model_type", "")), "the text decoder", beside)
         text = {name: value for name, value in text.items() if name not in BESIDE_TEXT}
+    if versioned := by_version(text.get("model_type"), text):
+        return versioned[1], versioned[0], notes
     return text, text.get("model_type") or _implied_type(outer), notes
+
+
+def _type_of_class(config: dict[str, Any]) -> str | None:
+    """The family of a config without a model_type, by the class that it names."""
+    return next(
+        (WITHOUT_TYPE[name] for name in _classes(config) if isinstance(name, str) and name in WITHOUT_TYPE), None
+    )
+
+
+def _classes(config: dict[str, Any]) -> list[Any]:
+    """What `architectures` names."""
+    named = config.get("architectures")
+    return named if isinstance(named, list) else []
 
 
 def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
@@ -134,11 +199,9 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     if not isinstance(model_type, str):
         raise InputError(f"model_type is {brief(model_type)}, not a string", where=where)
     family = ALIASES.get(model_type, model_type).replace("-", "_")
-    if (module := _module(family)) is not None:
-        return family, module
-    hint = "Known families: sparsecalc models --families" + did_you_mean(model_type, [*families(), *ALIASES])
-    hint += f"{'' if hint.endswith('?') else '.'} One that transformers has: verify or import --from-architecture"
-    raise InputError(f"unknown model_type {brief(model_type)}", where=where, hint=hint)
+    if (module := _module(family)) is None:
+        refuse_unknown(model_type, [*families(), *ALIASES], TEXT_PARTS, where)
+    return family, module
 
 
 def _mtp_note(fields: Fields, body: Body) -> list[Note]:
@@ -147,8 +210,7 @@ def _mtp_note(fields: Fields, body: Body) -> list[Note]:
         return []
     layer, hidden = Ledger(body.layers[-1].ops(Workload())), body.hidden_size
     size = fields.mtp_layers * (layer.total("params") + 2 * hidden * hidden + 3 * hidden)
-    text = f"{fields.mtp_layers} multi-token-prediction layer(s) of {size:,} parameters are not counted"
-    return [Note(code="mtp-layers", text=f"{text}; a checkpoint may add copies of the embedding and the LM head")]
+    return [Note(code="mtp-layers", text=mtp_text(fields.mtp_layers, size))]
 
 
 def _text_part(config: dict[str, Any]) -> str | None:
@@ -157,11 +219,11 @@ def _text_part(config: dict[str, Any]) -> str | None:
 
 
 def _implied_type(outer: dict[str, Any]) -> Any:
-    """The text model's type where its part does not name it: the multimodal type with _text."""
+    """The text model's type where its part does not name it: the multimodal type with _text, or as transformers has."""
     implied = outer.get("model_type")
     if isinstance(implied, str) and (_module(f"{implied}_text") or f"{implied}_text" in ALIASES):
         return f"{implied}_text"
-    return implied
+    return transformers_types()["text_parts"].get(implied, implied) if isinstance(implied, str) else implied
 
 
 def _tie_note(outer: Any, inner: Any, key: str) -> list[Note]:

@@ -62,6 +62,13 @@ def leading_dense(config: Fields, count: int) -> list[bool]:
     return [index < first for index in range(count)]
 
 
+def sparse_by_frequency(config: Fields, count: int) -> list[bool]:
+    """Experts by mlp_layer_types, or from first_k_dense_replace on in every moe_layer_freq-th layer."""
+    first, every = config.size("first_k_dense_replace", default=1, zero=True), config.size("moe_layer_freq", default=1)
+    default = [index < first or index % every != 0 for index in range(count)]
+    return [not dense for dense in dense_by_type(config, count, default)]
+
+
 def dense_by_type(config: Fields, count: int, default: Sequence[bool]) -> list[bool]:
     """Where mlp_layer_types says so, or by the family's default."""
     given = config.per_layer("mlp_layer_types", count, ("dense", "sparse"))
@@ -123,3 +130,14 @@ def per_layer_sizes(config: Fields, key: str, count: int) -> list[int]:
     if len(value) < count or not all(type(each) is int and each > 0 for each in value):
         config.refuse(f"{key} is {brief(value)}", f"It needs one positive integer for each of the {count} layers")
     return value[:count]
+
+
+def listed_layers(config: Fields, key: str) -> set[int] | None:
+    """Layers by their places, as a list or as numbers with commas between them; None where the key is absent."""
+    listed = config.raw(key, default=None)
+    words = listed.split(",") if isinstance(listed, str) else listed
+    if words is None:
+        return None
+    if not isinstance(words, list) or any(not str(word).strip().isdigit() for word in words if str(word).strip()):
+        config.refuse(f"{key} is not a list of layers")
+    return {int(word) for word in words if str(word).strip()}

@@ -124,3 +124,38 @@ def layer_kinds(config: Fields, count: int) -> list[str]:
     period = config.size("full_attention_interval", default=config.defaults["full_attention_interval"])
     kinds = config.per_layer("layer_types", count, (LINEAR, FULL))
     return kinds or [LINEAR if (index + 1) % period else FULL for index in range(count)]
+
+
+def kimi_delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDeltaNet:
+    """Sizes from linear_attn_config, or from keys of the config itself."""
+    heads, dim, kernel = (
+        nested.size(inner) if nested.has(inner) else config.size(outer)
+        for inner, outer in (
+            ("num_heads", "linear_num_heads"),
+            ("head_dim", "linear_head_dim"),
+            ("short_conv_kernel_size", "linear_conv_kernel_dim"),
+        )
+    )
+    config.ignore("linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim")
+    return GatedDeltaNet(
+        hidden_size=hidden,
+        num_key_heads=heads,
+        num_value_heads=heads,
+        key_head_dim=dim,
+        value_head_dim=dim,
+        conv_kernel=kernel,
+        channel_decay=True,
+    )
+
+
+def delta_kinds(config: Fields, linear: Fields, count: int) -> list[str]:
+    """Which layers are delta attention: layer_types, or the checkpoint's lists of layers (numbered from 1)."""
+    given = config.per_layer("layer_types", count, (LINEAR, FULL))
+    full, delta = linear.integers("full_attn_layers"), linear.integers("kda_layers")
+    if given:
+        return given
+    if full or delta:
+        if sorted([*full, *delta]) != list(range(1, count + 1)):
+            config.refuse("linear_attn_config does not name each layer once")
+        return [FULL if index + 1 in full else LINEAR for index in range(count)]
+    return [FULL if index and index % 4 == 0 else LINEAR for index in range(count)]

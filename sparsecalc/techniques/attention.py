@@ -13,7 +13,7 @@ from sparsecalc.data_files import read_data
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.part import Part
-from sparsecalc.model.spec import LayerGroup, ModelSpec
+from sparsecalc.model.spec import ModelSpec
 from sparsecalc.techniques.base import Technique, change_parts, count, parts_of, refuse, sparsity, thinned
 
 PAGE_TOKENS = 16
@@ -223,8 +223,8 @@ class Quest(Technique):
             first = tuple(place for place in group.positions if place < QUEST_DENSE_LAYERS)
             rest = tuple(place for place in group.positions if place >= QUEST_DENSE_LAYERS)
             paged = group.layer.but(mixers=tuple(map(self._paged, group.layer.mixers)))
-            groups += [LayerGroup(layer=group.layer, positions=first)] if first else []
-            groups += [LayerGroup(layer=paged, positions=rest)] if rest else []
+            groups += [group.but(positions=first)] if first else []
+            groups += [group.but(layer=paged, positions=rest)] if rest else []
         return spec.but(layer_groups=tuple(groups))
 
     def _paged(self, part: Part) -> Part:

@@ -8,7 +8,7 @@ from sparsecalc.core.arrays import Number, is_array, most
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger, Op, linear
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.spec import Layer, LayerGroup, ModelSpec
+from sparsecalc.model.spec import Layer, ModelSpec
 from sparsecalc.techniques.base import Technique, count, kept_share, refuse, scaled, sparsity, thinned
 
 
@@ -207,5 +207,5 @@ def _changed_at(spec: ModelSpec, at: Callable[[int], bool], change: Callable[[La
     for group in spec.layer_groups:
         for layer, wanted in ((group.layer, False), (change(group.layer), True)):
             places = tuple(place for place in group.positions if at(place) == wanted)
-            groups += [LayerGroup(layer=layer, positions=places)] if places else []
+            groups += [group.but(layer=layer, positions=places)] if places else []
     return spec.but(layer_groups=tuple(groups))

@@ -11,7 +11,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.feed_forward import DenseMlp, Moe, RwkvChannelMix
 from sparsecalc.model.part import Part
 from sparsecalc.model.shared_transformer import SharedTransformer
-from sparsecalc.model.spec import LayerGroup, ModelSpec
+from sparsecalc.model.spec import ModelSpec
 from sparsecalc.techniques.base import Technique, change_parts, count, kept_share, number, parts_of, refuse
 
 _MOE_HINT = "It needs a mixture of experts, such as mixtral-8x7b"
@@ -73,7 +73,7 @@ class Depth(Technique):
             place: index for index, place in enumerate(sorted(place for places in kept_places for place in places))
         }
         groups = [
-            LayerGroup(layer=group.layer, positions=tuple(order[place] for place in places))
+            group.but(positions=tuple(order[place] for place in places))
             for group, places in zip(spec.layer_groups, kept_places, strict=True)
             if places
         ]

@@ -18,7 +18,9 @@ class AttentionTally:
         self.flops, self.past = 0, past
         self.chunk = getattr(config, "attention_chunk_size", None)
         self.layer_types = getattr(config, "layer_types", None)
-        self.selected = getattr(config, "index_topk", None)
+        self.selected = getattr(config, "index_topk", None) or getattr(config, "indexer_budget", None)
+        self.pool = getattr(config, "index_kpool", None) or getattr(config, "indexer_compress_ratio", None) or 1
+        self.tail = getattr(config, "index_kpool_always_select_tail", True)
         self.mask_window = None if self.layer_types else getattr(config, "sliding_window", None)
 
     def attend(
@@ -37,6 +39,11 @@ class AttentionTally:
         context = self.past + new if causal else key.shape[-2]
         work = Workload(batch_size=batch, new_tokens=new, context_len=context, causal=causal)
         pairs = work.pairs(*self.limits(module, sliding_window)) + self._far_pairs(module, work)
+        if self.pool > 1 and self._kind(module) == "indexed_attention":
+            pairs = work.indexed_pairs(self.selected, self.pool, self.tail)
+        if kwargs.get("block_indices") is not None:  # MiniMax-M3: the blocks of keys that an indexer picked
+            indexer: Any = module.indexer
+            pairs = work.block_pairs(indexer.block_size, indexer.topk_blocks)
         self.flops += 2 * pairs * heads * (width + value.shape[-1])
         return query.new_empty((batch, new, heads, value.shape[-1])), None
 

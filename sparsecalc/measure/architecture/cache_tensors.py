@@ -15,7 +15,7 @@ def cache_tensors(holder: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 def holds_tokens(name: str) -> bool:
     """Whether a tensor of that name holds something of every token: keys, values, latents, an indexer's keys."""
-    return name in ("keys", "values", "compressed_kv") or "index" in name
+    return name in ("keys", "values", "compressed_kv", "idx_keys") or ("index" in name and "position" not in name)
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

@@ -35,7 +35,7 @@ def meta_model(config: dict[str, Any]) -> nn.Module:
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tensors without elements
-            model = _built(CONFIG_MAPPING[model_type](**fields), fields)
+            model = _built(_config(str(model_type), fields), fields)
     except Exception as error:
         text = f"transformers {transformers.__version__} cannot build this {model_type}: {reason_of(error)}"
         raise InputError(text) from error
@@ -44,16 +44,38 @@ def meta_model(config: dict[str, Any]) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+def _config(model_type: str, fields: dict[str, Any]) -> Any:
+    """The config object; of a flat config whose sizes a multimodal class leaves aside, that of its text part."""
+    whole: Any = CONFIG_MAPPING[model_type](**fields)
+    text = whole.get_text_config(decoder=True)
+    if text is whole or any(fields.get(key) for key in TEXT_PARTS):
+        return whole
+    sizes = {key: value for key, value in fields.items() if type(value) is int}
+    left_aside = any(getattr(text, key, value) != value for key, value in sizes.items())
+    return type(text)(**fields) if left_aside else whole
+
+
 def _built(config: Any, given: dict[str, Any]) -> nn.Module:
     """The module tree of a model's text decoder; of an encoder-decoder, all of it."""
+    if config.is_encoder_decoder and type(config) not in AutoModelForSeq2SeqLM._model_mapping:
+        return _from_config(AutoModelForCausalLM, config)  # of speech: the decoder alone
     if config.is_encoder_decoder:
-        return _from_config(AutoModelForSeq2SeqLM, config)
+        return _with_own_head(_from_config(AutoModelForSeq2SeqLM, config), config, given)
     text = config.get_text_config(decoder=True)
     body: Any = text_class(text)
     if body is None:
         return _from_config(AutoModelForCausalLM, text)
     text.tie_word_embeddings = _tied(config, text, given)
     return TextPart(body._from_config(text, dtype=torch.bfloat16), text)
+
+
+def _with_own_head(model: nn.Module, config: Any, given: dict[str, Any]) -> nn.Module:
+    """T5 1.1: the class ties its LM head whatever the config says; checkpoints hold their own, which loading keeps."""
+    if given.get("tie_word_embeddings") is False and config.tie_word_embeddings:
+        any_model: Any = model
+        head = any_model.get_output_embeddings()
+        head.weight = nn.Parameter(torch.empty_like(head.weight), requires_grad=False)
+    return model
 
 
 def _tied(whole: Any, text: Any, given: dict[str, Any]) -> bool:

@@ -26,7 +26,7 @@ def cache_argument(model: Any, cache: Any = None) -> dict[str, Any]:
     config = text_config(model)
     if "cache_params" in inspect.signature(model.forward).parameters:
         return {"cache_params": cache} if cache is not None else {}
-    if cache is None and config.model_type == "minimax":  # a cache of a class of its own
+    if cache is None and config.model_type in ("minimax", "whisper"):  # a cache of a class of its own
         return {}
     return {"past_key_values": DynamicCache(config=config) if cache is None else cache}
 

@@ -38,6 +38,8 @@ def expert_product(module: nn.Module) -> Any:
     """A function that multiplies rows with the first expert of `module`; None where it holds no experts."""
     any_module: Any = module
     own = dict(module.named_parameters(recurse=False))
+    if "SharedExperts" in type(module).__name__ and "gate_proj" in own:  # Inkling: all of them, for every token
+        return None
     up = next((own[name] for name in ("gate_up_proj", "up_proj") if name in own), None)
     if up is not None and up.dim() == 3 and "down_proj" in own:
         transposed = bool(getattr(module, "is_transposed", up.shape[1] == own["down_proj"].shape[2]))

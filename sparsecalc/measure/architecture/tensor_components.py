@@ -10,11 +10,11 @@ from torch import nn
 from sparsecalc.core.components import COMPONENTS, Component
 
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
-_BESIDE_EXPERTS = re.compile(r"experts\.(router\.|bias$)")
+_BESIDE_EXPERTS = re.compile(r"experts\.(router\.|bias$|\w+_norm\.)")
 _SHARED = re.compile(r"(^|\.)(shared_experts?|shared_mlp|shared_expert_gate)(\.|$)")
 _ROUTER = re.compile(r"(^|\.)(gate|router|wg|classifier|moe_statics|expert_bias)(\.|$)")
 RECURRENT = re.compile(
-    r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|Rglru|KimiLinearDelta|Mixer2?$|KDA"
+    r"Mamba|DeltaNet|DeltaAttention|Lightning|ShortConv|Rwkv\w*Attention|RecurrentBlock|Rglru|KimiLinearDelta|LinearAttention|Mixer2?$|KDA|xLSTM(Layer|Backend)"
 )
 """Classes of recurrent mixers, by their names."""
 ATTENTION = re.compile(r"Attention|Attn|MLA$|Compressor|Indexer")
@@ -54,6 +54,8 @@ class TensorComponents:
             return "lm_head"
         if self.sparse and _SHARED.search(name):
             return "shared_experts"
+        if _EXPERTS.search(name) and "Norm" in type(owner).__name__:
+            return "norm"
         if (_EXPERTS.search(name) and not _BESIDE_EXPERTS.search(name)) or _parallel(owner):
             return "routed_experts"
         if "Norm" in type(owner).__name__ or "layernorm" in owner_name:
@@ -67,9 +69,9 @@ class TensorComponents:
         while path:
             whole_kind = type(self.modules[path]).__name__
             kind = whole_kind.removeprefix(self.prefix)
-            if moe_router and re.search(r"Router|Gate|Gating|MoE|Moe|Sparse", kind):
+            if moe_router and re.search(r"Router|(?<!Residual)Gate|Gating|MoE|Moe|Sparse", kind):
                 return "router"
-            if RECURRENT.search(kind) or whole_kind == "RwkvSelfAttention":
+            if RECURRENT.search(kind) or whole_kind in ("RwkvSelfAttention", "xLSTMLayer"):
                 return "state_space"
             if ATTENTION.search(kind):
                 return "attention"

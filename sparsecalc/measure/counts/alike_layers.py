@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 import torch
@@ -42,15 +43,17 @@ class Repeats:
     def __init__(self, tally: HasFlops) -> None:
         self.tally = tally
         self.times: dict[str, int] = {}
+        self.really: dict[str, int] = {}
+        """How often a layer itself was run: more than once in a looped model."""
         self._runs: dict[Hashable, _Run] = {}
 
-    def of(self, name: str) -> int:
-        """How many modules the module `name` stands for."""
+    def of(self, name: str) -> Fraction:
+        """How many runs each run of the module `name` stands for."""
         while name:
             if name in self.times:
-                return self.times[name]
+                return Fraction(self.times[name], self.really[name])
             name = name.rpartition(".")[0]
-        return 1
+        return Fraction(1)
 
     def forward(self, name: str, layer: nn.Module, place: int, kind: Hashable) -> Callable[..., Any]:
         """A forward for `layer` that runs only where no layer like it has run."""
@@ -60,7 +63,7 @@ class Repeats:
             cache = next((given for given in (*args, *kwargs.values()) if _is_cache(given)), None)
             mine = cache.layers[place] if cache is not None and place < len(cache.layers) else None
             key = (kind, _look((args, kwargs)), _look(vars(mine)) if mine is not None else None, type(mine))
-            if earlier := self._runs.get(key):
+            if earlier := None if any(map(_is_pair, kwargs.values())) else self._runs.get(key):
                 self.times[earlier.name] += 1
                 self.tally.flops += earlier.flops
                 if mine is not None:
@@ -68,11 +71,12 @@ class Repeats:
                 return earlier.output
             flops, rest = self.tally.flops, _rest(cache, place)
             output = run(*args, **kwargs)
+            self.times[name] = self.times.get(name, 0) + 1
+            self.really[name] = self.really.get(name, 0) + 1
             made = mine is None and cache is not None and place < len(cache.layers)  # in the forward pass itself
             if _rest(cache, place) == rest and not made:
                 held = dict(vars(mine)) if mine is not None else {}
                 self._runs[key] = _Run(name, output, self.tally.flops - flops, held)
-                self.times[name] = 1
             return output
 
         return forward
@@ -135,6 +139,11 @@ def _said(config: Any, position: int) -> Hashable:
 
 def _is_cache(given: Any) -> bool:
     return isinstance(getattr(given, "layers", None), list)
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether it is a decoder's cache with a part for the source, which a layer changes too."""
+    return getattr(given, "cross_attention_cache", None) is not None
 
 
 def _rest(cache: Any, place: int) -> Hashable:

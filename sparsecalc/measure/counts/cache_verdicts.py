@@ -7,7 +7,8 @@ from torch import nn
 from sparsecalc.core.workload import Workload
 from sparsecalc.documents.verify import Verdict
 from sparsecalc.measure.architecture.cache_tensors import cache_tensors, holds_tokens
-from sparsecalc.model.latent import CompressedAttention
+from sparsecalc.model.block_sparse import BlockSparseAttention
+from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -42,8 +43,11 @@ def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> in
     """
     lengths = (1, context - 1, context, context + 1)  # of the two last steps, one may add a compressed entry
     one, earlier, now, later = (spec.ops(Workload.prefill(length)) for length in lengths)
-    kept = now.total("index_elements")
+    kept = now.total("index_elements") + _unpooled(spec, context)
     for first, before, op, after in zip(one, earlier, now, later, strict=True):
+        if not op.kv_elements_per_token:  # of a source that is as long for every context
+            kept += op.layers * op.kv_elements
+            continue
         token = first.kv_elements
         filled = min(after.kv_elements - op.kv_elements, op.kv_elements - before.kv_elements) < token
         held = op.kv_elements - token if filled else op.kv_elements
@@ -51,11 +55,25 @@ def _kept_by_transformers(spec: ModelSpec, context: int, *, sliding: bool) -> in
     return kept
 
 
+def _unpooled(spec: ModelSpec, context: int) -> int:
+    """What transformers keeps beyond pooled keys of an indexer: of each token its key, and GLM's gate and a flag."""
+    more = 0
+    for group in spec.layer_groups:
+        for mixer in group.layer.mixers:
+            if isinstance(mixer, Mla) and mixer.index_n_heads and mixer.index_kpool > 1:
+                dim = mixer.index_head_dim
+                more += group.count * (context * (2 * dim + 1) - context // mixer.index_kpool * dim)
+            elif isinstance(mixer, BlockSparseAttention) and mixer.pooled:
+                more += group.count * (context - context // mixer.index_block_size) * mixer.index_head_dim
+    return more
+
+
 def _cache_elements(cache: Any, *, values_are_keys: bool = False) -> tuple[int, int]:
     """Elements of keys and values, and of states, that a transformers cache holds."""
-    layers = getattr(cache, "layers", None)
+    halves = (getattr(cache, f"{name}_attention_cache", None) for name in ("self", "cross"))
+    layers = getattr(cache, "layers", None) or [layer for half in halves if half for layer in half.layers]
     if not layers:
-        return 0, sum(tensor.numel() for _, tensor in cache_tensors(cache))
+        return 0, sum(tensor.numel() for name, tensor in cache_tensors(cache) if "offset" not in name)
     kv = state = 0
     for name, tensor in (entry for layer in layers for entry in cache_tensors(layer)):
         if values_are_keys and name == "values":

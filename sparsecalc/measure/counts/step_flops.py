@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sparsecalc.core.components import Component
 from sparsecalc.measure.architecture.attention_tally import AttentionTally
+from sparsecalc.measure.architecture.indexer_pools import gate_flops
 from sparsecalc.measure.architecture.meta_pass import run_on_meta
 from sparsecalc.measure.architecture.model_inputs import cache_of, text_config
 from sparsecalc.measure.architecture.single_expert import expert_product
@@ -53,7 +54,9 @@ def count_step(
     step = StepFlops(attention=tally.flops)
     for name, module, flops in _own_flops(model, counter):
         if flops and "Rotary" not in type(module).__name__:  # transformers 4 multiplies positions with frequencies
-            _add(step, name, module, repeats.of(name) * _of_real_experts(module, flops), components)
+            gate = int(repeats.of(name) * gate_flops(module, new_tokens))
+            step.weights["attention"] = step.weights.get("attention", 0) + gate
+            _add(step, name, module, int(repeats.of(name) * _of_real_experts(module, flops)) - gate, components)
     return step, cache_of(output)
 
 
@@ -98,6 +101,8 @@ def _component(name: str, module: nn.Module, components: TensorComponents) -> Co
     """The component of what a module multiplies by itself: with its own matrices, or a router's with its child's."""
     if expert_product(module):
         return "routed_experts"
+    if gate_flops(module, 1):  # what it multiplies beside its gate is scores
+        return None
     recurse = "Router" in type(module).__name__
     matrices = [key for key, tensor in module.named_parameters(recurse=recurse) if tensor.dim() >= 2]
     return components.component(f"{name}.{matrices[0]}") if matrices else None

@@ -11,6 +11,7 @@ from sparsecalc.measure.architecture.tensor_components import TensorComponents
 from sparsecalc.measure.counts.cache_verdicts import cache_verdicts
 from sparsecalc.measure.counts.step_flops import StepFlops, count_step
 from sparsecalc.model.attention import Gqa
+from sparsecalc.model.block_sparse import BlockSparseAttention
 from sparsecalc.model.latent import CompressedAttention, Mla
 from sparsecalc.model.spec import ModelSpec
 
@@ -24,7 +25,7 @@ PAST_LIMIT = 8
 LONGEST = 2**20
 """The largest such limit that is passed."""
 _LIMITS = ("sliding_window", "attention_chunk_size", "index_topk")
-_BOUNDED = (Gqa, Mla, CompressedAttention)
+_BOUNDED = (Gqa, Mla, CompressedAttention, BlockSparseAttention)
 """Mixers that run over a whole prompt at once, so that a prompt as long as their limits takes no time."""
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.checkpoint import fetch_checkpoint
 from sparsecalc.documents.verify import Pair, Verdict, VerifyReport, VerifyResult
 from sparsecalc.estimate.costs import params
@@ -124,7 +125,10 @@ def _pair(verdict: Verdict | None) -> Pair | None:
 
 
 def _parameters(spec: ModelSpec, model: nn.Module) -> list[Verdict]:
-    """Parameters by component; last, the active ones: total minus routed experts * (1 - k / E)."""
+    """Parameters by component; last, the active ones: total minus routed experts * (1 - k / E).
+
+    Of n-gram tables only the rows that a token looks up are active; how many it does is the ledger's word.
+    """
     ours, real = params(spec), by_component(model)
     verdicts = [
         Verdict(figure=f"parameters: {part}", predicted=ours.by_component[part], actual=real[part])
@@ -132,7 +136,10 @@ def _parameters(spec: ModelSpec, model: nn.Module) -> list[Verdict]:
         if ours.by_component[part] or real[part]
     ]
     total, left_out = sum(real.values()), unselected(model)
-    active = Verdict(figure="parameters: active", predicted=ours.active, actual=total - (left_out or 0))
+    tables = (op for op in spec.ops(Workload()) if op.kind == "lookup")
+    other_rows = sum((op.params - op.active_params) * op.layers for op in tables)
+    actual = total - (left_out or 0) - other_rows
+    active = Verdict(figure="parameters: active", predicted=ours.active, actual=actual)
     if left_out is None or spec.encoder_decoder:
         active = active.but(actual=ours.active)
     return [*verdicts, active]

@@ -1,18 +1,14 @@
 """DeepSeek-V4 (Flash, Pro): one key-value head, compressed far context in two forms by layer, hyper-connections."""
 
-from typing import TYPE_CHECKING
-
 from sparsecalc.core.text import brief
-from sparsecalc.model.basic_parts import Constants, Norm, Product, Projection
+from sparsecalc.model.basic_parts import Norm
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.latent import CompressedAttention
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
+from sparsecalc.read.connections import hyper_connection, hyper_head
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.vendor_keys import note_mtp
-
-if TYPE_CHECKING:
-    from sparsecalc.model.kinds import Extra
 
 SPARSE, HEAVY = "compressed_sparse_attention", "heavily_compressed_attention"
 OLDER_RATES = {SPARSE: "compress_rate_csa", HEAVY: "compress_rate_hca"}
@@ -30,13 +26,11 @@ def read(config: Fields) -> Body:
             mixers=(mixers[kind],),
             feed_forwards=(moe,),
             norms=norms(hidden),
-            extras=(*_connection("attn_hc", hidden, streams), *_connection("ffn_hc", hidden, streams)),
+            extras=(*hyper_connection("attn_hc", hidden, streams), *hyper_connection("ffn_hc", hidden, streams)),
         )
         for kind in _kinds(config, count)
     ]
-    head = Projection(name="hc_head", in_features=streams * hidden, out_features=streams)
-    final = (head, Constants(name="hc_head.base, scale", elements=streams + 1), Norm(size=hidden))
-    return body(config, layers, hidden=hidden, final=final)
+    return body(config, layers, hidden=hidden, final=(*hyper_head(hidden, streams), Norm(size=hidden)))
 
 
 def _experts(config: Fields, hidden: int) -> Moe:
@@ -93,13 +87,3 @@ def _kinds(config: Fields, count: int) -> list[str]:
             config.refuse(f"compress_ratios is {brief(ratios)}", f"Each of the {count} layers needs one of {known}")
         given = [names[ratio] for ratio in ratios[:count]]
     return given or [SPARSE if index > 2 and index % 2 else HEAVY for index in range(count)]
-
-
-def _connection(name: str, hidden: int, streams: int) -> "tuple[Extra, ...]":
-    """Weights that mix the residual streams, computed from all of them; then the mixing itself (mHC)."""
-    wide = (2 + streams) * streams
-    return (
-        Projection(name=f"{name}.fn", in_features=streams * hidden, out_features=wide),
-        Constants(name=f"{name}.base, scale", elements=wide + 3),
-        Product(name=f"{name}.mix", rows=streams, in_features=streams, out_features=hidden),
-    )

@@ -1,5 +1,10 @@
-"""ERNIE 4.5 MoE: experts between moe_layer_start_index and moe_layer_end_index, a bias of the router as a parameter."""
+"""ERNIE 4.5 MoE: experts between moe_layer_start_index and moe_layer_end_index, a bias of the router as a parameter.
 
+Its layers for multi-token prediction are dense, each with a map 2 H -> H and two norms (vLLM 0.33.0, ernie_mtp.py).
+"""
+
+from sparsecalc.core.ops import Ledger
+from sparsecalc.core.workload import Workload
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
@@ -13,7 +18,6 @@ def read(config: Fields) -> Body:
     fixed(config, moe_use_aux_free=True)
     config.ignore("compression_ratio")
     config.ignore("moe_capacity", "moe_gate", "moe_gate_act", "moe_norm_gate_logits", "moe_norm_min", "use_moe")
-    note_mtp(config, as_deepseek=False)
     width = config.size("moe_intermediate_size")
     experts = config.size("moe_num_experts", required=True)
     moe = Moe(
@@ -27,6 +31,8 @@ def read(config: Fields) -> Body:
     )
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=bias)
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
+    plain = Layer(mixers=(mixer,), feed_forwards=(dense,), norms=norms(hidden))
+    note_mtp(config, size=Ledger(plain.ops(Workload())).total("params") + 2 * hidden * hidden + 2 * hidden)
     layers = [
         Layer(mixers=(mixer,), feed_forwards=(moe if is_sparse else dense,), norms=norms(hidden))
         for is_sparse in _sparse(config, count)

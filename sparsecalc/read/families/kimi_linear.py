@@ -6,61 +6,22 @@ from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import FULL, Body, fixed
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import dense_by_type, dense_or_moe_body, leading_dense, routed_and_shared_experts
+from sparsecalc.read.recurrent import LINEAR, delta_kinds, kimi_delta_attention
 from sparsecalc.read.vendor_keys import note_mtp
-
-LINEAR = "linear_attention"
 
 
 def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
-    for key in ("routed_expert_hidden_size", "attn_res_block_size"):
-        if config.raw(key, default=None):
-            config.refuse(f"{key} is given: this is Kimi K3, another architecture", "Kimi Linear is read")
     nested = config.part("linear_attn_config")
-    kinds = _kinds(config, nested, count)
+    kinds = delta_kinds(config, nested, count)
     found: dict[str, Mla | GatedDeltaNet] = {}
     if FULL in kinds:
         found[FULL] = latent_attention(config, hidden)
     if LINEAR in kinds:
-        found[LINEAR] = _delta_attention(config, nested, hidden)
+        found[LINEAR] = kimi_delta_attention(config, nested, hidden)
     config.ignore("mla_use_nope", "moe_renormalize", "num_expert_group", "use_grouped_topk")
     note_mtp(config)
     is_dense = dense_by_type(config, count, leading_dense(config, count))
     moe = routed_and_shared_experts(config, hidden, experts="num_local_experts")
     fixed(config, tie_word_embeddings=False)
     return dense_or_moe_body(config, hidden, [found[kind] for kind in kinds], moe, is_dense, tied=False)
-
-
-def _delta_attention(config: Fields, nested: Fields, hidden: int) -> GatedDeltaNet:
-    """Sizes from linear_attn_config, or from keys of the config itself."""
-    heads, dim, kernel = (
-        nested.size(inner) if nested.has(inner) else config.size(outer)
-        for inner, outer in (
-            ("num_heads", "linear_num_heads"),
-            ("head_dim", "linear_head_dim"),
-            ("short_conv_kernel_size", "linear_conv_kernel_dim"),
-        )
-    )
-    config.ignore("linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim")
-    return GatedDeltaNet(
-        hidden_size=hidden,
-        num_key_heads=heads,
-        num_value_heads=heads,
-        key_head_dim=dim,
-        value_head_dim=dim,
-        conv_kernel=kernel,
-        channel_decay=True,
-    )
-
-
-def _kinds(config: Fields, linear: Fields, count: int) -> list[str]:
-    """layer_types, or the checkpoint's lists of layers (numbered from 1)."""
-    given = config.per_layer("layer_types", count, (LINEAR, FULL))
-    full, delta = linear.integers("full_attn_layers"), linear.integers("kda_layers")
-    if given:
-        return given
-    if full or delta:
-        if sorted([*full, *delta]) != list(range(1, count + 1)):
-            config.refuse("linear_attn_config does not name each layer once")
-        return [FULL if index + 1 in full else LINEAR for index in range(count)]
-    return [FULL if index and index % 4 == 0 else LINEAR for index in range(count)]

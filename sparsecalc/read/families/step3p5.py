@@ -4,6 +4,7 @@ from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.mixtures import listed_layers
 from sparsecalc.read.vendor_keys import note_mtp
 
 
@@ -65,11 +66,7 @@ def _feed_forwards(config: Fields, hidden: int, count: int) -> list[DenseMlp | M
         config.refuse(f"mlp_layer_types needs {count} entries, dense or sparse")
     if kinds:
         return [moe if kind == "sparse" else dense for kind in kinds[:count]]
-    listed = config.raw("moe_layers_enum", default=None)
-    words = listed.split(",") if isinstance(listed, str) else listed
-    if words is None:
+    sparse = listed_layers(config, "moe_layers_enum")
+    if sparse is None:
         return [dense if index < 3 else moe for index in range(count)]
-    if not isinstance(words, list) or any(not str(word).strip().isdigit() for word in words if str(word).strip()):
-        config.refuse("moe_layers_enum is not a list of layers")
-    sparse = {int(word) for word in words if str(word).strip()}
     return [moe if index in sparse else dense for index in range(count)]

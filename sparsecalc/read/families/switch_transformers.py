@@ -1,12 +1,10 @@
 """Switch Transformers: T5 1.0's encoder and decoder, with experts (one per token) on every sparse_step-th MLP."""
 
-from sparsecalc.core.ops import ledger
-from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.basic_parts import Norm, Table
-from sparsecalc.model.feed_forward import DenseMlp, Moe
-from sparsecalc.model.spec import Layer
-from sparsecalc.read.build import Body, body, mlp, norms, without
+from sparsecalc.model.basic_parts import Norm
+from sparsecalc.model.feed_forward import Moe
+from sparsecalc.read.build import Body, body, mlp, without
+from sparsecalc.read.encoder_decoder import note_tokens, stack, untied_tables
 from sparsecalc.read.fields import Fields
 
 
@@ -33,22 +31,12 @@ def read(config: Fields) -> Body:
     same = config.raw("num_decoder_layers") is None
     decoder_layers = encoder_layers if same else config.layers("num_decoder_layers")
     buckets = config.size("relative_attention_num_buckets")
-    encoder = _stack(mixer, [moe if s else dense for s in _sparse(config, "encoder", encoder_layers)], buckets, True)
-    decoder = _stack(mixer, [moe if s else dense for s in _sparse(config, "decoder", decoder_layers)], buckets, False)
+    encoder = stack(mixer, [moe if s else dense for s in _sparse(config, "encoder", encoder_layers)], buckets, True)
+    decoder = stack(mixer, [moe if s else dense for s in _sparse(config, "decoder", decoder_layers)], buckets, False)
     final = (Norm(name="encoder.final_layer_norm", size=hidden), Norm(name="decoder.final_layer_norm", size=hidden))
-    found = body(config, [*encoder, *decoder], hidden=hidden, final=final, tables=_untied_tables(config, hidden))
-    _note_tokens(config, found, encoder, decoder)
+    found = body(config, [*encoder, *decoder], hidden=hidden, final=final, tables=untied_tables(config, hidden))
+    note_tokens(config, found, encoder, decoder, ", one expert per sparse layer")
     return found
-
-
-def _untied_tables(config: Fields, hidden: int) -> tuple[Table, ...]:
-    """Without tying, each stack has an input table of its own beside the shared one."""
-    if config.flag("tie_word_embeddings"):
-        return ()
-    rows = config.size("vocab_size", required=True)
-    return tuple(
-        Table(name=f"{stack}.embed_tokens", rows=rows, size=hidden, is_input=True) for stack in ("encoder", "decoder")
-    )
 
 
 def _sparse(config: Fields, stack: str, count: int) -> list[bool]:
@@ -58,35 +46,3 @@ def _sparse(config: Fields, stack: str, count: int) -> list[bool]:
     if step is None:
         step = count // sparse if sparse else count
     return [step == 1 or (step > 0 and index % step == 1) for index in range(count)]
-
-
-def _stack(mixer: Gqa, feed_forwards: list[DenseMlp | Moe], buckets: int, encoder: bool) -> list[Layer]:
-    """One layer per feed-forward; the first holds the relative position biases of its stack."""
-    own = mixer.but(causal=not encoder)
-    first = own.but(relative_attention_num_buckets=buckets)
-    cross = () if encoder else (mixer.but(name="cross_attn", key_value="cross"),)
-    return [
-        Layer(
-            mixers=(own if index else first, *cross),
-            feed_forwards=(feed_forward,),
-            norms=norms(mixer.hidden_size, 2 if encoder else 3),
-            stack="encoder" if encoder else "decoder",
-        )
-        for index, feed_forward in enumerate(feed_forwards)
-    ]
-
-
-def _note_tokens(config: Fields, found: Body, encoder: list[Layer], decoder: list[Layer]) -> None:
-    """No token passes both stacks: say what a token of each uses."""
-    frame = found.vocab_size * found.hidden_size + found.hidden_size
-    source, target = (
-        frame + ledger(*(layer.ops(Workload()) for layer in stack)).total("active_params")
-        for stack in (encoder, decoder)
-    )
-    head = "" if found.tie_word_embeddings else " and LM head"
-    target += 0 if found.tie_word_embeddings else found.vocab_size * found.hidden_size
-    config.note(
-        "encoder-decoder",
-        f"a source token uses {source:,} parameters (input table, encoder, one expert per sparse layer), "
-        f"a target token {target:,} (input table{head}, decoder with cross-attention, one expert per sparse layer)",
-    )

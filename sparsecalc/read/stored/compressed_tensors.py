@@ -13,7 +13,6 @@ from sparsecalc.read.stored.modules import Module
 from sparsecalc.read.stored.patterns import exact_or_regex, texts
 from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError, cache_format, fp8, packed
 
-WORD_BITS = 32
 SHAPE_BYTES = 16
 """weight_shape: two int64, beside packed integers."""
 ROW_OFFSET_BYTES = 8
@@ -25,6 +24,8 @@ INPUT_SCALE_BYTES = 4
 def read(section: Section) -> Scheme:
     """The scheme of `config_groups`, `ignore`, `kv_cache_scheme` and `sparsity_config`."""
     groups = section.section("config_groups")
+    if not groups and not section.section("sparsity_config"):
+        raise UnknownSchemeError("no config_groups")
     by_target = {}
     for group in groups.values():
         group = group if isinstance(group, dict) else {}
@@ -99,8 +100,7 @@ def _integer(section: Section, bits: int, size: int, weights: dict[str, Any], la
         base = packed(8, group, block_bytes=scale + zero)
         return base.but(id="int8") if group < 0 and weights.get("strategy") != "tensor" else _per_tensor(base, weights)
     columns = 4 if weights.get("actorder") == "group" else 0
-    word = WORD_BITS if WORD_BITS % bits else 0
-    return packed(bits, group, block_bytes=scale + zero, word_bits=word, column_bytes=columns, tensor_bytes=SHAPE_BYTES)
+    return packed(bits, group, block_bytes=scale + zero, column_bytes=columns, tensor_bytes=SHAPE_BYTES)
 
 
 def _per_tensor(base: NumberFormat, weights: dict[str, Any]) -> NumberFormat:

@@ -30,7 +30,7 @@ def fine_grained_fp8(section: Section) -> Scheme:
     else:
         raise UnknownSchemeError(f"weight_block_size {brief(block)}")
     experts = number_format("mxfp4") if str(entries.get("expert_dtype")) == "fp4" else whole
-    skipped = start_or_end(_lists(entries))
+    skipped = start_or_end([] if mixed else _lists(entries))  # beside quantized_layers the list is ModelOpt's
 
     def rule(module: Module) -> NumberFormat | None:
         if module.kind != "Linear" or module.is_head or skipped(module.names):

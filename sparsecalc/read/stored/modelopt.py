@@ -25,12 +25,16 @@ def read(section: Section) -> Scheme:
         return compressed_tensors.read(section)
     excluded = wildcards([*texts(entries.get("exclude_modules")), *texts(entries.get("ignore"))])
     mixed = str(algorithm).upper() == "MIXED_PRECISION"
+    if mixed and not section.section("quantized_layers"):
+        raise UnknownSchemeError("MIXED_PRECISION without quantized_layers")
     whole = None if mixed else _format(section, entries)
     layers = {
         name: _format(section, layer)
         for name, layer in section.section("quantized_layers").items()
         if isinstance(layer, dict)
     }
+
+    starts = tuple({name.partition(".layers.")[0] for name in layers})
 
     def rule(module: Module) -> NumberFormat | None:
         if module.kind != "Linear":
@@ -39,7 +43,7 @@ def read(section: Section) -> Scheme:
             return next((layers[key] for name in module.names for key in _keys(name) if key in layers), None)
         return None if excluded(module.names) else whole
 
-    return Scheme(rule, kv_cache(entries))
+    return Scheme(rule, kv_cache(entries), starts=starts if mixed else ())
 
 
 def kv_cache(entries: dict[str, Any]) -> NumberFormat | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import cache
 from typing import Any
 
@@ -38,7 +38,7 @@ def exact_or_regex(entries: Iterable[str]) -> Match:
 def start_or_end(entries: Iterable[str]) -> Match:
     """transformers' modules_to_not_convert: a start of the name up to a dot, also as a regex; or its end."""
     entries = [entry for entry in entries if entry]
-    regexes = [compiled(rf"(?:{entry})(?:(?<=\.)|(?=\.|$))") for entry in entries if _is_regex(entry)]
+    regexes = [compiled(rf"(?:{_as_regex(entry)})(?:(?<=\.)|(?=\.|$))") for entry in entries if _is_regex(entry)]
     plain = [entry for entry in entries if not _is_regex(entry)]
     whole, ends = frozenset(plain), tuple(plain)
 
@@ -56,12 +56,14 @@ def wildcards(entries: Iterable[str]) -> Match:
     entries = list(entries)
     plain = [entry for entry in entries if "*" not in entry]
     whole = frozenset(plain)
-    globs = [entry for entry in entries if "*" in entry]
+    starts = tuple(entry[:-1] for entry in entries if entry.endswith("*") and not set(entry[:-1]) & set("*?["))
+    globs = [entry for entry in entries if "*" in entry and entry[:-1] not in starts]
     short = [entry for entry in plain if entry.count(".") < 3]  # a whole module's path is no part of another name
 
     def match(names: Sequence[str]) -> bool:
         return any(
             not whole.isdisjoint(_starts(name))
+            or name.startswith(starts)
             or any(entry in name for entry in short)
             or any(fnmatchcase(name, glob) for glob in globs)
             for name in names
@@ -72,6 +74,11 @@ def wildcards(entries: Iterable[str]) -> Match:
 
 def _is_regex(entry: str) -> bool:
     return bool(set(entry) & set("*+?()[]{}|^$\\"))
+
+
+def _as_regex(entry: str) -> str:
+    """The entry; a wildcard such as `*.attn.*`, which is no regular expression, as the one that it stands for."""
+    return translate(entry).rstrip("zZ").removesuffix("\\") if entry.startswith("*") else entry
 
 
 def _starts(name: str) -> list[str]:

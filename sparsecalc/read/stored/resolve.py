@@ -16,7 +16,7 @@ from sparsecalc.read.fields import Fields
 from sparsecalc.read.number_formats import is_number_format, number_format
 from sparsecalc.read.stored import compressed_tensors, floats, gguf, integers, libraries, modelopt
 from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames
-from sparsecalc.read.stored.scheme import Rule, Scheme, Section, UnknownSchemeError
+from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError
 
 SECTIONS = ("quantization_config", "compression_config", "quantization")
 """Where configs say how weights are stored; the last is MLX's."""
@@ -59,7 +59,7 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     for text in scheme.warnings:
         config.note("quantization", f"{method}: {text}")
     plain = plain or number_format("bf16")
-    resolver = _Resolver(ModuleNames(family), scheme.rule, plain, _names_single_experts(quantization))
+    resolver = _Resolver(ModuleNames(family), scheme, plain, _names_single_experts(quantization))
     layers = _layers(spec)
     formats = [resolver.of_layer(layer, index) for index, layer in enumerate(layers)]
     stored = Stored(scheme=method, name=_name(layers, formats, plain), plain=plain, kv_cache=scheme.kv_cache)
@@ -164,7 +164,7 @@ class _Resolver:
     """A scheme's rule on a family's modules; `each` expert is asked, or the first one for all."""
 
     names: ModuleNames
-    rule: Rule
+    scheme: Scheme
     plain: NumberFormat
     each: bool
 
@@ -188,12 +188,14 @@ class _Resolver:
 
     def _shares(self, module: Module, asked: int) -> Counter[NumberFormat | None]:
         """How many of a module's matrices have which format."""
+        if starts := self.scheme.starts:
+            module = replace(module, names=tuple(name for name in module.names if name.startswith(starts)))
         if not module.is_expert:
-            return Counter({self.rule(module): module.matrices})
+            return Counter({self.scheme.rule(module): module.matrices})
         counts: Counter[NumberFormat | None] = Counter()
         for expert in range(asked):
             named = tuple(name.replace(EXPERT, str(expert)) for name in module.names)
-            counts[self.rule(replace(module, names=named))] += module.matrices // asked
+            counts[self.scheme.rule(replace(module, names=named))] += module.matrices // asked
         return counts
 
 

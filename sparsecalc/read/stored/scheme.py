@@ -1,7 +1,7 @@
 """A scheme as rules, and the formats that schemes share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sparsecalc.core.number_format import NumberFormat
@@ -21,7 +21,9 @@ class Scheme:
 
     rule: Rule
     kv_cache: NumberFormat | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+    """Where all names start that the scheme's rule knows; empty: anywhere."""
 
 
 class UnknownSchemeError(Exception):

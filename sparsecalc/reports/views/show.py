@@ -1,7 +1,7 @@
 """What people read of `show`: a model's figures, its components, its kinds of layers, and what its experts do."""
 
 from sparsecalc.core import units
-from sparsecalc.documents.show import ModelReport, ShowReport
+from sparsecalc.documents.show import ModelInfo, ModelReport, ShowReport
 from sparsecalc.estimate.results import Experts
 from sparsecalc.reports.view import Grid, View
 from sparsecalc.reports.views.model_figures import figures, grid_tables
@@ -18,9 +18,18 @@ def _figures(model: ModelReport) -> Grid:
     rows = [
         ["family", f"{info.model_type} ({info.kind}), {info.num_hidden_layers} layers"],
         ["published", f"{info.published_total or '-'} total, {info.published_active or '-'} active"],
+        *_download(info),
         *([figure.label, figure.text] for figure in figures(model)),
     ]
     return Grid(headers=["", info.id], rows=rows)
+
+
+def _download(info: ModelInfo) -> list[list[str]]:
+    """What the published weights take; nothing where no repository is known."""
+    if info.download_bytes is None:
+        return []
+    part = "" if info.download_is_whole else ", language model only"
+    return [["download, as published", f"{units.nbytes(info.download_bytes)}{part}"]]
 
 
 def _components(model: ModelReport) -> Grid:

@@ -1,0 +1,5 @@
+"""IQuest-Coder: Llama's layers."""
+
+from sparsecalc.read.families.llama import read
+
+__all__ = ["read"]

@@ -1,0 +1,305 @@
+"""Formats module by module: each scheme's own library is the witness where it can be had, else its documented sizes."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsecalc.core.ops import Op
+from sparsecalc.core.workload import Workload
+from sparsecalc.data_files import read_data
+from sparsecalc.library.formats import precision_for
+from sparsecalc.library.models import load_model
+from sparsecalc.model.spec import ModelSpec
+from sparsecalc.read.config import read_config
+from sparsecalc.read.stored.modules import Module
+from sparsecalc.read.stored.patterns import start_or_end
+from sparsecalc.read.stored.resolve import _METHODS
+from sparsecalc.read.stored.scheme import Section
+
+H, I, E, V, LAYERS = 128, 256, 4, 512, 3  # noqa: E741 - sizes as formulas name them
+LLAMA = {
+    "model_type": "llama", "vocab_size": V, "hidden_size": H, "intermediate_size": I, "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "torch_dtype": "bfloat16", "tie_word_embeddings": False,
+}  # fmt: skip
+MOE = {
+    **LLAMA, "model_type": "qwen3_moe", "num_experts": E, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+    "head_dim": 32,
+}  # fmt: skip
+LINEAR = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
+LINEAR += ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
+SHAPES = dict.fromkeys(LINEAR, (H, H)) | {"self_attn.k_proj": (64, H), "self_attn.v_proj": (64, H)}
+SHAPES |= {"mlp.gate_proj": (I, H), "mlp.up_proj": (I, H), "mlp.down_proj": (H, I)}
+NAMES = {f"model.layers.{index}.{name}": SHAPES[name] for index in range(LAYERS) for name in LINEAR}
+NAMES["lm_head"] = (V, H)
+
+
+def spec_of(quantization: Any, config: dict[str, Any] = LLAMA, **more: Any) -> ModelSpec:
+    return read_config({**config, "quantization_config": quantization, **more}, model_id="x")
+
+
+def weights_bytes(spec: ModelSpec) -> int:
+    return int(spec.ops(Workload()).sum(precision_for(spec).weight_bytes))
+
+
+def quantized(quantization: dict[str, Any], names: list[str]) -> set[str]:
+    """Those of the modules that a scheme's rule quantizes."""
+    section = Section(quantization, precision_for(spec_of(None)).weights)
+    rule = _METHODS[quantization["quant_method"]](section).rule
+    found = set()
+    for name in names:
+        rows, cols = NAMES.get(name, (H, H))
+        if rule(Module((name,), "Linear", rows, cols, is_head=name == "lm_head")):
+            found.add(name)
+    return found
+
+
+PATTERNS = st.sampled_from([
+    "Linear", "Embedding", "lm_head", "model.layers.0.self_attn.q_proj", "model.layers.2.mlp.down_proj",
+    "re:.*lm_head", "re:.*self_attn.*", "re:.*mlp.(gate|up)_proj$", "re:.*layers.(0|2).*", "re:.*down_proj",
+    r"re:model\.layers\.1\..*", "re:.*[kv]_proj$", "re:layers", "model.layers.1", "re:.*mlp", "q_proj",
+])  # fmt: skip
+GROUPS = st.lists(st.lists(PATTERNS, min_size=1, max_size=3, unique=True), min_size=1, max_size=3)
+
+
+@settings(max_examples=200)
+@given(GROUPS, st.lists(PATTERNS, max_size=3, unique=True))
+def test_targets_and_ignore_are_matched_as_compressed_tensors_does(groups: list[list[str]], ignore: list[str]) -> None:
+    match = pytest.importorskip("compressed_tensors.utils.match")
+    import torch
+
+    linear = torch.nn.Linear(1, 1)
+    bits = dict(zip(range(3), (2, 4, 8), strict=True))
+    config = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {
+            f"group_{index}": {"targets": targets, "weights": {"num_bits": bits[index], "type": "int"}}
+            for index, targets in enumerate(groups)
+        },
+        "ignore": ignore,
+    }
+    rule = _METHODS["compressed-tensors"](Section(config, precision_for(spec_of(None)).weights)).rule
+    by_target = {target: bits[index] for index, targets in enumerate(groups) for target in targets}
+    for name, (rows, cols) in NAMES.items():
+        wanted = None
+        if match.is_match(name, linear, list(by_target), ignore):
+            wanted = by_target[match.match_targets(name, linear, list(by_target))[0]]
+        found = rule(Module((name,), "Linear", rows, cols, is_head=name == "lm_head"))
+        assert (found.bits if found else None) == wanted, name
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from([
+    "lm_head", "model.layers.1", "model.layers.0.self_attn.q_proj", "model.layers.*.self_attn", "self_attn",
+    "down_proj",
+    "mlp.gate", "gate", "model.layers.2.mlp", "model", "layers", r"model\.layers\.\d\.mlp\.up_proj", "proj",
+]), max_size=4))  # fmt: skip
+def test_modules_to_not_convert_as_transformers(skipped: list[str]) -> None:
+    utils = pytest.importorskip("transformers.quantizers.quantizers_utils")
+    match = start_or_end(skipped)
+    for name in NAMES:
+        assert match([name]) != utils.should_convert_module(name, skipped), name
+
+
+WEIGHTS = [
+    {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32},
+    {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 64, "symmetric": False},
+    {"num_bits": 4, "type": "int", "strategy": "channel"},
+    {"num_bits": 3, "type": "int", "strategy": "group", "group_size": 64},
+    {"num_bits": 8, "type": "int", "strategy": "channel"},
+    {"num_bits": 8, "type": "float", "strategy": "channel"},
+    {"num_bits": 8, "type": "float", "strategy": "tensor"},
+    {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [64, 64]},
+    {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16},
+    {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8"},
+    {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8"},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", WEIGHTS, ids=lambda entry: "-".join(str(value) for value in entry.values()))
+def test_bytes_are_those_that_compressed_tensors_writes(weights: dict[str, Any]) -> None:
+    quantization = pytest.importorskip("compressed_tensors.quantization")
+    import torch
+    from compressed_tensors.compressors import compress_module
+
+    module = torch.nn.Sequential()
+    module.add_module("q_proj", torch.nn.Linear(H, I, bias=False, dtype=torch.bfloat16))
+    scheme = quantization.QuantizationScheme(targets=["Linear"], weights=quantization.QuantizationArgs(**weights))
+    config = quantization.QuantizationConfig(config_groups={"group_0": scheme})
+    quantization.apply_quantization_config(module, config)
+    compress_module(module.q_proj)
+    written = {name: t.numel() * t.element_size() for name, t in module.q_proj.state_dict().items()}
+    found = _METHODS["compressed-tensors"](Section(
+        {"format": "pack-quantized", "config_groups": {"group_0": {"weights": weights, "targets": ["Linear"]}}},
+        precision_for(spec_of(None)).weights,
+    )).rule(Module(("q_proj",), "Linear", I, H))  # fmt: skip
+    assert found
+    assert found.matrix_bytes(I, H) == sum(written.values()), written
+
+
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": False}
+LINEAR_ELEMENTS = sum(rows * cols for name, (rows, cols) in NAMES.items() if name != "lm_head")
+ROWS = sum(rows for name, (rows, _) in NAMES.items() if name != "lm_head")
+COLS = sum(cols for name, (_, cols) in NAMES.items() if name != "lm_head")
+MATRICES = len(NAMES) - 1
+PLAIN = 2 * (2 * V * H + (2 * LAYERS + 1) * H)
+"""Input table, LM head and norms in 16 bits."""
+
+
+@pytest.mark.parametrize(
+    ("quantization", "linear_bytes"),
+    [
+        (GPTQ, LINEAR_ELEMENTS * (0.5 + 2.5 / 64) + 4 * COLS),
+        ({"quant_method": "awq", "bits": 4, "group_size": 128}, LINEAR_ELEMENTS * (0.5 + 2.5 / 128)),
+        ({"quant_method": "auto-round", "bits": 2, "group_size": 32}, LINEAR_ELEMENTS * (0.25 + 2.25 / 32)),
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 8, "group_size": 64}}},
+         LINEAR_ELEMENTS * (1 + 4 / 64)),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+         LINEAR_ELEMENTS * (0.5 + 4 / 64)),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, LINEAR_ELEMENTS + 4 * ROWS),
+        ({"quant_method": "fbgemm_fp8"}, LINEAR_ELEMENTS + 4 * ROWS),
+        ({"quant_method": "fp8", "activation_scheme": "static"}, LINEAR_ELEMENTS + 8 * MATRICES),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["lm_head"]},
+         LINEAR_ELEMENTS + 8 * MATRICES),
+        ({"quant_algo": "NVFP4", "group_size": 16, "exclude_modules": ["lm_head*"]},
+         LINEAR_ELEMENTS * (0.5 + 1 / 16) + 8 * MATRICES),
+        ({"quant_method": "bitnet"}, LINEAR_ELEMENTS / 4 + 2 * MATRICES),
+        ({"quant_method": "quark", "exclude": ["lm_head"],
+          "global_quant_config": {"weight": {"dtype": "fp4", "qscheme": "per_group", "group_size": 32}}},
+         LINEAR_ELEMENTS * (0.5 + 1 / 32)),
+        ({"quant_method": "torchao", "quant_type": "int8_weight_only"}, LINEAR_ELEMENTS + 2 * ROWS),
+        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig",
+          "_data": {"group_size": 64}}}}, LINEAR_ELEMENTS * (0.5 + 4 / 64)),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_sizes_of_schemes(quantization: dict[str, Any], linear_bytes: float) -> None:
+    spec = spec_of(quantization)
+    assert not spec.notes
+    assert weights_bytes(spec) == PLAIN + linear_bytes
+
+
+def test_mlx_quantizes_embeddings_too_and_takes_overrides() -> None:
+    entries = {"group_size": 64, "bits": 4, "lm_head": False, "model.layers.1.mlp.down_proj": {"bits": 8}}
+    spec = read_config({**LLAMA, "quantization": entries}, model_id="x")
+    down = H * I
+    wanted = (LINEAR_ELEMENTS + V * H) * (0.5 + 4 / 64) + down / 2 + 2 * (V * H + (2 * LAYERS + 1) * H)
+    assert weights_bytes(spec) == wanted
+
+
+def test_layers_that_differ_become_groups() -> None:
+    spec = spec_of({**GPTQ, "dynamic": {r".*\.1\..*": {"bits": 8}, r"-:.*\.2\..*down_proj": {}}})
+    assert [group.positions for group in spec.layer_groups] == [(0,), (1,), (2,)]
+    downs = [op for op in spec.ops(Workload()) if op.name == "down_proj"]
+    assert [op.stored_as[0][0].bits if op.stored_as else None for op in downs] == [4, 8, None]
+
+
+def test_single_experts_may_be_left_alone() -> None:
+    ignored = [f"model.layers.1.mlp.experts.2.{name}" for name in ("gate_proj", "up_proj", "down_proj")]
+    weights = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32}
+    spec = spec_of(
+        {"quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head", *ignored],
+         "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}},
+        MOE,
+    )  # fmt: skip
+    downs = [op for op in spec.ops(Workload()) if op.name == "experts.down_proj"]
+    assert [sorted((fmt.bits, count) for fmt, count in op.stored_as) for op in downs] == [
+        [(4, E)],
+        [(4, E - 1), (16, 1)],
+    ]
+
+
+def test_mixed_precision_names_experts_together() -> None:
+    layers = {f"model.layers.{index}.mlp.experts": {"quant_algo": "NVFP4"} for index in range(LAYERS)}
+    layers["model.layers.0.self_attn.q_proj"] = {"quant_algo": "FP8"}
+    spec = spec_of({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers}, MOE)
+    formats = {(op.name, fmt.id) for op in spec.ops(Workload()) for fmt, _ in op.stored_as}
+    assert formats == {("experts.gate_up_proj", "nvfp4"), ("experts.down_proj", "nvfp4"), ("q_proj", "fp8")}
+
+
+def test_gpt_oss_leaves_all_but_the_experts_alone() -> None:
+    config = {k: v for k, v in read_data("model_specs/gpt-oss-20b.json").items() if k != "sparsecalc"}
+    left = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+    spec = spec_of({"quant_method": "mxfp4", "modules_to_not_convert": left}, config, torch_dtype="bfloat16")
+    assert {op.component for op in spec.ops(Workload()) if op.stored_as} == {"routed_experts"}
+    assert precision_for(spec).name == "mxfp4,attention=bf16"
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2), ("float16", 2)])
+def test_the_configs_dtype_counts(dtype: str, size: int) -> None:
+    spec = spec_of(None, torch_dtype=dtype)
+    assert weights_bytes(spec) == size * spec.ops(Workload()).total("params")
+    assert precision_for(spec).origin == "config"
+
+
+def test_the_kv_cache_that_a_checkpoint_has_scales_for() -> None:
+    scheme = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False}
+    weights = {"num_bits": 4, "type": "float", "group_size": 16}
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
+    spec = spec_of({"quant_method": "compressed-tensors", "config_groups": groups, "kv_cache_scheme": scheme})
+    assert precision_for(spec).kv_cache.id == "fp8"
+    assert precision_for(spec, None, "bf16").kv_cache.id == "bf16"
+    assert precision_for(spec_of({"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"})).kv_cache.id == "fp8"
+
+
+def test_hf_quant_config_beside_the_config(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    section = {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"producer": {}, "quantization": section}))
+    for name in (tmp_path, tmp_path / "config.json"):
+        spec = load_model(str(name)).spec
+        assert (precision_for(spec).name, precision_for(spec).kv_cache.id) == ("fp8", "fp8")
+
+
+@pytest.mark.parametrize("quantization", [
+    {"quant_method": "magic"}, {"bits": 4}, {"quant_method": "gptq", "bits": "four"}, {"quant_method": "modelopt"},
+    {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, {"quant_method": "exl2", "bits": None}, [1], "fp8",
+    {"quant_method": "torchao", "quant_type": "int1_magic"}, {"quant_method": "quark", "global_quant_config":
+     {"weight": {"dtype": "int3"}}}, {"quant_method": "fp8", "weight_block_size": 3},
+    {"quant_method": "gptq", "bits": 99},
+])  # fmt: skip
+def test_what_is_not_understood_is_said(quantization: Any) -> None:
+    spec = spec_of(quantization)
+    assert [note.code for note in spec.notes] == ["quantization"]
+    assert weights_bytes(spec) == 2 * spec.ops(Workload()).total("params")
+
+
+def test_every_scheme_survives_any_json() -> None:
+    """No traceback and no other exception than a note or an InputError, whatever a section holds."""
+    from sparsecalc.core.errors import InputError
+
+    values = (None, True, 3, -1, 2.5, "x", "re:(", [], ["a", 1], {}, {"a": {"b": []}}, {"x": None})
+    keys = {"bits", "group_size", "config_groups", "ignore", "dynamic", "extra_config", "quant_type", "quant_config"}
+    keys |= {"modules_to_not_convert", "weight_block_size", "quantized_layers", "exclude_modules", "kv_cache_scheme"}
+    keys |= {"global_quant_config", "layer_quant_config", "exclude", "skip_modules", "sparsity_config", "quant_algo"}
+    for method in sorted(_METHODS):
+        for key in sorted(keys):
+            for value in values:
+                try:
+                    spec = spec_of({"quant_method": method, "bits": 4, key: value})
+                except InputError:
+                    continue
+                assert weights_bytes(spec) > 0
+
+
+def test_served_checkpoints_are_read_without_a_warning() -> None:
+    for path in sorted((Path(__file__).parent / "real_configs").glob("*.json")):
+        config = json.loads(path.read_text())
+        if "quantization_config" in config and not re.search(r"kimi-k3", path.stem):
+            spec = read_config(config, model_id="x")
+            assert not [note for note in spec.notes if note.code == "quantization"], path.stem
+
+
+def test_an_op_of_two_formats_sums_its_matrices() -> None:
+    spec = spec_of({**GPTQ, "dynamic": {".*gate_proj": {"bits": 8}}})
+    gate_up = next(op for op in spec.ops(Workload()) if op.name == "gate_up_proj")
+    assert isinstance(gate_up, Op)
+    assert [(fmt.bits, count) for fmt, count in gate_up.stored_as] == [(8, 1), (4, 1)]
+    wanted = sum(fmt.matrix_bytes(I, H) for fmt, _ in gate_up.stored_as)
+    assert precision_for(spec).weight_bytes(gate_up) == wanted
