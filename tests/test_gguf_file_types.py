@@ -61,6 +61,11 @@ def test_the_library_takes_file_types() -> None:
     assert load("llama-3.1-8b+q4_k_m").memory().weights_bytes == weight_bytes("llama-3.1-8b", "q4_k_m")
 
 
+def test_llama_cpp_keeps_recurrent_states_in_f32() -> None:
+    """149.6 MiB for one sequence of Qwen3.5-27B, as llama.cpp prints; it keeps one input of each convolution less."""
+    assert load("qwen3.5-27b+q4_k_m").memory().state_bytes / 2**20 == pytest.approx(149.6, rel=0.015)
+
+
 def test_a_mix_without_rules_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"'ud-q2_k_xl' is a mix of its makers.*Name the .gguf file itself"):
         load_variant("deepseek-v3", "ud-q2_k_xl")

@@ -100,5 +100,6 @@ def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str
         activations=number_format("bf16"),
         by_component={_component(component.strip()): number_format(name) for component, _, name in named},
         as_stored=stored.name if stored and not whole else "",
+        states_in_fp32=bool(stored and stored.scheme == "gguf" and not whole),
         origin="requested" if dtype else stored.origin if stored else "default",
     )

@@ -240,6 +240,17 @@ def _deci(facts: Facts) -> dict[str, Any]:
     return {"block_configs": blocks, "num_attention_heads": max(heads, default=0), "num_key_value_heads": None}
 
 
+def _openelm(facts: Facts) -> dict[str, Any]:
+    """OpenELM's layers of growing size."""
+    hidden, count = max(facts.number("embedding_length"), 1), facts.count
+    return {
+        "num_query_heads": _per_layer(facts.get("attention.head_count"), count),
+        "num_kv_heads": _per_layer(facts.get("attention.head_count_kv"), count),
+        "ffn_multipliers": [width / hidden for width in _per_layer(facts.get("feed_forward_length"), count)],
+        "share_input_output_layers": not facts.has("output.weight"),
+    }
+
+
 def _per_layer(value: Any, count: int) -> list[int]:
     """A number for each layer, whether the file tells one or a list."""
     found = value if isinstance(value, list) else [value or 0] * count
@@ -261,6 +272,7 @@ DERIVED: dict[str, Callable[[Facts], dict[str, Any]]] = {
     "jamba": _jamba,
     "nemotron_h": _nemotron_h,
     "deci": _deci,
+    "openelm": _openelm,
     "falcon_mamba": _falcon_mamba,
     "delta_net": _delta_net,
     "kimi_linear": _kimi_linear,
