@@ -7,6 +7,7 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.compare import compare as _compare
+from sparsecalc.decide.engine_words import plain
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show as _show
@@ -79,7 +80,7 @@ class Model:
 
     def report(self, **asked: Any) -> ShowReport:
         """Everything that `sparsecalc show` prints; `asked` are its options, as `decide.question.ask` has them."""
-        return _show(self.name, ask(**asked))
+        return _show(self.name, ask(**plain(asked)))
 
 
 def load(name: str) -> Model:
@@ -98,4 +99,4 @@ def compare(models: list[str], **asked: Any) -> CompareReport:
     >>> [round(ratio.total, 2) for ratio in compare(["mixtral-8x7b", "llama-70b"]).ratios]
     [1.0, 1.48]
     """
-    return _compare(models, ask(**asked))
+    return _compare(models, ask(**plain(asked)))

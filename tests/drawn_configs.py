@@ -159,6 +159,7 @@ RULES: tuple[tuple[str, Callable[[dict[str, Any], Random], int]], ...] = (
     (r"max_position|n_positions|context_length", lambda config, random: random.randint(26, 90)),
     (r"hidden_layers$|^num_layers$|^n_layers?$|decoder_layers$", _upto(7)),
     (r"num_sparse_|shared_layers|dense_layers|k_dense|max_window|index$|offset|skipped|hash", _in_layers),
+    (r"loops$|passes$|cycles$", _upto(3)),
     (r"nextn|mtp|zero_expert_num", lambda config, random: random.randint(0, 3)),
     (r"key_value_heads|kv_heads|kv_n_heads|n_head_kv", _divisor),
     (r"shared_experts?$", lambda config, random: random.randint(0, 3)),
@@ -218,6 +219,9 @@ def _mend_heads(config: dict[str, Any], random: Random) -> None:
     for key in ("num_key_value_heads", "num_kv_heads", "num_global_key_value_heads", "swa_num_key_value_heads"):
         if isinstance(config.get(key), int) and heads % config[key]:
             config[key] = _divisor(config, random)
+    windowed, shared = config.get("swa_num_attention_heads"), config.get("swa_num_key_value_heads")
+    if isinstance(windowed, int) and isinstance(shared, int) and (windowed % shared or "swa_q_lora_rank" in config):
+        config["swa_num_key_value_heads"] = windowed
     inner = config.get("attn_config")
     if isinstance(inner, dict) and heads % inner.get("kv_n_heads", 1):
         config["attn_config"] = {**inner, "kv_n_heads": _divisor(config, random)}
@@ -228,7 +232,8 @@ def _mend_heads(config: dict[str, Any], random: Random) -> None:
     rope = config.get("rope_parameters")
     if isinstance(rope, dict) and "mrope_section" in rope and hidden_key:
         half = (config.get("head_dim") or config[hidden_key] // heads) // 2
-        config["rope_parameters"] = {**rope, "mrope_section": [half // 4, half // 4, half - 2 * (half // 4)]}
+        first = [half // 4] * (len(rope["mrope_section"]) - 1)
+        config["rope_parameters"] = {**rope, "mrope_section": [*first, half - sum(first)]}
     if config["model_type"] == "helium":
         config["hidden_size"] = heads * (config.get("head_dim") or 16)
     if isinstance(config.get("lru_width"), int):
@@ -271,6 +276,8 @@ def _mend_experts(config: dict[str, Any], random: Random) -> None:
                 config[key] = random.randint(1, max(1, experts))
         if isinstance(config.get("n_group"), int) and experts % config["n_group"]:
             config["n_group"] = config["topk_group"] = 1
+        if isinstance(config.get("n_group"), int) and isinstance(config.get("topk_group"), int):
+            config["topk_group"] = min(config["topk_group"], config["n_group"])
     if "ffn_config" in config and "moe_num_experts" in config["ffn_config"]:
         ffn = config["ffn_config"]
         ffn["moe_top_k"] = min(ffn["moe_top_k"], ffn["moe_num_experts"])

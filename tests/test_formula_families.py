@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparsecalc.core.components import Component
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.costs import params
+from sparsecalc.library.formats import precision_for
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 
@@ -249,6 +251,26 @@ def test_step_5_counts_the_tensors_of_the_released_indexer() -> None:
     plain["text_config"]["sparse_config"]["enabled"] = False
     indexer = 4096 * 4096 + 2 * 256 * 4096 + 16 * 4096 + 3 * 256 + 64
     assert params(spec(given)).total - params(spec(plain)).total == 23 * indexer
+
+
+# Kimi-K3: "1.56 TB", experts "93% of the checkpoint's bytes" (turboquant-mlx#70, colibri#676); DeepSeek-V4.1-Flash:
+# 510,313,353,565 B (sparkring#260), of which 203 GB Engram (colibri#1453); both with their vision parts, V4.1's with
+# its three draft layers too.
+@pytest.mark.parametrize(
+    ("name", "least", "most", "part", "share"),
+    [
+        ("kimi-k3", 1_555e9, 1_565e9, "routed_experts", 0.93),
+        ("deepseek-v4.1-flash", 0.98 * 510_313_353_565, 510_313_353_565, "embedding", 204.1e9 / 501.3e9),
+    ],
+)
+def test_the_checkpoint_is_as_large_as_the_released_one(
+    name: str, least: float, most: float, part: Component, share: float
+) -> None:
+    found = spec(name)
+    stored = precision_for(found).weight_bytes
+    ops = found.ops(Workload())
+    assert least < (total := ops.sum(stored)) < most
+    assert ops.sum(stored, lambda op: op.component == part) / total == pytest.approx(share, abs=0.005)
 
 
 @pytest.mark.parametrize("name", ["deepseek-v4.1-flash", "kimi-k3", "k2-horizon-mova-36b", "step-5-preview", "step3"])

@@ -17,6 +17,7 @@ from sparsecalc.model.feed_forward import DenseMlp
 from sparsecalc.model.latent import Mla
 from sparsecalc.model.matrix_lstm import MatrixLstm
 from sparsecalc.model.ngram_embedding import NgramEmbedding
+from sparsecalc.model.query_key_conv import QueryKeyConv
 from sparsecalc.model.spec import Layer, ModelSpec, group_layers
 
 WORK = Workload(batch_size=2, new_tokens=3, context_len=5)
@@ -214,3 +215,15 @@ def test_the_matrix_memory_of_an_lstm() -> None:
     }
     assert column(ops, "state_elements") == {"state_update": 2 * 2 * (2 * 3 + 2 + 1)}
     assert column(ops, "flops")["state_update"] == 2 * TOKENS * (2 * 2 * 3) * 2
+
+
+def test_convolved_queries_and_keys() -> None:
+    """(4 + 2) * 3 = 18 channels, kernels of 3 and 2 taps, the second within a head of 3."""
+    part = QueryKeyConv(num_attention_heads=4, num_key_value_heads=2, head_dim=3, depthwise_kernel=3, grouped_kernel=2)
+    ops = list(part.ops(WORK))
+    assert column(ops, "params") == {"conv_qk_depthwise": 18 * 3 + 18, "conv_qk_grouped": 18 * 6 + 18}
+    assert column(ops, "flops") == {
+        "conv_qk_depthwise": 2 * TOKENS * 18 * 3,
+        "conv_qk_grouped": 2 * TOKENS * 18 * 6,
+    }
+    assert column(ops, "state_elements") == {"conv_qk_depthwise": 2 * (18 * 3 + 3)}

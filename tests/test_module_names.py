@@ -45,7 +45,7 @@ KNOWN = {
     "recurrent_gemma": {"recurrence gates"},
     "zamba2": {"gate_up_proj_adapter down", "gate_up_proj_adapter up"},  # later layers' stand in the first one's list
 }
-"""Ops whose matrices no quantizer takes, and which therefore have no name."""
+"""Ops whose matrices no quantizer takes, and which therefore have no name, or another one."""
 
 
 def _candidates(names: ModuleNames, op: object, index: int) -> list[str]:

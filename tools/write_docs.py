@@ -1,4 +1,6 @@
-"""Write docs/json.md from the documents and docs/commands.md from the commands: python tools/write_docs.py [--check].
+"""Write docs/json.md from the documents, docs/commands.md from the commands and docs/engine-memory.md from logs.
+
+python tools/write_docs.py [--check]
 
 With --check nothing is written, and the exit code is 1 where a page differs from what would be.
 """
@@ -20,7 +22,9 @@ from typer.models import ArgumentInfo
 import sparsecalc.documents
 from sparsecalc.cli.main import COMMANDS
 from sparsecalc.core.components import COMPONENTS, Component
+from sparsecalc.decide.engine_logs import engine_logs
 from sparsecalc.documents.base import Document
+from sparsecalc.reports.engine_memory_page import engine_memory_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 120
@@ -252,7 +256,11 @@ def default_of(parameter: Parameter) -> str:
     return "" if parameter.default is None or parameter.default is False else f", default `{parameter.default}`"
 
 
-PAGES: dict[Path, Callable[[], str]] = {DOCS / "json.md": json_page, DOCS / "commands.md": commands_page}
+PAGES: dict[Path, Callable[[], str]] = {
+    DOCS / "json.md": json_page,
+    DOCS / "commands.md": commands_page,
+    DOCS / "engine-memory.md": lambda: engine_memory_page(engine_logs()),
+}
 
 
 def main(arguments: list[str]) -> int:

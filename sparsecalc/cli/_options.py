@@ -32,9 +32,26 @@ Context = Annotated[
 Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
 Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
 Ep = Annotated[int | None, typer.Option("--ep", help="ranks of expert parallelism, a divisor of tp x dp")]
-Dp = Annotated[int | None, typer.Option("--dp", help="copies of the attention, each with its own sequences")]
+Dp = Annotated[
+    int | None,
+    typer.Option("--dp", help="copies of the attention, each with its own sequences"),
+]
+WholeExperts = Annotated[
+    bool, typer.Option("--enable-expert-parallel", help="whole experts on each device: ep = tp x dp")
+]
+MaxSeqs = Annotated[
+    int | None, typer.Option("--max-num-seqs", help="sequences that the engine runs at once (default: the engine's)")
+]
+Eager = Annotated[bool, typer.Option("--enforce-eager", help="no CUDA graphs")]
+CacheBytes = Annotated[
+    int | None, typer.Option("--kv-cache-memory-bytes", help="bytes of KV cache per device (default: what is left)")
+]
+BlockSize = Annotated[
+    int | None, typer.Option("--block-size", help="tokens of a block of the KV cache (default: the engine's)")
+]
 EngineName = Annotated[
-    str | None, typer.Option("--engine", help="vllm, sglang, trtllm, llama.cpp, gpt-fast,... (default: generic)")
+    str | None,
+    typer.Option("--engine", help="vllm (vllm@0.27: its release), sglang, trtllm, llama.cpp,... (default: generic)"),
 ]
 RoutingOf = Annotated[
     str, typer.Option("--routing", help="uniform, zipf:1.0, dirichlet:0.5, or a file of counts per expert")
@@ -57,12 +74,16 @@ CalibrationFile = Annotated[
     typer.Option("--calibration", help="constants of your own device: a file of sparsecalc calibrate, or local"),
 ]
 Dtype = Annotated[
-    str | None, typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)")
+    str | None,
+    typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)"),
 ]
 KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
 Share = Annotated[
     float | None,
-    typer.Option("--gpu-memory-utilization", help=f"share of a device to use {default_of('device_memory_share')}"),
+    typer.Option(
+        "--gpu-memory-utilization",
+        help=f"share of a device to use {default_of('device_memory_share')}",
+    ),
 ]
 Batched = Annotated[
     int | None,
@@ -75,6 +96,11 @@ FromArchitecture = Annotated[
 ]
 
 
+def _spelling(kind: type, of: str) -> Any:
+    """An option as an engine names it, another spelling of one that help lists."""
+    return Annotated[kind | None, typer.Option(hidden=True, help=f"another spelling of {of}")]
+
+
 Options = dict[str, tuple[Any, Any]]
 """Annotation and default of options by their Python names."""
 
@@ -83,6 +109,7 @@ LOAD: Options = {
     "context": (Context, None),
     "dtype": (Dtype, None),
     "kv_cache_dtype": (KvDtype, None),
+    "quantization": (_spelling(str, "--dtype"), None),
 }
 DEVICES: Options = {
     "gpu": (Gpu, None),
@@ -91,12 +118,21 @@ DEVICES: Options = {
     "pp": (Pp, None),
     "ep": (Ep, None),
     "dp": (Dp, None),
+    "enable_expert_parallel": (WholeExperts, False),
     "engine": (EngineName, None),
     "routing": (RoutingOf, "uniform"),
     "eplb_replicas": (Replicas, None),
     "offload": (Offload, None),
     "calibration": (CalibrationFile, None),
     "gpu_memory_utilization": (Share, None),
+    "max_num_seqs": (MaxSeqs, None),
+    "enforce_eager": (Eager, False),
+    "kv_cache_memory_bytes": (CacheBytes, None),
+    "block_size": (BlockSize, None),
+    "tensor_parallel_size": (_spelling(int, "--tp"), None),
+    "pipeline_parallel_size": (_spelling(int, "--pp"), None),
+    "data_parallel_size": (_spelling(int, "--dp"), None),
+    "mem_fraction_static": (_spelling(float, "--gpu-memory-utilization"), None),
 }
 REQUESTS: Options = {
     "prompt_len": (PromptLen, None),
@@ -182,11 +218,11 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 def question(values: dict[str, Any]) -> Any:
     """The options of a command as the `Question` that they ask."""
+    from sparsecalc.decide.engine_words import plain
     from sparsecalc.decide.question import ask
 
-    given = {
-        _NAMES.get(name, name): value for name, value in values.items() if name not in OUTPUT and value is not None
-    }
+    typed = {_NAMES.get(name, name): value for name, value in values.items() if name not in OUTPUT}
+    given = plain({name: value for name, value in typed.items() if value is not None})
     if "calibration" in given:
         given.setdefault("gpu", "local")
     given["batch_size"] = whole_numbers(values["batch_size"], "--batch-size")
@@ -197,5 +233,5 @@ def question(values: dict[str, Any]) -> Any:
     return ask(**given)
 
 
-_NAMES = {"context": "context_len", "gpu_memory_utilization": "device_memory_share"}
+_NAMES = {"context": "context_len"}
 """Options whose names are not those of `ask`."""

@@ -5,13 +5,14 @@ from dataclasses import replace
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.model_name import Variant, load_variant, split_name
 from sparsecalc.decide.question import Question
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.documents.crossover import Axis, Costs
 from sparsecalc.estimate.deployment import Deployment
-from sparsecalc.estimate.fit import DeviceMemory, budget_bytes
+from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.serving import tpot_seconds
 from sparsecalc.estimate.step import Step, step_time
@@ -107,7 +108,7 @@ def _costs(deployed: Deployment, question: Question) -> Costs:
         tpot_seconds=tpot,
         bytes_per_gpu=held,
         usd_per_million_output_tokens=usd_per_million_tokens(per_hour, tpot / requests.concurrency),
-        fits=held <= budget_bytes(deployed.gpu, question.devices.device_memory_share),
+        fits=HeldMemory(deployed, question).fits(load),
     )
 
 

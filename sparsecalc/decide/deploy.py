@@ -4,9 +4,10 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
-from sparsecalc.decide.question import Offload, Question, routing_of
+from sparsecalc.decide.question import Question, routing_of
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
 from sparsecalc.estimate.deployment import Deployment, Drafting

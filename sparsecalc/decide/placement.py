@@ -28,7 +28,7 @@ def placement_for(spec: ModelSpec, parallelism: Parallelism, domain_size: int) -
         tp=tp,
         pp=pp,
         dp=dp,
-        ep=parallelism.ep or 1,
+        ep=parallelism.ep or (tp * dp if parallelism.expert_parallel and spec.mixtures else 1),
         eplb_replicas=parallelism.eplb_replicas,
         offload=offload.what,
         offload_share=offload.share,

@@ -1,15 +1,19 @@
 """Seconds, tokens per second, dollars and joules of a model on accelerators."""
 
+from collections.abc import Iterator
+
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
+from sparsecalc.decide.capacity import HeldMemory, capacity_warnings
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
-from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit
+from sparsecalc.estimate.fit import DeviceMemory
+from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
 from sparsecalc.estimate.serving import prefill_step, tpot_seconds
@@ -30,6 +34,7 @@ def predict(
     warnings += [note for deployed in deployments for note in device_warnings(deployed)]
     draft = drafting(question, deployments[0].gpu)
     prediction = _prediction(deployments[0], question, draft)
+    warnings += capacity_warnings(deployments[0], question, prediction)
     if not prediction.fits:
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))
@@ -37,15 +42,17 @@ def predict(
     points: list[GridPoint] = []
     if len(deployments) * len(batches) * len(contexts) > 1:
         loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
-        points = [_point(deployed, load, draft) for deployed in deployments for load in loads]
+        points = [point for deployed in deployments for point in _points(deployed, question, loads, draft)]
     return prediction, points, warnings
 
 
 def _prediction(deployed: Deployment, question: Question, draft: Drafting | None) -> Prediction:
-    fitting, load = _fitting(deployed, question), question.load
-    timed = _timed(deployed, question, draft)
+    capacity, load = HeldMemory(deployed, question), question.load
+    fitting = capacity.predicted(load)
+    timed = _timed(deployed, question, draft, capacity)
     per_hour, prompt_len = fitting.usd_per_hour, question.requests.prompt_len
     return fitting.but(
+        host_memory_bytes=host_bytes(deployed.model, deployed.precision, deployed.placement),
         engine=deployed.device.engine.id,
         routing=deployed.routing.name,
         prefill=_phase(timed.prompt, prompt_len),
@@ -57,11 +64,6 @@ def _prediction(deployed: Deployment, question: Question, draft: Drafting | None
     )
 
 
-def _fitting(deployed: Deployment, question: Question) -> Prediction:
-    share = question.devices.device_memory_share
-    return fit(deployed.model, deployed.precision, question.load, deployed.gpu, deployed.placement, share)
-
-
 class _Timed(Frozen):
     """A load's steps, and what serving makes of them."""
 
@@ -71,13 +73,13 @@ class _Timed(Frozen):
     serving: ServingPrediction
 
 
-def _timed(deployed: Deployment, question: Question, draft: Drafting | None) -> _Timed:
+def _timed(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> _Timed:
     prompt = prefill_step(deployed.prompt(question.requests, question.load), deployed.step)
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    return _Timed(
-        prompt=prompt, decode=decode, speculation=speculation, serving=_serve(deployed, question, prompt, speculation)
-    )
+    running = capacity.running(question.requests, question.load)
+    served = _serve(deployed, question, prompt, speculation, running)
+    return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
 def _phase(step: Step, tokens: int) -> PhasePrediction:
@@ -93,10 +95,13 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
 
 
 def _serve(
-    deployed: Deployment, question: Question, prompt: Step, speculation: Speculation | None
+    deployed: Deployment, question: Question, prompt: Step, speculation: Speculation | None, running: int
 ) -> ServingPrediction:
-    """Closed loop. A step of speculation yields `accepted_tokens`, and the draft model's steps come on top."""
-    requests, guesses, yielded, draft = question.requests, 0, 1.0, 0.0
+    """Closed loop of the requests that run at once; the others in flight wait.
+
+    A step of speculation yields `accepted_tokens`, and the draft model's steps come on top.
+    """
+    requests, guesses, yielded, draft = question.requests.but(concurrency=running), 0, 1.0, 0.0
     if speculation:
         guesses, yielded, draft = speculation.draft_tokens, speculation.accepted_tokens, speculation.draft_seconds
     step = tpot_seconds(
@@ -107,9 +112,11 @@ def _serve(
         yielded,
     )
     tpot = step.seconds + draft / yielded
-    rate, gpus, watts = requests.concurrency / tpot, deployed.placement.num_gpus, deployed.device.tdp_watts
+    rate, gpus, watts = running / tpot, deployed.placement.num_gpus, deployed.device.tdp_watts
     return ServingPrediction(
-        **vars(requests),
+        **vars(question.requests),
+        running=running,
+        waiting=question.requests.concurrency - running,
         ttft_seconds=prompt.seconds + deployed.device.engine.prefill_seconds,
         tpot_seconds=tpot,
         tpot_seconds_low=tpot * step.seconds_low / step.seconds,
@@ -135,11 +142,18 @@ def _speculation(deployed: Deployment, question: Question, draft: Drafting, deco
     )
 
 
-def _point(deployed: Deployment, question: Question, draft: Drafting | None) -> GridPoint:
+def _points(
+    deployed: Deployment, question: Question, loads: list[Question], draft: Drafting | None
+) -> Iterator[GridPoint]:
+    """The points of one accelerator's grid."""
+    capacity = HeldMemory(deployed, question)
+    return (_point(deployed, load, draft, capacity) for load in loads)
+
+
+def _point(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> GridPoint:
     """One point of a grid; its requests fill the context, and as many are in flight as the batch holds."""
     load, gpu, plan = question.load, deployed.gpu, deployed.placement
-    held = DeviceMemory(deployed.model, deployed.precision, plan).at(load).total
-    timed = _timed(deployed, question, draft)
+    timed = _timed(deployed, question, draft, capacity)
     decode, serving = timed.decode, timed.serving
     per_token = 1 / serving.output_tokens_per_second
     return GridPoint(
@@ -147,7 +161,7 @@ def _point(deployed: Deployment, question: Question, draft: Drafting | None) -> 
         num_gpus=plan.num_gpus,
         batch_size=load.batch_size,
         context_len=load.context_len,
-        fits=held <= budget_bytes(gpu, question.devices.device_memory_share),
+        fits=capacity.fits(load),
         prefill_seconds=timed.prompt.seconds,
         decode_seconds=decode.seconds,
         decode_seconds_low=decode.seconds_low,
@@ -163,7 +177,8 @@ def refuse_what_does_not_fit(deployed: Deployment, question: Question) -> None:
     """Raise InputError where a device cannot hold its part of the weights."""
     held = DeviceMemory(deployed.model, deployed.precision, deployed.placement).at(question.load)
     if held.weights > deployed.gpu.capacity_bytes:
-        raise InputError(f"{deployed.model.spec.id} {why_not(_fitting(deployed, question), deployed.precision)}")
+        fitting = HeldMemory(deployed, question).predicted(question.load)
+        raise InputError(f"{deployed.model.spec.id} {why_not(fitting, deployed.precision)}")
 
 
 def why_not(fitting: Prediction, precision: Precision) -> str:

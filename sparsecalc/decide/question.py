@@ -1,13 +1,16 @@
 """What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Unpack
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
+from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
+from sparsecalc.decide.engine_words import EngineWords, engine_options, engine_release, kv_cache_format
 from sparsecalc.estimate.engine_defaults import whole_default
+from sparsecalc.estimate.engine_memory.rules import EngineOptions
 from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.model.spec import ModelSpec
 
@@ -15,7 +18,6 @@ if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
     from sparsecalc.device.accelerator import Accelerator
 
 LARGEST = 2**30
-MOST_DRAFT_TOKENS = 64
 
 
 class Formats(Frozen):
@@ -37,17 +39,6 @@ class Hardware(Frozen):
     """File of constants fitted to one of the accelerators."""
 
 
-class Offload(Frozen):
-    """What lies in host memory: a share of each layer's experts, or of the layers."""
-
-    what: Literal["none", "experts", "layers"] = "none"
-    share: float = 0.0
-    cpu: str = ""
-    """The CPU that computes it; empty: it is sent over the link when needed."""
-    text: str | None = None
-    """As typed."""
-
-
 class Parallelism(Frozen):
     """How devices are to share a model; what is None follows from the rest."""
 
@@ -56,6 +47,8 @@ class Parallelism(Frozen):
     pp: int | None = None
     dp: int | None = None
     ep: int | None = None
+    expert_parallel: bool = False
+    """Whole experts on each device (vLLM's --enable-expert-parallel): ep = tp * dp, where `ep` is not given."""
     eplb_replicas: int | None = None
     offload: Offload = Offload()
 
@@ -70,19 +63,13 @@ class Parallelism(Frozen):
         return Parallelism(num_gpus=self.num_devices, offload=offload)
 
 
-class Speculative(Frozen):
-    """Speculative decoding: guesses per step, the share of them that is accepted, and the model that guesses."""
-
-    draft_tokens: int = 0
-    acceptance: float | None = None
-    draft_model: str | None = None
-
-
 class LoadGrid(Frozen):
     """The batch sizes and contexts that are asked for, each with each."""
 
     batch_sizes: tuple[int, ...]
     context_lens: tuple[int, ...]
+    context_is_asked: bool = True
+    """Whether a context, or a prompt that needs it, was named; else it is the usual one."""
 
 
 class Question(Frozen):
@@ -98,6 +85,7 @@ class Question(Frozen):
     hardware: Hardware | None = None
     parallelism: Parallelism = Parallelism()
     engine: str | None = None
+    engine_options: EngineOptions = EngineOptions()
     routing: str = "uniform"
     speculative: Speculative = Speculative()
 
@@ -142,6 +130,7 @@ class Question(Frozen):
             **{name: value for name, value in vars(parallelism).items() if name not in ("num_gpus", "offload")},
             "offload": parallelism.offload.text,
             **vars(speculative),
+            **vars(self.engine_options.but(max_num_batched_tokens=None)),
         }
         asked |= {**vars(self.requests), "engine": self.engine or "generic", "routing": printable(self.routing, 1000)}
         return asked | {name: value for name, value in optional.items() if value}
@@ -172,28 +161,28 @@ def ask(
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
+    **told: Unpack[EngineWords],
 ) -> Question:
-    """The question that options ask, named as those of `sparsecalc show`.
+    """The question that options ask, named as those of `sparsecalc show`; `told`: what the engine is told of memory.
 
     Several batch sizes, contexts or accelerators (joined by commas) make a grid; the first of each is shown in full.
     Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
     """
-    positive("number of GPUs", num_gpus)
-    positive("output length", output_len)
+    _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    positive("concurrency", concurrency)
+    parts = {"num_gpus": num_gpus, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "eplb_replicas": eplb_replicas}
+    whole_experts = told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
-        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_dtype),
+        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=Parallelism(
-            num_gpus=num_gpus, tp=tp, pp=pp, dp=dp, ep=ep, eplb_replicas=eplb_replicas, offload=_offload(offload)
-        ),
+        parallelism=Parallelism(**parts, expert_parallel=whole_experts, offload=offload_of(offload)),
         engine=engine,
+        engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
-        speculative=_speculative(draft_tokens, acceptance, draft_model),
+        speculative=speculative_of(draft_tokens, acceptance, draft_model),
     )
 
 
@@ -205,6 +194,13 @@ def routing_of(spec: ModelSpec, question: Question) -> Routing:
     from sparsecalc.library.routing_files import load_routing
 
     return load_routing(question.routing, max(counts))
+
+
+def _check(engine: str | None, numbers: dict[str, int | None]) -> None:
+    """Raise InputError for a malformed release of an engine, or a number out of range."""
+    engine_release(engine)
+    for name, value in numbers.items():
+        positive(name, value)
 
 
 def positive(name: str, *values: int | None) -> None:
@@ -233,7 +229,8 @@ def _loads(
     }.items():
         positive(name, *values)
     load = Load(batch_size=batches[0], context_len=contexts[0], max_num_batched_tokens=chunk)
-    return LoadGrid(batch_sizes=batches, context_lens=contexts), load
+    asked = context_len is not None or prompt_len is not None
+    return LoadGrid(batch_sizes=batches, context_lens=contexts, context_is_asked=asked), load
 
 
 def _several(value: int | Sequence[int]) -> tuple[int, ...]:
@@ -271,29 +268,3 @@ def hardware_of(
     return Hardware(
         gpu=gpu, accelerators=accelerators, device_memory_share=device_memory_share, calibration=calibration
     )
-
-
-def _offload(text: str | None) -> Offload:
-    """`experts=0.5@cpu-name`: what, which share, on which CPU it is computed (empty: sent over the link)."""
-    if not text:
-        return Offload()
-    what, _, cpu = text.partition("@")
-    kind, equals, share = what.strip().lower().partition("=")
-    try:
-        value = float(share) if equals else 1.0
-    except ValueError:
-        value = -1.0
-    if kind not in ("experts", "layers") or not 0 <= value <= 1:
-        hint = "Such as experts=0.5, layers=0.3, or experts=1@epyc-9654 (computed on that CPU)"
-        raise InputError(f"--offload is {brief(text)}", hint=hint)
-    return Offload(what=cast(Literal["experts", "layers"], kind), share=value, cpu=cpu.strip(), text=text)
-
-
-def _speculative(draft_tokens: int, acceptance: float | None, draft_model: str | None) -> Speculative:
-    if not 0 <= draft_tokens <= MOST_DRAFT_TOKENS:
-        raise InputError(f"--draft-tokens is {draft_tokens}", hint=f"It must be between 0 and {MOST_DRAFT_TOKENS}")
-    if draft_tokens and (acceptance is None or not 0 <= acceptance <= 1):
-        raise InputError(
-            f"--acceptance is {acceptance}", hint="Speculation needs the share of accepted guesses, 0 to 1"
-        )
-    return Speculative(draft_tokens=draft_tokens, acceptance=acceptance, draft_model=draft_model)

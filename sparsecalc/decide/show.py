@@ -23,7 +23,7 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
     formats, load = question.formats, question.load
     variant = load_variant(name, formats.dtype, formats.kv_cache_dtype)
     loaded, model, precision = variant.loaded, variant.model, variant.precision
-    warnings = loaded.warnings
+    warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None
     grid: list[GridPoint] = []
     reserved = 0
@@ -45,6 +45,15 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
         grid=grid,
     )
     return shown, warnings
+
+
+def _context_warnings(loaded: LoadedModel, question: Question) -> list[Note]:
+    """A context that was asked for and is beyond the one that the model's config allows."""
+    asked, longest = max(question.grid.context_lens), loaded.spec.max_position_embeddings
+    if longest is None or asked <= longest or not question.grid.context_is_asked:
+        return []
+    text = f"a context of {asked:,} is more than the {longest:,} of its config (max_position_embeddings)"
+    return [Note(code="context-beyond-model", text=text, model=loaded.spec.id)]
 
 
 def _info(loaded: LoadedModel, name: str) -> ModelInfo:

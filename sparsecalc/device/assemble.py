@@ -12,6 +12,8 @@ from sparsecalc.device.calibration import load_calibration
 from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
 
 GENERIC = "generic"
+ALIASES = dict.fromkeys(("tensorrt-llm", "tensorrt_llm", "trt-llm"), "trtllm")
+"""Other names of engines."""
 
 
 @cache
@@ -41,7 +43,8 @@ def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
 
     Raises InputError with the closest name.
     """
-    found = _engines().get((name or GENERIC).strip().lower())
+    wanted = (name or GENERIC).strip().lower().partition("@")[0]
+    found = _engines().get(ALIASES.get(wanted, wanted))
     if found is None:
         hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
         raise InputError(f"unknown engine {brief(name or '')}", hint=hint)

@@ -123,15 +123,20 @@ def fit(
         bytes_per_gpu=held.total,
         weights_bytes_per_gpu=held.weights,
         free_bytes_per_gpu=budget - held.total,
-        largest_batch_size=largest_within(
-            LARGEST_BATCH, lambda batch: excess(load.but(batch_size=batch)), load.batch_size
-        ),
+        largest_batch_size=largest_batch(devices, load, budget),
         largest_context_len=largest_within(
             LARGEST_CONTEXT,
             lambda context: excess(load.but(context_len=context)),
             max(load.context_len, load.max_num_batched_tokens),  # from here on working memory is that of a whole chunk
         ),
         usd_per_hour=usd_per_hour(gpu, plan.num_gpus),
+    )
+
+
+def largest_batch(devices: DeviceMemory, load: Load, budget: int) -> int:
+    """Largest batch that fits at the load's context."""
+    return largest_within(
+        LARGEST_BATCH, lambda batch: devices.at(load.but(batch_size=batch)).total - budget, load.batch_size
     )
 
 

@@ -12,6 +12,7 @@ from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime
+from sparsecalc.model.ledgers import Ledgers
 
 
 def resident_share(plan: Placement, op: Op) -> float:
@@ -21,6 +22,14 @@ def resident_share(plan: Placement, op: Op) -> float:
     if plan.offload == "layers" and op.group:
         return 1 - plan.offload_share
     return 1.0
+
+
+def host_bytes(model: Ledgers, precision: Precision, plan: Placement) -> int:
+    """Bytes of weights that lie in host memory, of all devices together."""
+    if plan.offload == "none":
+        return 0
+    rows = model.ops(Workload())
+    return round(rows.sum(lambda op: precision.weight_bytes(op) * (1 - resident_share(plan, op))))
 
 
 def whole_experts(plan: Placement, op: Op) -> int:

@@ -141,6 +141,37 @@ class Speculation(Frozen):
     """Seconds per token without speculation, divided by those with it, at the same batch and context."""
 
 
+class EngineMemory(Frozen):
+    """A device's memory as the engine's log tells it; of the busiest device, but the tokens and the concurrency.
+
+    vLLM, TensorRT-LLM: share of the device = weights + activation + other + kv_cache; CUDA graphs come on top. SGLang:
+    share * (device - other) = weights + kv_cache; activations and CUDA graphs take what the share leaves.
+    """
+
+    weights_bytes: int
+    """Bytes of weights as the engine lays them out, padded, with the allocator's rounding ("Model loading took")."""
+    activation_bytes: int
+    """Peak of the step that the engine profiles itself with: a chunk of a prompt, or the sampler of max_num_seqs."""
+    cuda_graph_bytes: int
+    """Bytes of CUDA graphs, captured beside the cache; 0 with `--enforce-eager`."""
+    other_bytes: int
+    """Bytes of CUDA context, libraries and communication buffers."""
+    kv_cache_bytes: int
+    """Bytes that are left for the KV cache ("Available KV cache memory"); 0 or less: with these settings it refuses."""
+    kv_cache_tokens: int
+    """Tokens that the cache holds ("GPU KV cache size"); of one copy of the attention."""
+    block_size: int
+    """Tokens of one block of full attention."""
+    num_blocks: int
+    """Blocks of the cache."""
+    max_concurrency: float
+    """Sequences of the whole context that there are blocks for ("Maximum concurrency")."""
+    max_num_seqs: int
+    """Sequences that run at once at most."""
+    max_num_batched_tokens: int
+    """Tokens of the step that is profiled."""
+
+
 class ServingPrediction(Frozen):
     """Requests in closed loop: `concurrency` of them are always in flight."""
 
@@ -149,7 +180,11 @@ class ServingPrediction(Frozen):
     output_len: int
     """Tokens of an answer."""
     concurrency: int
-    """Requests in flight."""
+    """Requests in flight, those that wait included."""
+    running: int
+    """Requests that are computed at once: those that memory, and the engine's limit, let in; the figures are theirs."""
+    waiting: int
+    """Requests in flight that wait for a place."""
     ttft_seconds: float
     """Seconds to the first token (TTFT) of an idle server, without a queue."""
     tpot_seconds: float
@@ -195,8 +230,12 @@ class Prediction(Frozen):
     """Largest batch that fits at this context."""
     largest_context_len: int
     """Largest context that fits at this batch."""
+    host_memory_bytes: int = 0
+    """Bytes of weights that lie in host memory, of all devices together."""
     engine: str = ""
     """Id of the engine."""
+    engine_memory: EngineMemory | None = None
+    """The device's memory in the engine's own terms; None for an engine whose memory is not modelled."""
     routing: str = ""
     """Name of the routing that is assumed."""
     prefill: PhasePrediction | None = None

@@ -14,6 +14,7 @@ from sparsecalc.model.localized_filter import LocalizedFilter
 from sparsecalc.model.looped import LoopedAttention
 from sparsecalc.model.matrix_lstm import MatrixLstm
 from sparsecalc.model.ngram_embedding import NgramEmbedding
+from sparsecalc.model.query_key_conv import QueryKeyConv
 from sparsecalc.model.recurrent import (
     DepthwiseConv,
     GatedDeltaNet,
@@ -65,4 +66,5 @@ Extra = (
     | BlockResidual
     | MessageGates
     | LocalizedFilter
+    | QueryKeyConv
 )

@@ -127,6 +127,10 @@ class ModelSpec(Frozen):
     """How the checkpoint stores its weights; None: nothing says it."""
     formats: OpFormats = ()
     """In which formats it stores what lies outside the layers."""
+    max_position_embeddings: int | None = None
+    """Longest context that the config allows; None: it names none."""
+    fp32_states: bool = False
+    """Whether the config has engines keep recurrent states in fp32 (mamba_ssm_dtype), whatever the weights are in."""
     checked_by: Literal["transformers", "formula"] = "transformers"
     techniques: tuple[Rewriting, ...] = ()
     """Applied to the ledger in this order."""

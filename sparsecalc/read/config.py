@@ -151,12 +151,24 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             layer_groups=group_layers(body.layers),
             final=body.final,
             head=body.head,
+            max_position_embeddings=_longest_context(text),
+            fp32_states="float32" in (text.get("mamba_ssm_dtype"), text.get("mamba_ssm_cache_dtype")),
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
         spec = as_stored(spec, fields, family)
         return spec.but(notes=(*notes, *fields.finish(), *_mtp_note(fields, body)))
     except ValueError as error:
         raise InputError(str(error), where=where, hint="Check the config") from error
+
+
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "max_sequence_length")
+"""Names of the longest context, as vLLM looks for them."""
+
+
+def _longest_context(text: dict[str, Any]) -> int | None:
+    """The longest context that the config allows; None where it names none, or nothing that is a length."""
+    named = (text.get(key) for key in CONTEXT_KEYS)
+    return next((value for value in named if type(value) is int and 0 < value < 2**31), None)
 
 
 def _text_config(config: dict[str, Any]) -> tuple[dict[str, Any], Any, list[Note]]:

@@ -66,6 +66,8 @@ class TensorComponents:
         """The nearest module whose class, without the model's own name, tells what it is."""
         moe_router = _ROUTER.search(owner_name) or _ROUTER.search(name)
         path = owner_name
+        if moe_router and self._inside_router(owner_name):
+            return "router"
         while path:
             whole_kind = type(self.modules[path]).__name__
             kind = whole_kind.removeprefix(self.prefix)
@@ -79,6 +81,14 @@ class TensorComponents:
                 return "dense_ffn"
             path = path.rpartition(".")[0]
         return "router" if moe_router and "mlp" in name else "other"
+
+    def _inside_router(self, path: str) -> bool:
+        """Whether the module or one around it is a router, whatever it is made of (ZAYA's has an MLP)."""
+        while path:
+            if "Router" in type(self.modules[path]).__name__.removeprefix(self.prefix):
+                return True
+            path = path.rpartition(".")[0]
+        return False
 
 
 def tensors(model: nn.Module) -> Iterator[tuple[str, int, Component]]:

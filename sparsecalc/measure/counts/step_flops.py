@@ -57,7 +57,15 @@ def count_step(
             gate = int(repeats.of(name) * gate_flops(module, new_tokens))
             step.weights["attention"] = step.weights.get("attention", 0) + gate
             _add(step, name, module, int(repeats.of(name) * _of_real_experts(module, flops)) - gate, components)
+    if not past:
+        step.weights["attention"] = step.weights.get("attention", 0) - _of_zeros(model)
     return step, cache_of(output)
+
+
+def _of_zeros(model: nn.Module) -> int:
+    """What a first step multiplies with rows of zeros: ZAYA's delayed values of the token before the first."""
+    delayed = [getattr(module, "v_proj_delayed", None) for module in model.modules()]
+    return sum(2 * layer.weight.numel() for layer in delayed if isinstance(layer, nn.Linear))
 
 
 def _own_flops(model: nn.Module, counter: FlopCounterMode) -> Iterator[tuple[str, nn.Module, int]]:

@@ -23,12 +23,14 @@ class Module:
     matrices: int = 1
     is_head: bool = False
     is_expert: bool = False
+    stored_as: str = ""
+    """The format in which the family's own checkpoint stores it whatever the scheme says; `plain`: unquantized."""
 
 
 class ModuleNames:
-    """The names of a family's modules, from data/module_names.json."""
+    """The names of a family's modules, from data/module_names.json; `form` is the scheme's or its method's name."""
 
-    def __init__(self, family: str) -> None:
+    def __init__(self, family: str, form: str = "") -> None:
         table = _table()
         own = table["families"].get(family, {})
         self._outside: dict[str, list[str]] = table["outside"]
@@ -36,6 +38,7 @@ class ModuleNames:
         self._layer: dict[str, dict[str, list[str]]] = table["layer"]
         self._own: dict[str, dict[str, list[str]]] = own.get("layer", {})
         self._linear_router: bool = own.get("router_is_linear", False)
+        self._stored_as: dict[str, str] = own.get("stored_as", {}).get(form, {})
 
     def of_layer(self, op: Op, index: int) -> Iterator[Module]:
         """The modules of an op in one layer; experts as one module whose names hold `{e}`. None without matrices."""
@@ -43,10 +46,11 @@ class ModuleNames:
             return
         slots = self._slots(op)
         kind = "Linear" if op.component != "router" or self._linear_router else ""
-        expert = op.kind == "experts"
+        expert, stored_as = op.kind == "experts", self._stored_as.get(op.name, "")
         for slot in slots:
             names = tuple(f"{path.format(index)}.{name}" for name in slot.split("|") for path in self._paths)
-            yield Module(names, kind, op.rows, op.cols, op.matrices // len(slots), is_expert=expert)
+            count = op.matrices // len(slots)
+            yield Module(names, kind, op.rows, op.cols, count, is_expert=expert, stored_as=stored_as)
 
     def outside(self, op: Op) -> Iterator[Module]:
         """The module of a table, head or projection outside the layers."""
@@ -54,7 +58,8 @@ class ModuleNames:
             return
         names = self._outside.get(op.name, [f"model.{op.name}", op.name])
         kind = "Embedding" if op.kind == "lookup" else "Linear"
-        yield Module(tuple(names), kind, op.rows, op.cols, op.matrices, is_head=op.component == "lm_head")
+        head, stored_as = op.component == "lm_head", self._stored_as.get(op.name, "")
+        yield Module(tuple(names), kind, op.rows, op.cols, op.matrices, is_head=head, stored_as=stored_as)
 
     def _slots(self, op: Op) -> list[str]:
         """Names of equal parts of the op's matrices, relative to the layer."""

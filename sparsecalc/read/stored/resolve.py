@@ -59,7 +59,8 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     for text in scheme.warnings:
         config.note("quantization", f"{method}: {text}")
     plain = plain or number_format("bf16")
-    resolver = _Resolver(ModuleNames(family), scheme, plain, _names_single_experts(quantization))
+    form = str((quantization or {}).get("format") or method)
+    resolver = _Resolver(ModuleNames(family, form), scheme, plain, _names_single_experts(quantization))
     layers = _layers(spec)
     formats = [resolver.of_layer(layer, index) for index, layer in enumerate(layers)]
     stored = Stored(scheme=method, name=_name(layers, formats, plain), plain=plain, kv_cache=scheme.kv_cache)
@@ -191,12 +192,18 @@ class _Resolver:
         if starts := self.scheme.starts:
             module = replace(module, names=tuple(name for name in module.names if name.startswith(starts)))
         if not module.is_expert:
-            return Counter({self.scheme.rule(module): module.matrices})
+            return Counter({self._format(module): module.matrices})
         counts: Counter[NumberFormat | None] = Counter()
         for expert in range(asked):
             named = tuple(name.replace(EXPERT, str(expert)) for name in module.names)
-            counts[self.scheme.rule(replace(module, names=named))] += module.matrices // asked
+            counts[self._format(replace(module, names=named))] += module.matrices // asked
         return counts
+
+    def _format(self, module: Module) -> NumberFormat | None:
+        """What the family's checkpoint is known to do, else the scheme's rule; None: unquantized."""
+        if not module.stored_as:
+            return self.scheme.rule(module)
+        return None if module.stored_as == "plain" else number_format(module.stored_as)
 
 
 def _name(layers: Sequence[Layer], formats: Sequence[OpFormats], plain: NumberFormat) -> str:

@@ -69,6 +69,8 @@ def _fit(prediction: Prediction) -> Iterator[Figure]:
     yield Figure("  parallelism", prediction.placement)
     yield Figure("devices needed", str(prediction.gpus_needed or "no number is enough"), prediction.gpus_needed)
     yield Figure("used per device, without the reserve", used, prediction.bytes_per_gpu)
+    if prediction.host_memory_bytes:
+        yield _figure("host memory, weights", prediction.host_memory_bytes, units.nbytes)
     yield Figure("largest batch at this context", f"{prediction.largest_batch_size:,}")
     yield Figure("largest context at this batch", f"{prediction.largest_context_len:,}")
 
@@ -79,7 +81,8 @@ def _times(prediction: Prediction, memory: Memory) -> Iterator[Figure]:
         return
     tpot = units.band(serving.tpot_seconds, serving.tpot_seconds_low, serving.tpot_seconds_high)
     noun = "request" if serving.concurrency == 1 else "requests"
-    requests = f"{serving.concurrency} {noun} of {serving.prompt_len:,} + {serving.output_len:,}"
+    many = f"{serving.running} of {serving.concurrency}" if serving.waiting else f"{serving.concurrency}"
+    requests = f"{many} {noun} of {serving.prompt_len:,} + {serving.output_len:,}"
     yield Figure(f"prefill of {serving.prompt_len:,} tokens", _banded(prefill), prefill.seconds)
     yield Figure(f"decode step of {memory.batch_size} x {memory.context_len:,}", _banded(decode), decode.seconds)
     yield Figure("  bound by (prefill, decode)", f"{prefill.bound}, {decode.bound}")

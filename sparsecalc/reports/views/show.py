@@ -9,7 +9,8 @@ from sparsecalc.reports.views.model_figures import figures, grid_tables
 
 def view(document: ShowReport) -> View:
     """Tables of figures, components and kinds of layers, then the grid; a sentence about the experts."""
-    grids = [_figures(document), _components(document), _layers(document), *grid_tables([document])]
+    grids = [_figures(document), _components(document), _layers(document), *_engine(document)]
+    grids += grid_tables([document])
     return View(grids=grids, lines=[_expert_sentence(document.experts)] if document.experts else [])
 
 
@@ -30,6 +31,28 @@ def _download(info: ModelInfo) -> list[list[str]]:
         return []
     part = "" if info.download_is_whole else ", language model only"
     return [["download, as published", f"{units.nbytes(info.download_bytes)}{part}"]]
+
+
+def _engine(model: ModelReport) -> list[Grid]:
+    """The engine's memory in the words of its log; none without an engine whose memory is modelled."""
+    found = model.prediction.engine_memory if model.prediction else None
+    if not (model.prediction and found):
+        return []
+    context = model.memory.context_len
+    rows = [
+        ["weights", units.nbytes(found.weights_bytes)],
+        [
+            f"activations while profiling ({found.max_num_batched_tokens:,} tokens)",
+            units.nbytes(found.activation_bytes),
+        ],
+        ["context, libraries, communication", units.nbytes(found.other_bytes)],
+        ["CUDA graphs", units.nbytes(found.cuda_graph_bytes)],
+        ["available KV cache memory", units.nbytes(found.kv_cache_bytes)],
+        ["KV cache size", f"{found.kv_cache_tokens:,} tokens, {found.num_blocks:,} blocks of {found.block_size:,}"],
+        [f"maximum concurrency for {context:,} tokens per request", f"{found.max_concurrency:.2f}x"],
+        ["sequences at once, at most (max_num_seqs)", f"{found.max_num_seqs:,}"],
+    ]
+    return [Grid(headers=[f"memory of {model.prediction.engine}, busiest device", ""], rows=rows)]
 
 
 def _components(model: ModelReport) -> Grid:

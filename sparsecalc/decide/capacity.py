@@ -1,0 +1,88 @@
+"""What the devices of a deployment hold: by the engine's own rules where its memory is modelled, else by a share."""
+
+from sparsecalc.core.notes import Note
+from sparsecalc.core.units import nbytes
+from sparsecalc.decide.engine_words import engine_release
+from sparsecalc.decide.question import Question
+from sparsecalc.estimate.deployment import Deployment
+from sparsecalc.estimate.engine_memory.memory import EngineDevice
+from sparsecalc.estimate.engine_memory.rules import engine_rules, knows_memory
+from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit, largest_batch
+from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.results import Prediction
+
+
+class HeldMemory:
+    """One truth about memory for every command: does a load fit, and how many requests run at once."""
+
+    def __init__(self, deployed: Deployment, question: Question) -> None:
+        self.deployed, self.share = deployed, question.devices.device_memory_share
+        self.engine = engine_device(deployed, question)
+        self.memory = DeviceMemory(deployed.model, deployed.precision, deployed.placement)
+        self.budget = budget_bytes(deployed.gpu, self.share)
+
+    def fits(self, load: Load) -> bool:
+        """Whether the devices hold a load."""
+        return self.engine.fits(load) if self.engine else self.memory.at(load).total <= self.budget
+
+    def predicted(self, load: Load) -> Prediction:
+        """Fit, largest loads, and bytes in use and free."""
+        one = self.deployed
+        generic = fit(one.model, one.precision, load, one.gpu, one.placement, self.share)
+        return self.engine.fitted(generic, load) if self.engine else generic
+
+    def running(self, requests: Requests, load: Load) -> int:
+        """Requests that run at once: those that memory holds whole, and that the engine lets in.
+
+        All of them where not even one fits: then figures are those of devices large enough.
+        """
+        whole = load.but(batch_size=requests.concurrency, context_len=requests.prompt_len + requests.output_len)
+        most = int(requests.concurrency)
+        if not self.fits(whole):
+            held = self.engine.largest_batch(whole) if self.engine else largest_batch(self.memory, whole, self.budget)
+            most = held or most
+        return min(most, self.engine.most_sequences(load, most)) if self.engine else most
+
+
+def engine_device(deployed: Deployment, question: Question) -> EngineDevice | None:
+    """The busiest device as the engine fills it; None for an engine whose memory is not modelled."""
+    engine = deployed.device.engine.id
+    if not knows_memory(engine):
+        return None
+    share, release = question.devices.device_memory_share, engine_release(question.engine)
+    rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, share, release)
+    return EngineDevice(deployed.model, deployed.precision, deployed.placement, rules)
+
+
+def capacity_warnings(deployed: Deployment, question: Question, predicted: Prediction) -> list[Note]:
+    """Requests that wait, and weights that a host has no memory for."""
+    spec, serving, found = deployed.model.spec, predicted.serving, []
+    if serving and serving.waiting:
+        text = (
+            f"{serving.running:,} of {serving.concurrency:,} requests of {serving.prompt_len:,} +"
+            f" {serving.output_len:,} tokens run at once and {serving.waiting:,} wait: TPOT and throughput are"
+            f" those of the {serving.running:,}"
+        )
+        found.append(Note(code="requests-wait", text=text, model=spec.id))
+    memory = predicted.engine_memory
+    if memory and predicted.fits and memory.kv_cache_bytes <= 0:
+        text = (
+            f"{predicted.engine} with its default of {memory.max_num_seqs:,} sequences has no room for a KV cache and"
+            f" does not start; this load fits with --max-num-seqs {predicted.largest_batch_size} or less"
+        )
+        found.append(Note(code="engine-defaults-refuse", text=text, model=spec.id))
+    if text := _host_shortage(question.parallelism.offload.cpu, predicted.host_memory_bytes):
+        found.append(Note(code="host-memory", text=text, model=spec.id))
+    return found
+
+
+def _host_shortage(cpu: str, needed: int) -> str:
+    """By how much weights in host memory are more than a named CPU usually has; empty where they are not."""
+    if not (cpu and needed):
+        return ""
+    from sparsecalc.device.find import load_accelerator
+
+    host = load_accelerator(cpu)
+    if needed <= host.capacity_bytes:
+        return ""
+    return f"{nbytes(needed)} of weights lie in host memory; {host.id} has {nbytes(host.capacity_bytes)}"

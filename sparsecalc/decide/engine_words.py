@@ -1,0 +1,74 @@
+"""Options as serving engines name them: other spellings of those of `ask`, and what an engine is told of its memory."""
+
+import re
+from typing import Any, TypedDict
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.text import brief
+from sparsecalc.estimate.engine_memory.rules import EngineOptions
+
+SPELLINGS = {
+    "tensor_parallel_size": "tp",
+    "pipeline_parallel_size": "pp",
+    "data_parallel_size": "dp",
+    "gpu_memory_utilization": "device_memory_share",
+    "mem_fraction_static": "device_memory_share",
+    "max_model_len": "context_len",
+    "quantization": "dtype",
+}
+"""Engines' names of options, and the names that `ask` has for them."""
+
+KV_CACHE_FORMATS = {"auto": None, "fp8_e5m2": "fp8", "fp8_e4m3": "fp8"}
+"""Values of --kv-cache-dtype in engines: what the model is computed in, and the two layouts of 8 bits."""
+
+COMPUTED_IN = ("auto", "half", "float16", "bfloat16")
+"""Values of --dtype in engines beside --quantization: what is computed in, not what is stored."""
+
+LARGEST = 2**53
+
+
+class EngineWords(TypedDict, total=False):
+    """What `ask` passes on to the engine, under the engine's names."""
+
+    enable_expert_parallel: bool
+    max_num_seqs: int
+    enforce_eager: bool
+    kv_cache_memory_bytes: int
+    block_size: int
+
+
+def plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options under the names of `ask`. Raises InputError where one is given twice.
+
+    --quantization goes before a --dtype that says what is computed in, as engines have it.
+    """
+    found: dict[str, Any] = {}
+    if options.get("quantization") and options.get("dtype") in COMPUTED_IN:
+        options = {name: value for name, value in options.items() if name != "dtype"}
+    for name, value in options.items():
+        known = SPELLINGS.get(name, name)
+        if known in found:
+            raise InputError(f"{name} is another spelling of {known}, and both are given", hint="Give one of them")
+        found[known] = value
+    return found
+
+
+def kv_cache_format(name: str | None) -> str | None:
+    """The number format that a --kv-cache-dtype means; None: 16 bits."""
+    return KV_CACHE_FORMATS.get(name, name) if name else None
+
+
+def engine_release(engine: str | None) -> str:
+    """`0.27.1` of `vllm@0.27.1`; empty where none is told. Raises InputError where it is no release."""
+    release = (engine or "").partition("@")[2].strip()
+    if release and not re.fullmatch(r"\d{1,4}(\.\d{1,4}){0,3}", release):
+        raise InputError(f"the engine is {brief(engine or '')}", hint="A release is numbers: vllm@0.27.1")
+    return release
+
+
+def engine_options(**given: Any) -> EngineOptions:
+    """What an engine is told of its memory. Raises InputError for a number out of range."""
+    for name, value in given.items():
+        if value is not None and not 0 < value <= LARGEST and name != "enforce_eager":
+            raise InputError(f"{name.replace('_', '-')} is {value}", hint="It must be 1 or more")
+    return EngineOptions(**given)
