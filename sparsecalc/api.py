@@ -15,7 +15,7 @@ from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Flops, Memory, Params
-from sparsecalc.library.formats import precision_for
+from sparsecalc.library.formats import precision_for, with_file_type
 from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.spec import ModelSpec
 
@@ -65,8 +65,9 @@ class Model:
         131072
         """
         asked = ask(batch_size=batch_size, context_len=context_len)
-        precision = precision_for(self.spec, dtype or self.dtype, kv_cache_dtype)
-        return costs.memory(self.ledgers, precision, asked.load)
+        spec, rest = with_file_type(self.spec, dtype or self.dtype)
+        ledgers = self.ledgers if spec is self.spec else Ledgers(spec)
+        return costs.memory(ledgers, precision_for(spec, rest, kv_cache_dtype), asked.load)
 
     def ops(self, workload: Workload) -> Ledger:
         """The ledger of one step: every op with what it stores, reads and computes.

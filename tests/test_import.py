@@ -5,21 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import Run, bare
 from fake_hub import FakeHub, Tensors
-from gguf import GGMLQuantizationType, GGUFWriter
-from gguf.quants import quantize
 
-from sparsecalc.core.errors import InputError
-from sparsecalc.data_files import read_data
 from sparsecalc.estimate.costs import params
-from sparsecalc.library.formats import precision_for
-from sparsecalc.library.gguf import read_gguf
 from sparsecalc.library.models import load_model
 from sparsecalc.read.config import read_config
-from sparsecalc.read.number_formats import format_ids
 
 DENSE = {
     "model_type": "llama",
@@ -306,136 +298,6 @@ def test_a_path_becomes_a_spec_of_its_own(run: Run, tmp_path: Path) -> None:
 def test_standard_input_becomes_a_spec(run: Run, tmp_path: Path) -> None:
     assert run("import", "-", stdin=json.dumps(DENSE)).rc == 0
     assert params(load_model(str(tmp_path / "stdin.json")).spec) == params(read_config(DENSE, model_id="x"))
-
-
-# --- GGUF ---------------------------------------------------------------------------------------------------------
-
-
-def gguf_file(
-    path: Path,
-    architecture: str = "llama",
-    kind: GGMLQuantizationType = GGMLQuantizationType.Q8_0,
-    *,
-    experts: int = 0,
-    tied: bool = False,
-) -> Path:
-    """A small model as llama.cpp's converter would write it."""
-    writer = GGUFWriter(path, architecture)
-    writer.add_block_count(2)
-    writer.add_embedding_length(256)
-    writer.add_feed_forward_length(512)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_context_length(128)
-    writer.add_token_list([f"t{i}" for i in range(40)])
-    if experts:
-        writer.add_expert_count(experts)
-        writer.add_expert_used_count(2)
-    names = ["token_embd.weight", "blk.0.ffn_up.weight", *([] if tied else ["output.weight"])]
-    for name in names:
-        values = np.zeros((40, 256), dtype=np.float32)
-        plain = kind in (GGMLQuantizationType.F32, GGMLQuantizationType.F16)
-        if plain:
-            writer.add_tensor(name, values.astype(np.float16 if kind == GGMLQuantizationType.F16 else np.float32))
-        else:
-            writer.add_tensor(name, quantize(values, kind), raw_dtype=kind)
-    writer.add_tensor("output_norm.weight", np.zeros(256, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-LIKE_GGUF = {
-    **DENSE,
-    "vocab_size": 40,
-    "hidden_size": 256,
-    "intermediate_size": 512,
-}
-
-
-def test_a_dense_gguf_file(quick_run: Run, tmp_path: Path) -> None:
-    path = gguf_file(tmp_path / "tiny.gguf")
-    found = quick_run("show", path, "--json")
-    assert (found.rc, found.stderr) == (0, "")
-    assert found.json["params"]["total"] == params(read_config(LIKE_GGUF, model_id="x")).total
-    assert found.json["memory"]["weights_dtype"] == "q8_0"
-    assert found.json["memory"]["weights_dtype_from"] == "the config's quantization_config"
-    assert found.json["model"]["id"] == "tiny"
-    assert quick_run("import", path).rc == 0
-    again = quick_run("show", "tiny.json", "--json").json
-    assert {key: again[key] for key in ("params", "memory")} == {key: found.json[key] for key in ("params", "memory")}
-
-
-def test_a_gguf_file_with_experts_is_a_mixtral(tmp_path: Path) -> None:
-    spec = load_model(str(gguf_file(tmp_path / "moe.gguf", experts=4))).spec
-    like = {**LIKE_GGUF, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
-    assert spec.model_type == "mixtral"
-    assert params(spec) == params(read_config(like, model_id="x"))
-
-
-def test_a_gguf_file_without_output_is_tied(tmp_path: Path) -> None:
-    assert load_model(str(gguf_file(tmp_path / "tied.gguf", tied=True))).spec.tie_word_embeddings
-    assert not load_model(str(gguf_file(tmp_path / "free.gguf"))).spec.tie_word_embeddings
-
-
-@pytest.mark.parametrize(("kind", "name"), [("F32", "fp32"), ("F16", "fp16"), ("BF16", "bf16"), ("Q4_0", "q4_0")])
-def test_the_tensor_type_of_a_gguf_file(kind: str, name: str, tmp_path: Path) -> None:
-    config = read_gguf(gguf_file(tmp_path / "a.gguf", kind=GGMLQuantizationType[kind]))
-    assert read_config(config, model_id="x").quantization == {"weights": name}
-
-
-def gguf_config(kind: str) -> dict[str, Any]:
-    return {**DENSE, "quantization_config": {"quant_method": "gguf", "tensor_type": kind}}
-
-
-@pytest.mark.parametrize("name", format_ids())
-def test_every_format_can_be_a_gguf_tensor_type(name: str) -> None:
-    spec = read_config(gguf_config(name), model_id="x")
-    assert spec.quantization == {"weights": name}
-    assert precision_for(spec).weights.id == name
-    assert spec.notes == ()
-
-
-def test_every_alias_can_be_a_gguf_tensor_type() -> None:
-    for entry in read_data("formats.json")["formats"]:
-        for alias in entry["aliases"]:
-            assert read_config(gguf_config(alias), model_id="x").quantization == {"weights": entry["id"]}
-
-
-def test_an_unknown_tensor_type_is_said() -> None:
-    spec = read_config(gguf_config("iq1_xxl"), model_id="x")
-    assert spec.quantization is None
-    assert [note.text for note in spec.notes] == [
-        "quantization_config (gguf, iq1_xxl) is not understood: weights count as bf16"
-    ]
-
-
-@pytest.mark.parametrize("how", ["architecture", "cut", "short", "empty", "words", "missing"])
-def test_a_bad_gguf_file(how: str, quick_run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "bad.gguf"
-    if how == "architecture":
-        gguf_file(path, "lama")
-    elif how != "missing":
-        content = gguf_file(tmp_path / "good.gguf").read_bytes()
-        parts = {"cut": content[: len(content) // 3], "short": content[:10], "empty": b"", "words": b"hello" * 100}
-        path.write_bytes(parts[how])
-    found = quick_run("show", path)
-    assert found.rc == 2
-    assert len(found.stderr.splitlines()) == 1
-    assert "bad.gguf" in found.stderr
-    assert "Traceback" not in found.stderr
-    if how == "architecture":
-        assert "GGUF architecture 'lama' is not known" in found.stderr
-        assert "Did you mean 'llama'?" in found.stderr
-
-
-def test_gguf_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = gguf_file(tmp_path / "a.gguf")
-    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
-    with pytest.raises(InputError, match=r"need the gguf package.*sparsecalc\[gguf\]"):
-        load_model(str(path))
 
 
 def _elements(shape: list[int]) -> int:

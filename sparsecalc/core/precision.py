@@ -19,6 +19,8 @@ class Precision(Frozen):
     by_component: dict[Component, NumberFormat] = field(default_factory=dict)
     as_stored: str = ""
     """Name of the checkpoint's own formats, where ops keep those; then `weights` is that of unquantized ones."""
+    states_in_fp32: bool = False
+    """Whether all recurrent states are kept in fp32, as llama.cpp keeps them."""
     origin: str = "requested"
     """Where the weights' formats come from: `as published`, `config`, `requested` or `default`."""
 
@@ -70,7 +72,7 @@ class Precision(Frozen):
 
     def state_element_bytes(self, op: Op) -> float:
         """Bytes per element of the op's recurrent state: 4 where it is kept in fp32, else as of activations."""
-        return 4 if op.state_is_fp32 else self.activations.bits / 8
+        return 4 if op.state_is_fp32 or self.states_in_fp32 else self.activations.bits / 8
 
     def state_bytes(self, ledger: Ledger) -> int:
         """Bytes of recurrent state."""

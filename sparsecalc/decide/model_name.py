@@ -12,10 +12,9 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
 from sparsecalc.core.workload import Workload
-from sparsecalc.library.formats import component_names, is_format, precision_for
+from sparsecalc.library.formats import component_names, format_names, is_format, precision_for, with_file_type
 from sparsecalc.library.models import LoadedModel, load_model
 from sparsecalc.model.ledgers import Ledgers
-from sparsecalc.read.number_formats import format_ids
 
 if TYPE_CHECKING:  # imported where a name has a part that could be one
     from sparsecalc.techniques.base import Technique
@@ -58,7 +57,10 @@ def load_variant(
 
         spec, techniques = apply_all(loaded.spec, techniques)
         loaded = replace(loaded, spec=spec)
-    precision = precision_for(loaded.spec, formats or dtype, kv_cache_dtype)
+    spec, rest = with_file_type(loaded.spec, formats or dtype, loaded.config)
+    more = spec.notes[len(loaded.spec.notes) :]
+    loaded = replace(loaded, spec=spec, notes=(*loaded.notes, *more))
+    precision = precision_for(spec, rest, kv_cache_dtype)
     model = Ledgers(loaded.spec)
     notes = (*loaded.notes, *_notes(model, techniques, precision))
     return Variant(loaded=replace(loaded, notes=notes), model=model, dtype=formats, precision=precision)
@@ -78,7 +80,7 @@ def _sort(parts: str | None) -> "tuple[list[Technique], str | None]":
             formats.append(part)
         else:
             name, equals, _ = part.strip().partition("=")
-            known = [*TECHNIQUES, "2:4", *format_ids(), *(component_names() if equals else ())]
+            known = [*TECHNIQUES, "2:4", *format_names(), *(component_names() if equals else ())]
             text = f"unknown {'component' if equals else 'dtype'} {brief(name)}, and no technique has that name"
             hint = f"Techniques: 2:4, {', '.join(TECHNIQUES)}; formats: int4, experts=mxfp4"
             raise InputError(text, hint=hint + did_you_mean(name, known))

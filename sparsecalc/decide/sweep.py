@@ -13,7 +13,7 @@ from sparsecalc.decide.question import Parallelism, positive
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.step import step_time
-from sparsecalc.library.formats import precision_for
+from sparsecalc.library.formats import precision_for, with_file_type
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -73,9 +73,11 @@ def sweep(
         for j, count in enumerate(num_gpus):
             plan = placement_for(spec, Parallelism(num_gpus=count), device.domain_size)
             for k, dtype in enumerate(dtypes):
-                precision = precision_for(spec, dtype or variant.dtype)
+                stored, rest = with_file_type(spec, dtype or variant.dtype, variant.loaded.config)
+                precision = precision_for(stored, rest)
                 for rows, columns in pieces:
-                    step = step_time(spec, work(contexts[None, columns], batches[rows, None]), precision, device, plan)
+                    asked = work(contexts[None, columns], batches[rows, None])
+                    step = step_time(stored, asked, precision, device, plan)
                     seconds[:, i, j, k, rows, columns] = step.seconds, step.seconds_low, step.seconds_high
     return Sweep(model, phase, tuple(gpus), tuple(num_gpus), tuple(dtypes), batches, contexts, *seconds)
 

@@ -194,13 +194,11 @@ def _from_path(path: Path) -> FoundConfig:
     try:
         path = path.expanduser()
         if path.is_dir():
-            path = path / "config.json"
-            if not path.is_file():
-                raise InputError(f"no config.json in the folder {path.parent}", hint="Name the config file itself")
+            path = _in_folder(path)
         if path.suffix == ".gguf" and path.is_file():
-            from sparsecalc.library.gguf import read_gguf
+            from sparsecalc.library.gguf.files import model_name, read_gguf
 
-            return _from_config(read_gguf(path), path.stem, str(path))
+            return _from_config(read_gguf(path), model_name(path), str(path))
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"cannot be read ({reason_of(error)})", where=str(path)) from error
     hint = "Name a config.json, a folder that holds one, or a model id"
@@ -212,6 +210,17 @@ def _from_path(path: Path) -> FoundConfig:
             config, _parse(read_user_file(beside, LARGEST_CONFIG_BYTES, hint=hint), str(beside))
         )
     return _from_config(config, name, str(path))
+
+
+def _in_folder(folder: Path) -> Path:
+    """The file of a folder that tells what the model is: config.json, or the one GGUF model in it."""
+    if (config := folder / "config.json").is_file():
+        return config
+    from sparsecalc.library.gguf.files import gguf_in
+
+    if found := gguf_in(folder):
+        return found
+    raise InputError(f"no config.json in the folder {folder}", hint="Name the config file itself")
 
 
 def _with_quantization(config: Any, beside: Any) -> Any:

@@ -81,8 +81,8 @@ class Stored(Frozen):
     """Formats in short: `nvfp4`, `bf16,routed_experts=mxfp4`."""
     plain: NumberFormat
     """Format of everything that is not quantized, from dtype."""
-    origin: Literal["config", "as published"] = "config"
-    """`as published`: the publisher's own checkpoint of a built-in model."""
+    origin: Literal["config", "as published", "requested"] = "config"
+    """`as published`: the publisher's own checkpoint of a built-in model; `requested`: a GGUF file type asked for."""
     kv_cache: NumberFormat | None = None
     """Format of the KV cache, where the checkpoint brings scales for it."""
 

@@ -14,7 +14,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer, ModelSpec, Stored, group_layers
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.number_formats import is_number_format, number_format
-from sparsecalc.read.stored import compressed_tensors, floats, integers, libraries, modelopt
+from sparsecalc.read.stored import compressed_tensors, floats, gguf, integers, libraries, modelopt
 from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames
 from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError
 
@@ -50,6 +50,8 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     its weights count as unquantized.
     """
     plain = _plain(config)
+    if (file := _as_gguf(spec, config, family)) is not None:
+        return file
     quantization = next((config.config[key] for key in SECTIONS if config.config.get(key)), None)
     scheme, method = _scheme(quantization, plain or number_format("bf16"), config)
     if scheme is None:
@@ -64,6 +66,22 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     stored = Stored(scheme=method, name=_name(layers, formats, plain), plain=plain, kv_cache=scheme.kv_cache)
     groups = group_layers(layers, formats)
     return spec.but(stored=stored, layer_groups=groups, formats=resolver.outside(_outside(spec)))
+
+
+def _as_gguf(spec: ModelSpec, config: Fields, family: str) -> ModelSpec | None:
+    """The model as a GGUF file's tensors are stored; None where the config is of no such file."""
+    section = config.config.get("quantization_config")
+    if not isinstance(section, dict):
+        return None
+    if kind := gguf.type_of_all(section):
+        return gguf.as_one_type(spec, family, kind)
+    found = gguf.tensors_of(section)
+    if found is None:
+        return None
+    stored = gguf.as_file(spec, family, *found)
+    for note in stored.notes:
+        config.note(note.code, note.text)
+    return stored
 
 
 def _layers(spec: ModelSpec) -> list[Layer]:
