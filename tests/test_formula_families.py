@@ -27,6 +27,8 @@ def spec(given: dict[str, Any] | str) -> ModelSpec:
     return read_config(config(given) if isinstance(given, str) else given, model_id="x")
 
 
+# Of the models that stand below as code no config.json was at hand: their sizes are recalled from the papers, cards and
+# code that are named, and so are their totals. None was solved from a total.
 LING_2_5 = {
     **{"model_type": "bailing_hybrid", "architectures": ["BailingMoeV2_5ForCausalLM"], "vocab_size": 157184},
     **{"hidden_size": 8192, "intermediate_size": 18432, "num_hidden_layers": 80, "first_k_dense_replace": 4},
@@ -35,7 +37,7 @@ LING_2_5 = {
     **{"num_experts_per_tok": 8, "num_shared_experts": 1, "q_lora_rank": 1536, "kv_lora_rank": 512},
     **{"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128},
 }
-"""Ling-2.5-1T: 80 layers of 8192, latent attention at the end of each group of 8."""
+"""Ling-2.5-1T, recalled: 80 layers of 8192, latent attention at the end of each group of 8."""
 
 JET_NEMOTRON_2B = {
     **{"model_type": "jet_nemotron", "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28},
@@ -70,6 +72,7 @@ STEP_AUDIO_EDITX = {
     **{"model_type": "step1", "hidden_size": 3072, "intermediate_size": 8192, "num_attention_heads": 48},
     **{"num_attention_groups": 4, "num_hidden_layers": 32, "vocab_size": 74752},
 }
+"""Step-Audio-EditX, recalled."""
 
 OPENPANGU_ULTRA = {
     **{"model_type": "pangu_ultra_moe", "hidden_size": 7680, "intermediate_size": 18432, "num_hidden_layers": 61},
@@ -78,6 +81,7 @@ OPENPANGU_ULTRA = {
     **{"num_routed_experts": 256, "num_shared_experts": 1, "num_experts_per_tok": 8, "moe_intermediate_size": 2048},
     **{"sandwich_norm": True, "tie_word_embeddings": False},
 }
+"""openPangu-Ultra-MoE-718B, recalled."""
 
 BILLION = 1e9
 PUBLISHED = [
@@ -95,7 +99,7 @@ PUBLISHED = [
     (STEP_AUDIO_EDITX, 3 * BILLION, BILLION),  # "3B", StepFun's model card
     (OPENPANGU_ULTRA, 718 * BILLION, 2 * BILLION),  # "718B", Huawei's model card
 ]
-"""Totals as published, each with the unit of its last digit."""
+"""Totals as published, each with the unit of its last digit; those of model cards and announcements are recalled."""
 
 ACTIVE = [
     ("kimi-k3", 104 * BILLION, BILLION),  # "104B active", Moonshot's model card
@@ -106,7 +110,7 @@ ACTIVE = [
     (LONGCAT_2, 56 * BILLION, BILLION),  # "33B to 56B", Meituan's announcement: at most
     ("k2-horizon-mova-36b", 5.95 * BILLION, 0.65 * BILLION),  # "5.95B", with the input table
 ]
-"""Active parameters as published, mostly without the input table."""
+"""Active parameters as published, mostly without the input table; those of cards and announcements are recalled."""
 
 
 @pytest.mark.parametrize(("given", "published", "unit"), PUBLISHED)

@@ -73,43 +73,29 @@ ALICE = {
     **{"moe_intermediate_size": 512, "shared_expert_intermediate_size": 512, "linear_num_key_heads": 32},
 }
 GIGACHAT = {
-    **{"model_type": "gigachat3_5", "hidden_size": 7168, "intermediate_size": 18432, "moe_intermediate_size": 2048},
-    **{"num_hidden_layers": 40, "num_attention_heads": 64, "n_shared_experts": 1, "n_routed_experts": 256},
-    **{"num_experts_per_tok": 8, "first_k_dense_replace": 3, "vocab_size": 128256, "linear_num_key_heads": 32},
-    **{"linear_num_value_heads": 64, "full_attention_layers": list(range(3, 40, 4))},
+    **{"model_type": "gigachat3_5", "hidden_size": 64, "intermediate_size": 96, "moe_intermediate_size": 24},
+    **{"num_hidden_layers": 4, "num_attention_heads": 4, "n_shared_experts": 1, "n_routed_experts": 8},
+    **{"num_experts_per_tok": 2, "first_k_dense_replace": 1, "vocab_size": 320, "linear_num_key_heads": 2},
+    **{"linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "q_lora_rank": 24},
+    **{"kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 16},
+    **{"full_attention_layers": [3]},
 }
 XVERSE = {"num_experts": 64, "moe_top_k": 6, "num_shared_experts": 2}
-SALA = {
-    **{"mixer_types": ["minicpm4", *["lightning"] * 3], "lightning_nh": 32, "lightning_nkv": 32},
-    **{"use_output_gate": True, "use_output_norm": True, "attn_use_output_gate": True},
-}
 YUAN_M32 = {
     **{"attention_projection_size": 4096, "tie_word_embeddings": True},
     "moe_config": {"moe_num_experts": 32, "moe_top_k": 2, "ffn_hidden_size": 8192},
 }
 FLASH = {"tie_word_embeddings": True, "sliding_window": 512, "mamba_dt_rank": 160}
-HYMBA = {
-    **{"tie_word_embeddings": True, "mamba_expand": 2, "mamba_d_state": 16, "mamba_d_conv": 3, "mamba_dt_rank": 100},
-    **{"num_memory_tokens": 128, "sliding_window": 1024, "global_attn_idx": [0, 15, 31], "v_head_dim": 128},
-    "kv_reuse_group": [*([a, a + 1] for a in range(1, 15, 2)), [16, 17, 18], *([a, a + 1] for a in range(19, 31, 2))],
-}
-DECI_HEADS = repeated((4, 10), (2, 5), (1, 17))
-"""DeciLM-7B's key-value heads add up to 67 over its 32 layers; their order changes no total."""
 
 PUBLISHED: list[tuple[str, dict[str, Any], float, float]] = [
-    # config: public ports to mlx, candle and vLLM that name the checkpoint; total: the model's card
+    # No config.json was at hand. The sizes are recalled from the releases, their remote code, and public ports that
+    # name the checkpoint; where no other source stands beside a row, its total is recalled from the model's card. None
+    # was solved from the total. A total rounded to one or two digits is a check of the shape, not of each size.
     ("Telechat3-36B", plain("telechat3", "6144 24576 64 48 8 131072", head_dim=128), 36e9, 0.5e9),
     ("IQuest-Coder-40B", plain("iquestcoder", "5120 27648 80 40 8 76800", head_dim=128), 40e9, 0.5e9),
     ("IQuest-Coder-40B-Loop", plain("iquestloopcoder", "5120 27648 80 40 8 76800", loop_num=2), 40e9, 0.5e9),
     ("Nanbeige4.2-3B", plain("nanbeige", "3072 10752 22 48 8 166144", head_dim=128, num_loops=2), 4e9, 0.5e9),
     ("OpenELM-1.1B", OPENELM, 1.08e9, 0.005e9),  # arXiv:2404.14619, table 9
-    # pfnet/plamo-3-nict-8b-base: 8,091,348,992 by the card of a model tuned from it
-    (
-        "plamo-3-8b",
-        plain("plamo3", "4096 16384 32 32 4 107520", sliding_window=2048, tie_word_embeddings=True),
-        8_091_348_992,
-        0,
-    ),
     ("solar-pro-preview", plain("solar", "5120 17920 64 40 10 32128", bskcn_1=[12, 20]), 22.1e9, 0.05e9),
     ("Orion-14B", plain("orion", "5120 15360 40 40 40 84608"), 14.5e9, 0.05e9),
     ("FLM-2-52B", plain("TeleFLM", "8192 21824 64 64 64 80000", use_mup=True, output_mult=1), 52e9, 1e9),
@@ -144,18 +130,12 @@ PUBLISHED: list[tuple[str, dict[str, Any], float, float]] = [
         146e9,
         0.5e9,
     ),
-    ("DeciLM-7B", plain("deci", "4096 14336 32 32 4 32000", num_key_value_heads_per_layer=DECI_HEADS), 7.04e9, 0.005e9),
     ("Phi-3-small-8k", plain("phi3small", "4096 14336 32 32 8 100352", tie_word_embeddings=True), 7.39e9, 0.005e9),
     ("XVERSE-MoE-A4.2B", plain("xverse_moe", "2560 1728 28 32 32 100278", **XVERSE), 25.8e9, 0.05e9),
-    ("MiniCPM-SALA-9B", plain("minicpm_sala", "4096 16384 32 32 2 73448", **SALA), 9e9, 0.5e9),
     ("Yuan2-2B", plain("yuan", "2048 8192 24 32 32 135040", tie_word_embeddings=True), 2.1e9, 0.05e9),
-    ("Yuan2-51B", plain("yuan", "8192 32768 42 64 64 135040", tie_word_embeddings=True), 51.8e9, 0.05e9),
-    ("Yuan2-102B", plain("yuan", "8192 32768 84 64 64 135040", tie_word_embeddings=True), 102.6e9, 0.05e9),
     ("Yuan2-M32", plain("yuan", "2048 8192 24 16 16 135040", **YUAN_M32), 40e9, 0.5e9),
     ("Phi-4-mini-flash", plain("phi4flash", "2560 10240 32 40 20 200064", **FLASH), 3.85e9, 0.005e9),
-    ("Hymba-1.5B", plain("hymba", "1600 5504 32 25 5 32001", **HYMBA), 1.52e9, 0.005e9),
     ("AliceAI-80B-A3B", ALICE, 80e9, 0.5e9),
-    ("GigaChat3.5-432B-A28B", GIGACHAT, 432e9, 4e9),  # full attention in every fourth layer, as supposed here
 ]
 
 
@@ -166,8 +146,21 @@ def test_the_published_total(name: str, config: dict[str, Any], published: float
     assert not [note.text for note in found.notes if note.code == "unread-keys"]
 
 
-@pytest.mark.parametrize(("name", "config"), [row[:2] for row in PUBLISHED], ids=[row[0] for row in PUBLISHED])
+SMALL: list[tuple[str, dict[str, Any]]] = [
+    ("deci", plain("deci", "64 96 3 4 2 320", num_key_value_heads_per_layer=[4, 2, 1])),
+    ("plamo3", plain("plamo3", "64 96 8 4 2 320", sliding_window=8, tie_word_embeddings=True)),
+    ("minicpm_sala", plain("minicpm_sala", "64 96 4 4 2 320", mixer_types=["minicpm4", "lightning"], lightning_nh=4)),
+    ("hymba", plain("hymba", "64 96 3 4 2 320", kv_reuse_group=[[0, 1]], global_attn_idx=[0], sliding_window=8)),
+    ("gigachat3_5", GIGACHAT),
+]
+"""Families of whose models no config was at hand: small shapes of our own, held to what they cost by hand only."""
+
+
+@pytest.mark.parametrize(
+    ("name", "config"), [row[:2] for row in PUBLISHED] + SMALL, ids=[row[0] for row in (*PUBLISHED, *SMALL)]
+)
 def test_odd_values_are_refused_or_read(name: str, config: dict[str, Any]) -> None:
+    assert not [note.text for note in spec(config).notes if note.code == "unread-keys"]
     for key in config:
         for odd in (None, -1, 0, "x", [None], [[1]], {"a": 1}, 1e30):
             with suppress(InputError):
@@ -287,6 +280,41 @@ def test_hymba_shares_keys_and_keeps_states_beside_them() -> None:
     step = spec(plain("hymba", "64 96 3 4 2 320", **more)).ops(Workload.decode(100))
     assert step.total("kv_elements") == (100 + 8) * 2 * (16 + 32)  # layers 0 and 2
     assert step.total("state_elements") == 3 * 128 * (16 + 4)
+
+
+def test_deci_counts_each_layers_own_keys_and_values() -> None:
+    heads = [4, 2, 1]
+    layers = sum(64 * (64 + 2 * 16 * each + 64) + 3 * 64 * 96 + 2 * 64 for each in heads)
+    found = spec(plain("deci", "64 96 3 4 2 320", num_key_value_heads_per_layer=heads))
+    assert params(found).total == 2 * 320 * 64 + 64 + layers
+    assert found.ops(Workload.decode(10)).total("kv_elements") == 10 * 2 * 16 * sum(heads)
+
+
+def test_plamo_3_has_four_norms_and_a_full_layer_in_eight() -> None:
+    found = spec(plain("plamo3", "64 96 8 4 2 320", sliding_window=8, tie_word_embeddings=True))
+    layer = 64 * (64 + 2 * 32 + 64) + 2 * 16 + 3 * 64 * 96 + 4 * 64
+    assert params(found).total == 320 * 64 + 64 + 8 * layer
+    assert found.ops(Workload.decode(100)).total("kv_elements") == (7 * 8 + 100) * 2 * 32
+
+
+def test_hymba_projects_once_for_attention_and_mamba() -> None:
+    """Layers 0 and 2 make keys of 2 x 16 and values of 2 x 32; the scan is 128 wide, its time steps of rank 4."""
+    found = spec(plain("hymba", "64 96 3 4 2 320", kv_reuse_group=[[0, 1]], mamba_dt_rank=4, num_memory_tokens=5))
+    mixer = 64 * 64 + 128 * 64  # queries, and the one map back
+    scan = 64 * 2 * 128 + 128 * 4 + 128 + 128 * (4 + 2 * 16) + 4 * 128 + 128 + 128 * 16 + 128 + 4 + 2 * 16
+    layers = 3 * (mixer + scan + 2 * 128 + 3 * 64 * 96 + 2 * 64) + 2 * 64 * (2 * 16 + 2 * 32)
+    assert params(found).total == 2 * 320 * 64 + 64 + 5 * 64 + layers
+
+
+def test_gigachat_gates_its_norms() -> None:
+    """Four gated norms of 64 in each of 4 layers, one at the end, and those of both latents in the full layer."""
+    gated, plainly = spec(GIGACHAT), spec({**GIGACHAT, "norm_type": "RMSNorm"})
+    assert params(gated).total - params(plainly).total == 2 * 16 * ((4 * 4 + 1) * 64 + 24 + 32)
+    step = gated.ops(Workload.decode(10))
+    assert step.total("kv_elements") == 10 * (32 + 8)
+    assert step.total("state_elements") == 3 * (4 * 16 * 16 + (2 * 32 + 64) * 4)
+    ungated = spec({**GIGACHAT, "gated_attention": False})
+    assert params(gated).total - params(ungated).total == 64 * 4 * 16
 
 
 def test_yuan_filters_two_tokens_before_it_attends() -> None:

@@ -1,7 +1,6 @@
 """DeciLM 6B and 7B (remote code): Llama's layers with a number of key-value heads for each.
 
-Not in transformers. DeciLM-7B so counted has the 7.04 B parameters of its card. Later models of this class are
-`nemotron-nas`.
+Not in transformers: formula; no published config was at hand. Later models of this class are `nemotron-nas`.
 """
 
 from sparsecalc.model.spec import Layer

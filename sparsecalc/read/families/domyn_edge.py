@@ -1,6 +1,7 @@
 """Domyn Edge (vLLM's DomynEdgeForCausalLM): four norms per layer, a window and a head size for each, norms over heads.
 
-Not in transformers. The norm over queries has no gain; window_sizes counts the keys before a token, 0 or less: all.
+Not in transformers: formula; no published config was at hand, and the model_type is taken from the file's name. The
+norm over queries has no gain; window_sizes counts the keys before a token, 0 or less: all.
 """
 
 from typing import Any

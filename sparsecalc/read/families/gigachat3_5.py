@@ -1,6 +1,7 @@
 """GigaChat 3.5 432B-A28B (SGLang's GigaChat35ForCausalLM): delta nets and gated latent attention, gated norms, experts.
 
-Not in transformers. A gated norm has, beside its gain, a gate of rank 16 made from its output: two maps r -> 16 -> r.
+Not in transformers: formula; no published config was at hand. A gated norm has, beside its gain, a gate of rank 16 made
+from its output: two maps r -> 16 -> r.
 """
 
 from sparsecalc.model.basic_parts import Norm, Projection

@@ -1,8 +1,8 @@
 """Hymba 1.5B (remote code): attention and Mamba side by side in each layer, learned tokens before every prompt.
 
-Not in transformers. Keys are hidden_size / heads wide, values mamba_expand times that; the outputs of both are normed
-and averaged before one map back, which is counted with the attention. Some layers use another layer's keys and values,
-and all but a few have windows. Hymba-1.5B so counted has its 1.52 B parameters.
+Not in transformers: formula; no published config was at hand. Keys are hidden_size / heads wide, values mamba_expand
+times that; the outputs of both are normed and averaged before one map back, which is counted with the attention. Some
+layers use another layer's keys and values, and all but a few have windows.
 """
 
 from typing import Any

@@ -1,6 +1,7 @@
 """IQuest-Q1 (SGLang's IQuestQ1ForCausalLM): windowed and full layers by blocks, a learned key as sink, experts.
 
-Not in transformers. Three norms per layer and a fourth in the first; the sink is one key per key-value head.
+Not in transformers: formula; no published config was at hand. Three norms per layer and a fourth in the first; the sink
+is one key per key-value head.
 """
 
 from sparsecalc.model.basic_parts import Constants, Norm

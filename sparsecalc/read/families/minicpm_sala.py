@@ -1,7 +1,7 @@
 """MiniCPM-SALA (SGLang's MiniCPMSALAForCausalLM): sparse and Lightning attention by mixer_types, in MiniCPM's frame.
 
-Not in transformers. The sparse layers' selection of past blocks has no weights; attention is counted over the whole
-context.
+Not in transformers: formula; no published config was at hand. The sparse layers' selection of past blocks has no
+weights; attention is counted over the whole context.
 """
 
 from sparsecalc.core.text import brief

@@ -1,6 +1,7 @@
 """PLaMo 3 (remote code; vLLM's Plamo3ForCausalLM): norms before and after each part and over the heads, some windows.
 
-Not in transformers. A full layer ends each sliding_window_pattern, as far as layer_types does not say otherwise.
+Not in transformers: formula; no published config was at hand. A full layer ends each sliding_window_pattern, as far as
+layer_types does not say otherwise.
 """
 
 from sparsecalc.read.build import Body, attention, body, every_nth_full, mlp, norms, windowed_layers, windows

@@ -1,7 +1,7 @@
 """RNJ-1 (vLLM's Rnj1ForCausalLM): Gemma 3's layers, all of them full or some within chunks that look back at one more.
 
-Not in transformers under this name. A query of a chunked layer sees its own chunk and the one before: that is counted
-as a window of two chunks, its upper bound, and said in a note.
+Not in transformers under this name: the model_type is taken from the file's name in vLLM. A query of a chunked layer
+sees its own chunk and the one before: that is counted as a window of two chunks, its upper bound, and said in a note.
 """
 
 from sparsecalc.read.build import CHUNKED, FULL, Body, attention, body, mlp, norms, windowed_layers

@@ -1,6 +1,6 @@
 """Spark 2.5 (SGLang's Spark2_5ForCausalLM): three windowed layers to each full one, a gate per head on the output.
 
-Not in transformers.
+Not in transformers: formula; no published config was at hand.
 """
 
 from sparsecalc.read.build import Body, attention, body, every_nth_full, mlp, norms, windowed_layers, windows

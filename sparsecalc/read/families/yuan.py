@@ -1,7 +1,7 @@
 """Yuan 2 (2B, 51B, 102B) and Yuan 2 M32 (remote code): Llama's layers with localized filtering, experts in M32.
 
 Not in transformers. Queries and keys are made from filtered tokens, values from the tokens themselves. M32's router is
-attention over the experts: three rows per expert. So counted, the models have the totals of their papers.
+attention over the experts: three rows per expert. Formula; no published config was at hand of 51B and 102B.
 """
 
 from sparsecalc.model.basic_parts import Projection
