@@ -9,7 +9,7 @@ from typing import Literal
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import MixerPart
-from sparsecalc.model.recurrent import _conv, scan
+from sparsecalc.model.recurrent import causal_conv, scan
 
 
 class GatedLinearAttention(MixerPart):
@@ -47,7 +47,7 @@ class GatedLinearAttention(MixerPart):
         if self.output_gate:
             yield linear("g_proj", "state_space", hidden, mixed, tokens)
         if self.conv_kernel:
-            yield _conv(queries + keys + values, self.conv_kernel, self.conv_bias, work)
+            yield causal_conv(queries + keys + values, self.conv_kernel, self.conv_bias, work)
         yield linear("gk_proj down", "state_space", hidden, self.gate_low_rank_dim, tokens)
         yield linear("gk_proj up", "state_space", self.gate_low_rank_dim, keys, tokens, bias=True)
         yield scan(work, queries * self.value_head_dim, 2, "arXiv:2312.06635", mixed)

@@ -15,7 +15,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.part import MixerPart, Part
 
 
-def _conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: int | None = None) -> Op:
+def causal_conv(channels: int, kernel: int, bias: bool, work: Workload, state_tokens: int | None = None) -> Op:
     """Depthwise causal convolution: channels * kernel (+ channels) elements, 2 * tokens * channels * kernel FLOPs."""
     return Op(
         name="conv1d",
@@ -78,7 +78,7 @@ class Mamba(MixerPart):
             work.tokens,
         )
         yield linear("in_proj", "state_space", hidden, 2 * inner, tokens, bias=self.use_bias)
-        yield _conv(inner, self.conv_kernel, self.use_conv_bias, work)
+        yield causal_conv(inner, self.conv_kernel, self.use_conv_bias, work)
         yield linear("x_proj", "state_space", inner, r + 2 * n, tokens)
         yield linear("dt_proj", "state_space", r, inner, tokens, bias=True, role="state_update")
         yield vector("A_log, D", "state_space", inner * n + inner, tokens)
@@ -118,7 +118,7 @@ class Mamba2(MixerPart):
         conv_dim = inner + 2 * self.n_groups * self.state_size
         wide = inner + conv_dim + self.num_heads
         yield linear("in_proj", "state_space", self.hidden_size, wide, tokens, bias=self.use_bias)
-        yield _conv(conv_dim, self.conv_kernel, self.use_conv_bias, work)
+        yield causal_conv(conv_dim, self.conv_kernel, self.use_conv_bias, work)
         yield vector("A_log, D, dt_bias", "state_space", 3 * self.num_heads, tokens)
         yield scan(work, inner * self.state_size, 2, "arXiv:2405.21060", inner)
         if self.gated_norm:
@@ -181,7 +181,7 @@ class GatedDeltaNet(MixerPart):
         if self.dynamic_conv_width:
             yield from self._dynamic_conv(values, work)
         else:
-            yield _conv(2 * keys + values, self.conv_kernel, False, work)
+            yield causal_conv(2 * keys + values, self.conv_kernel, False, work)
         state = heads * self.key_head_dim * self.value_head_dim
         yield scan(work, state, 3, "arXiv:2412.06464", values)
         yield vector("o_norm", "norm", self.value_head_dim, tokens)
@@ -192,7 +192,9 @@ class GatedDeltaNet(MixerPart):
         width, taps = self.dynamic_conv_width, values * self.conv_kernel
         yield linear("dynamic_conv.w1", "state_space", self.hidden_size, width, work.tokens)
         yield linear("dynamic_conv.w2", "state_space", width, taps, work.tokens, bias=True)
-        yield replace(_conv(values, self.conv_kernel, False, work, self.conv_kernel - 1), matrices=0, rows=0, cols=0)
+        yield replace(
+            causal_conv(values, self.conv_kernel, False, work, self.conv_kernel - 1), matrices=0, rows=0, cols=0
+        )
 
 
 class LightningAttention(MixerPart):
@@ -241,7 +243,7 @@ class ShortConv(MixerPart):
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, tokens = self.hidden_size, work.tokens
         yield linear("in_proj", "state_space", hidden, 3 * hidden, tokens, bias=self.conv_bias)
-        yield _conv(hidden, self.conv_kernel, self.conv_bias, work)
+        yield causal_conv(hidden, self.conv_kernel, self.conv_bias, work)
         yield linear("out_proj", "state_space", hidden, hidden, tokens, bias=self.conv_bias)
 
 
@@ -253,7 +255,7 @@ class DepthwiseConv(Part):
     kernel: int
 
     def ops(self, work: Workload) -> Iterator[Op]:
-        yield _conv(self.channels, self.kernel, False, work)
+        yield causal_conv(self.channels, self.kernel, False, work)
 
 
 class RwkvTimeMix(MixerPart):
@@ -298,7 +300,7 @@ class RgLru(MixerPart):
         hidden, inner, tokens = self.hidden_size, self.lru_width, work.tokens
         block = inner // self.num_heads
         yield linear("linear_y, linear_x", "state_space", hidden, inner, tokens, bias=True, matrices=2)
-        yield _conv(inner, self.conv_kernel, True, work, self.conv_kernel - 1)
+        yield causal_conv(inner, self.conv_kernel, True, work, self.conv_kernel - 1)
         gates = linear("recurrence gates", "state_space", block, block, tokens, bias=True, matrices=2 * self.num_heads)
         yield replace(gates, role="state_update", activation_elements=3 * tokens * inner)
         yield vector("recurrent_param", "state_space", inner, tokens)
