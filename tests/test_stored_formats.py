@@ -303,3 +303,37 @@ def test_an_op_of_two_formats_sums_its_matrices() -> None:
     assert [(fmt.bits, count) for fmt, count in gate_up.stored_as] == [(8, 1), (4, 1)]
     wanted = sum(fmt.matrix_bytes(I, H) for fmt, _ in gate_up.stored_as)
     assert precision_for(spec).weight_bytes(gate_up) == wanted
+
+
+def test_deepseek_v4_pro_has_the_bytes_of_its_index() -> None:
+    """`total_size` of model.safetensors.index.json is 864,704,792,696 (quoted by a public derivation from the files).
+
+    That is with the prediction layer, all of whose shapes are the decoder's, and three int64 tables of 129280 x 6
+    experts; what differs then are the FP32 vectors (position biases, sinks), which count as bf16 here.
+    """
+
+    def block(rows: int, cols: int) -> int:  # an E8M0 scale for each 128 x 128
+        return rows * cols + -(-rows // 128) * -(-cols // 128)
+
+    hidden, heads, wide, experts = 7168, 128, 3072, 384
+    attention = block(1536, hidden) + block(heads * 512, 1536) + block(512, hidden) + block(16384, 4096)
+    attention += block(hidden, 16384) + heads * 4 + 2 * (1536 + 512)
+    routed = experts * 3 * (wide * hidden // 2 + wide * hidden // 32) + experts * (2 * hidden + 4)
+    streams = 2 * 4 * (24 * 4 * hidden + 24 + 3) + 4 * (4 * 4 * hidden + 4 + 1)
+    prediction = attention + routed + 3 * block(wide, hidden) + 2 * block(hidden, hidden) + streams + 5 * 2 * hidden
+    published = 864_704_792_696 - prediction - 3 * 129280 * 6 * 8
+    found = weights_bytes(load_model("deepseek-v4-pro").spec)
+    assert 0 <= published - found < 1e-5 * published
+
+
+@pytest.mark.parametrize(
+    "scheme", [{"bits": 4, "group_size": 64}, {"quant_method": "bitsandbytes", "load_in_4bit": True}]
+)
+def test_hyper_connections_are_parameters_that_no_scheme_takes(scheme: dict[str, Any]) -> None:
+    small = json.loads((Path(__file__).parent / "small_configs/deepseek_v4.json").read_text())[0]
+    found = read_config({**small, "quantization_config": scheme}, model_id="x")
+    quantized = {name for group in found.layer_groups for (_, name), _ in group.formats} | {
+        name for (_, name), _ in found.formats
+    }
+    assert "q_a_proj" in quantized
+    assert not {"attn_hc.fn", "ffn_hc.fn", "hc_head"} & quantized

@@ -37,6 +37,7 @@ class ModuleNames:
         self._paths: list[str] = own.get("paths", table["paths"])
         self._layer: dict[str, dict[str, list[str]]] = table["layer"]
         self._own: dict[str, dict[str, list[str]]] = own.get("layer", {})
+        self._parameters = frozenset(table["parameters"])
         self._linear_router: bool = own.get("router_is_linear", False)
         self._stored_as: dict[str, str] = own.get("stored_as", {}).get(form, {})
 
@@ -45,19 +46,21 @@ class ModuleNames:
         if not op.matrices or op.kind == "conv":
             return
         slots = self._slots(op)
-        kind = "Linear" if op.component != "router" or self._linear_router else ""
+        plain = op.name in self._parameters or (op.component == "router" and not self._linear_router)
         expert, stored_as = op.kind == "experts", self._stored_as.get(op.name, "")
         for slot in slots:
             names = tuple(f"{path.format(index)}.{name}" for name in slot.split("|") for path in self._paths)
             count = op.matrices // len(slots)
-            yield Module(names, kind, op.rows, op.cols, count, is_expert=expert, stored_as=stored_as)
+            yield Module(
+                names, "" if plain else "Linear", op.rows, op.cols, count, is_expert=expert, stored_as=stored_as
+            )
 
     def outside(self, op: Op) -> Iterator[Module]:
         """The module of a table, head or projection outside the layers."""
         if not op.matrices:
             return
         names = self._outside.get(op.name, [f"model.{op.name}", op.name])
-        kind = "Embedding" if op.kind == "lookup" else "Linear"
+        kind = "Embedding" if op.kind == "lookup" else "" if op.name in self._parameters else "Linear"
         head, stored_as = op.component == "lm_head", self._stored_as.get(op.name, "")
         yield Module(tuple(names), kind, op.rows, op.cols, op.matrices, is_head=head, stored_as=stored_as)
 
