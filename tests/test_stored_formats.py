@@ -174,6 +174,28 @@ PLAIN = 2 * (2 * V * H + (2 * LAYERS + 1) * H)
           "global_quant_config": {"weight": {"dtype": "fp4", "qscheme": "per_group", "group_size": 32}}},
          LINEAR_ELEMENTS * (0.5 + 1 / 32)),
         ({"quant_method": "torchao", "quant_type": "int8_weight_only"}, LINEAR_ELEMENTS + 2 * ROWS),
+        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "MXDynamicActivationMXWeightConfig"}}},
+         LINEAR_ELEMENTS * (1 + 1 / 32)),
+        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Float8DynamicActivationInt4WeightConfig"}}},
+         LINEAR_ELEMENTS * (0.5 + 4 / 128)),
+        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "IntxWeightOnlyConfig", "_data": {
+          "weight_dtype": {"_type": "torch.dtype", "_data": "int2"},
+          "granularity": {"_type": "PerGroup", "_data": {"group_size": 64}}}}}}, LINEAR_ELEMENTS * (0.25 + 3 / 64)),
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 3, "group_size": 64, "axis": 0}}},
+         LINEAR_ELEMENTS * (7 * 4 + 4) / 64),
+        ({"quant_method": "auto-round", "bits": 8, "data_type": "fp", "group_size": [64, 64]},
+         LINEAR_ELEMENTS * (1 + 4 / 64**2)),
+        ({"quant_method": "gptq", "bits": 8, "group_size": 64, "modules_in_block_to_quantize": ["self_attn.q_proj"]},
+         LAYERS * (H * H * (1 + 3 / 64 - 2) + 4 * H) + 2 * LINEAR_ELEMENTS),
+        ({"quant_method": "quark", "exclude": ["lm_head", "re:model.layers.0.*"], "global_quant_config": {},
+          "layer_quant_config": {"model.layers.1.mlp.up_proj": {"weight": {"dtype": "fp8_e4m3"}}}},
+         2 * LINEAR_ELEMENTS - H * I + 4),
+        ({"config_groups": {}, "sparsity_config": {"format": "sparse-24-bitmask", "targets": ["Linear"],
+          "ignore": ["lm_head"]}, "quant_method": "compressed-tensors"},
+         LINEAR_ELEMENTS * (2 / 2 + 1 / 8) + 16 * MATRICES),
+        ({"config_groups": {}, "sparsity_config": {"format": "sparse-bitmask", "global_sparsity": 0.75,
+          "targets": ["Linear"], "ignore": ["lm_head"]}, "quant_method": "compressed-tensors"},
+         LINEAR_ELEMENTS * (2 / 4 + 1 / 8) + 16 * MATRICES + 8 * ROWS),
         ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig",
           "_data": {"group_size": 64}}}}, LINEAR_ELEMENTS * (0.5 + 4 / 64)),
     ],
@@ -337,3 +359,61 @@ def test_hyper_connections_are_parameters_that_no_scheme_takes(scheme: dict[str,
     }
     assert "q_a_proj" in quantized
     assert not {"attn_hc.fn", "ffn_hc.fn", "hc_head"} & quantized
+
+
+SKIPPING = {
+    "bitsandbytes": ("llm_int8_skip_modules", {"load_in_4bit": True}),
+    "bitnet": ("modules_to_not_convert", {}),
+    "torchao": ("modules_to_not_convert", {"quant_type": "int8_weight_only"}),
+}
+
+
+@pytest.mark.parametrize("method", SKIPPING)
+@pytest.mark.parametrize("skipped", [None, [], ["lm_head"], ["model.layers.1", "v_proj"], ["re", "layers.2.mlp"]])
+def test_the_lm_head_is_left_alone_where_no_list_is_given(method: str, skipped: list[str] | None) -> None:
+    """As transformers finds the modules, on a model without memory."""
+    pytest.importorskip("transformers")
+    from transformers.quantizers.base import HfQuantizer
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    from sparsecalc.measure.architecture.meta_model import meta_model
+
+    left = HfQuantizer.get_modules_to_not_convert(meta_model(LLAMA), skipped)
+    key, more = SKIPPING[method]
+    found = quantized({"quant_method": method, key: skipped, **more}, list(NAMES))
+    assert found == {name for name in NAMES if should_convert_module(name, left)}
+
+
+def test_the_lm_head_of_awq_is_quantized_where_it_is_said() -> None:
+    assert "lm_head" not in quantized({"quant_method": "awq"}, list(NAMES))
+    assert "lm_head" in quantized({"quant_method": "awq", "lm_head": True}, list(NAMES))
+
+
+def test_autorounds_blocks_and_ends_of_names() -> None:
+    entries = {"quant_method": "auto-round", "block_name_to_quantize": "model.layers.0,model.layers.1"}
+    assert quantized(entries, list(NAMES)) == {name for name in NAMES if re.match(r"model\.layers\.[01]\.", name)}
+    kept = {
+        **entries,
+        "extra_config": {"up_proj": {"bits": 16}, "lm_head": {"bits": 8}, r".*layers\.2.*q_": {"bits": 4}},
+    }
+    found = quantized(kept, list(NAMES))
+    assert {"lm_head", "model.layers.2.self_attn.q_proj"} < found
+    assert not [name for name in found if name.endswith("up_proj")]
+
+
+def test_a_tree_that_modelopt_leaves_alone_is_not_its_neighbour() -> None:
+    names = [f"model.layers.{index}.mlp.up_proj" for index in (1, 10)]
+    entries = {"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["model.layers.1*", "lm_head"]}
+    assert quantized(entries, names) == {names[1]}
+
+
+def test_exl3_adds_two_vectors_and_may_name_each_modules_bits() -> None:
+    entries = {"quant_method": "exl3", "bits": 3.0, "head_bits": 6}
+    spec = spec_of(entries)
+    assert weights_bytes(spec) == PLAIN + V * H * (6 / 8 - 2) + 2 * (V + H) + LINEAR_ELEMENTS * 3 / 8 + 2 * (
+        ROWS + COLS
+    )
+    assert [note.code for note in spec.notes] == ["quantization"]
+    own = spec_of({**entries, "tensor_storage": {name: {"bits_per_weight": 4} for name in NAMES}})
+    assert weights_bytes(own) == PLAIN + V * H * (4 / 8 - 2) + 2 * (V + H) + LINEAR_ELEMENTS / 2 + 2 * (ROWS + COLS)
+    assert not own.notes

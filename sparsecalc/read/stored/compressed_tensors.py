@@ -16,7 +16,7 @@ from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError, c
 SHAPE_BYTES = 16
 """weight_shape: two int64, beside packed integers."""
 ROW_OFFSET_BYTES = 8
-"""sparse-24-bitmask: an int64 offset for each row."""
+"""sparse-bitmask: an int64 offset for each row, which sparse-24-bitmask does not need."""
 INPUT_SCALE_BYTES = 4
 """A global scale of the input, FP32."""
 
@@ -110,7 +110,7 @@ def _per_tensor(base: NumberFormat, weights: dict[str, Any]) -> NumberFormat:
 
 
 def _sparse(section: Section) -> Any:
-    """What sparsity_config changes: 2:4 values with a bitmask, or values with a bitmask, of the targeted modules."""
+    """What sparsity_config changes of the targeted modules: the values that are not zero, a bitmask, and the shape."""
     config = section.section("sparsity_config")
     layout = config.get("format")
     if layout not in ("sparse-24-bitmask", "sparse-bitmask"):
@@ -126,14 +126,14 @@ def _sparse(section: Section) -> Any:
             return found
         base = found or section.plain
         per_row = base.block_bytes if (base.block_rows, base.block_cols) == (1, 0) else 0
-        rest = {} if per_row == base.block_bytes else {"tensor_bytes": base.tensor_bytes + int(base.block_bytes)}
+        tensor_bytes = base.tensor_bytes + SHAPE_BYTES + int(base.block_bytes - per_row)
         return base.but(
             id=f"{base.id} {'2:4' if kept == 0.5 else 'sparse'}",
             bits=base.bits * kept + 1,
             block_rows=1,
             block_cols=0,
-            block_bytes=per_row + ROW_OFFSET_BYTES,
-            **rest,
+            block_bytes=per_row + (ROW_OFFSET_BYTES if layout == "sparse-bitmask" else 0),
+            tensor_bytes=tensor_bytes,
         )
 
     return change

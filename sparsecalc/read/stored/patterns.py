@@ -52,18 +52,20 @@ def start_or_end(entries: Iterable[str]) -> Match:
 
 
 def wildcards(entries: Iterable[str]) -> Match:
-    """ModelOpt's exclude_modules: a whole name, a part of it, or a wildcard."""
+    """ModelOpt's exclude_modules: a whole name, a part of it, or a wildcard.
+
+    `model.layers.1*` is how ModelOpt writes that module and all within it: not layer 10.
+    """
     entries = list(entries)
     plain = [entry for entry in entries if "*" not in entry]
-    whole = frozenset(plain)
-    starts = tuple(entry[:-1] for entry in entries if entry.endswith("*") and not set(entry[:-1]) & set("*?["))
-    globs = [entry for entry in entries if "*" in entry and entry[:-1] not in starts]
+    trees = [entry[:-1].rstrip(".") for entry in entries if entry.endswith("*") and not set(entry[:-1]) & set("*?[")]
+    whole = frozenset([*plain, *trees])
+    globs = [entry for entry in entries if "*" in entry and entry[:-1].rstrip(".") not in trees]
     short = [entry for entry in plain if entry.count(".") < 3]  # a whole module's path is no part of another name
 
     def match(names: Sequence[str]) -> bool:
         return any(
             not whole.isdisjoint(_starts(name))
-            or name.startswith(starts)
             or any(entry in name for entry in short)
             or any(fnmatchcase(name, glob) for glob in globs)
             for name in names

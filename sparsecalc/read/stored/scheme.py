@@ -50,6 +50,12 @@ class Section:
             raise UnknownSchemeError(f"{key} {brief(value)}")
         return value
 
+    def side(self, value: Any) -> int:
+        """One side of a block. Raises UnknownSchemeError where it is no positive whole number."""
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UnknownSchemeError(f"a block's side {brief(value)}")
+        return value
+
     def section(self, key: str) -> dict[str, Any]:
         """An object of the config; empty where it is absent or no object."""
         value = self.entries.get(key)
