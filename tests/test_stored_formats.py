@@ -18,8 +18,8 @@ from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.config import read_config
 from sparsecalc.read.stored.modules import Module
 from sparsecalc.read.stored.patterns import start_or_end
-from sparsecalc.read.stored.resolve import _METHODS
-from sparsecalc.read.stored.scheme import Section
+from sparsecalc.read.stored.resolve import _METHODS, scheme_reader
+from sparsecalc.read.stored.scheme import Scheme, Section
 
 H, I, E, V, LAYERS = 128, 256, 4, 512, 3  # noqa: E741 - sizes as formulas name them
 LLAMA = {
@@ -46,10 +46,17 @@ def weights_bytes(spec: ModelSpec) -> int:
     return int(spec.ops(Workload()).sum(precision_for(spec).weight_bytes))
 
 
+def read_scheme(section: Section) -> Scheme:
+    """What the reader of the section's method finds; compressed-tensors where it names none."""
+    reader = scheme_reader(section.entries.get("quant_method", "compressed-tensors"))
+    assert reader
+    return reader(section)
+
+
 def quantized(quantization: dict[str, Any], names: list[str]) -> set[str]:
     """Those of the modules that a scheme's rule quantizes."""
     section = Section(quantization, precision_for(spec_of(None)).weights)
-    rule = _METHODS[quantization["quant_method"]](section).rule
+    rule = read_scheme(section).rule
     found = set()
     for name in names:
         rows, cols = NAMES.get(name, (H, H))
@@ -83,7 +90,7 @@ def test_targets_and_ignore_are_matched_as_compressed_tensors_does(groups: list[
         },
         "ignore": ignore,
     }
-    rule = _METHODS["compressed-tensors"](Section(config, precision_for(spec_of(None)).weights)).rule
+    rule = read_scheme(Section(config, precision_for(spec_of(None)).weights)).rule
     by_target = {target: bits[index] for index, targets in enumerate(groups) for target in targets}
     for name, (rows, cols) in NAMES.items():
         wanted = None
@@ -135,7 +142,7 @@ def test_bytes_are_those_that_compressed_tensors_writes(weights: dict[str, Any])
     quantization.apply_quantization_config(module, config)
     compress_module(module.q_proj)
     written = {name: t.numel() * t.element_size() for name, t in module.q_proj.state_dict().items()}
-    found = _METHODS["compressed-tensors"](Section(
+    found = read_scheme(Section(
         {"format": "pack-quantized", "config_groups": {"group_0": {"weights": weights, "targets": ["Linear"]}}},
         precision_for(spec_of(None)).weights,
     )).rule(Module(("q_proj",), "Linear", I, H))  # fmt: skip
@@ -296,10 +303,11 @@ def test_every_scheme_survives_any_json() -> None:
     """No traceback and no other exception than a note or an InputError, whatever a section holds."""
     from sparsecalc.core.errors import InputError
 
-    values = (None, True, 3, -1, 2.5, "x", "re:(", [], ["a", 1], {}, {"a": {"b": []}}, {"x": None})
+    values: tuple[Any, ...] = (None, True, 3, -1, 2.5, "x", "re:(", [], ["a", 1], {}, {"a": {"b": []}}, {"x": None})
     keys = {"bits", "group_size", "config_groups", "ignore", "dynamic", "extra_config", "quant_type", "quant_config"}
     keys |= {"modules_to_not_convert", "weight_block_size", "quantized_layers", "exclude_modules", "kv_cache_scheme"}
     keys |= {"global_quant_config", "layer_quant_config", "exclude", "skip_modules", "sparsity_config", "quant_algo"}
+    keys |= {"tensor_storage", "block_name_to_quantize", "modules_in_block_to_quantize", "layer_type_quant_config"}
     for method in sorted(_METHODS):
         for key in sorted(keys):
             for value in values:
@@ -361,7 +369,7 @@ def test_hyper_connections_are_parameters_that_no_scheme_takes(scheme: dict[str,
     assert not {"attn_hc.fn", "ffn_hc.fn", "hc_head"} & quantized
 
 
-SKIPPING = {
+SKIPPING: dict[str, tuple[str, dict[str, Any]]] = {
     "bitsandbytes": ("llm_int8_skip_modules", {"load_in_4bit": True}),
     "bitnet": ("modules_to_not_convert", {}),
     "torchao": ("modules_to_not_convert", {"quant_type": "int8_weight_only"}),
@@ -410,10 +418,9 @@ def test_a_tree_that_modelopt_leaves_alone_is_not_its_neighbour() -> None:
 def test_exl3_adds_two_vectors_and_may_name_each_modules_bits() -> None:
     entries = {"quant_method": "exl3", "bits": 3.0, "head_bits": 6}
     spec = spec_of(entries)
-    assert weights_bytes(spec) == PLAIN + V * H * (6 / 8 - 2) + 2 * (V + H) + LINEAR_ELEMENTS * 3 / 8 + 2 * (
-        ROWS + COLS
-    )
+    vectors = 2 * (V + H) + 2 * (ROWS + COLS)
+    assert weights_bytes(spec) == PLAIN + vectors + V * H * (6 / 8 - 2) + LINEAR_ELEMENTS * 3 / 8
     assert [note.code for note in spec.notes] == ["quantization"]
     own = spec_of({**entries, "tensor_storage": {name: {"bits_per_weight": 4} for name in NAMES}})
-    assert weights_bytes(own) == PLAIN + V * H * (4 / 8 - 2) + 2 * (V + H) + LINEAR_ELEMENTS / 2 + 2 * (ROWS + COLS)
+    assert weights_bytes(own) == PLAIN + vectors + V * H * (4 / 8 - 2) + LINEAR_ELEMENTS / 2
     assert not own.notes

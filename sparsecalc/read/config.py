@@ -1,5 +1,6 @@
 """The way in: a config dictionary becomes a `ModelSpec`, by the reader that is named after its model_type."""
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -114,10 +115,11 @@ NOT_IN_TRANSFORMERS = (
 LONGEST_MODEL_TYPE = 60
 
 
-def families() -> list[str]:
+@cache
+def families() -> tuple[str, ...]:
     """All model_types that have a reader, without the aliases."""
     folder = Path(__file__).parent / "families"
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__"))
 
 
 def _readers() -> dict[str, str]:

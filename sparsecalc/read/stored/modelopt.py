@@ -28,11 +28,7 @@ def read(section: Section) -> Scheme:
     if mixed and not section.section("quantized_layers"):
         raise UnknownSchemeError("MIXED_PRECISION without quantized_layers")
     whole = None if mixed else _format(section, entries)
-    layers = {
-        name: _format(section, layer)
-        for name, layer in section.section("quantized_layers").items()
-        if isinstance(layer, dict)
-    }
+    layers = _layers(section)
 
     starts = tuple({name.partition(".layers.")[0] for name in layers})
 
@@ -40,7 +36,7 @@ def read(section: Section) -> Scheme:
         if module.kind != "Linear":
             return None
         if mixed:
-            return next((layers[key] for name in module.names for key in _keys(name) if key in layers), None)
+            return next((found for name in module.names if (found := _of_holder(layers, name))), None)
         return None if excluded(module.names) else whole
 
     return Scheme(rule, kv_cache(entries), starts=starts if mixed else ())
@@ -55,10 +51,24 @@ def kv_cache(entries: dict[str, Any]) -> NumberFormat | None:
     return number_format("fp8") if name == "FP8" else number_format("nvfp4") if name == "NVFP4" else None
 
 
-def _keys(name: str) -> list[str]:
-    """A module's name and those of the modules that hold it: experts are named together."""
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+def _layers(section: Section) -> dict[str, NumberFormat | None]:
+    """The format of each entry of quantized_layers; there may be as many as experts, in a few formats."""
+    known: dict[tuple[str, str], NumberFormat | None] = {}
+    found = {}
+    for name, entries in section.section("quantized_layers").items():
+        if isinstance(entries, dict):
+            key = (str(entries.get("quant_algo")), str(entries.get("group_size")))
+            if key not in known:
+                known[key] = _format(section, entries)
+            found[name] = known[key]
+    return found
+
+
+def _of_holder(layers: dict[str, NumberFormat | None], name: str) -> NumberFormat | None:
+    """The format of a module, or of the nearest module that holds it: experts are named together."""
+    while name and name not in layers:
+        name = name.rpartition(".")[0]
+    return layers.get(name)
 
 
 def _format(section: Section, entries: dict[str, Any]) -> NumberFormat | None:

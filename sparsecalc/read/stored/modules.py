@@ -1,9 +1,8 @@
 """Ops as the modules that checkpoints name: `model.layers.3.self_attn.q_proj`, `lm_head`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sparsecalc.core.ops import Op
 from sparsecalc.data_files import read_data
@@ -11,8 +10,7 @@ from sparsecalc.data_files import read_data
 EXPERT = "{e}"
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """One or several equal matrices of a checkpoint, under all names that released checkpoints give the module."""
 
     names: tuple[str, ...]

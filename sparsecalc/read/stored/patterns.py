@@ -40,13 +40,10 @@ def start_or_end(entries: Iterable[str]) -> Match:
     entries = [entry for entry in entries if entry]
     regexes = [compiled(rf"(?:{_as_regex(entry)})(?:(?<=\.)|(?=\.|$))") for entry in entries if _is_regex(entry)]
     plain = [entry for entry in entries if not _is_regex(entry)]
-    whole, ends = frozenset(plain), tuple(plain)
+    within, ends = _within(plain), tuple(plain)
 
     def match(names: Sequence[str]) -> bool:
-        return any(
-            name.endswith(ends) or not whole.isdisjoint(_starts(name)) or any(regex.match(name) for regex in regexes)
-            for name in names
-        )
+        return any(name.endswith(ends) or within(name) or any(regex.match(name) for regex in regexes) for name in names)
 
     return match
 
@@ -58,16 +55,15 @@ def wildcards(entries: Iterable[str]) -> Match:
     """
     entries = list(entries)
     plain = [entry for entry in entries if "*" not in entry]
-    trees = [entry[:-1].rstrip(".") for entry in entries if entry.endswith("*") and not set(entry[:-1]) & set("*?[")]
-    whole = frozenset([*plain, *trees])
+    cut = [entry[:-1] for entry in entries if entry[1:].endswith("*")]
+    trees = [path.rstrip(".") for path in cut if not set(path) & set("*?[")]
+    within = _within([*plain, *trees])
     globs = [entry for entry in entries if "*" in entry and entry[:-1].rstrip(".") not in trees]
     short = [entry for entry in plain if entry.count(".") < 3]  # a whole module's path is no part of another name
 
     def match(names: Sequence[str]) -> bool:
         return any(
-            not whole.isdisjoint(_starts(name))
-            or any(entry in name for entry in short)
-            or any(fnmatchcase(name, glob) for glob in globs)
+            within(name) or any(entry in name for entry in short) or any(fnmatchcase(name, glob) for glob in globs)
             for name in names
         )
 
@@ -83,7 +79,8 @@ def _as_regex(entry: str) -> str:
     return translate(entry).rstrip("zZ").removesuffix("\\") if entry.startswith("*") else entry
 
 
-def _starts(name: str) -> list[str]:
-    """The name and the paths of the modules that hold it."""
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+def _within(paths: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a name is one of the paths, or that of a module within one of them."""
+    whole = frozenset(paths)
+    lengths = sorted({len(path) for path in whole})
+    return lambda name: any(name[:length] in whole and name[length : length + 1] in ("", ".") for length in lengths)

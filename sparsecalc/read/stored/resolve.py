@@ -3,7 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from sparsecalc.core.components import Component
@@ -14,33 +15,42 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer, ModelSpec, Stored, group_layers
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.number_formats import is_number_format, number_format
-from sparsecalc.read.stored import compressed_tensors, floats, gguf, integers, libraries, modelopt
 from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames
 from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError
 
 SECTIONS = ("quantization_config", "compression_config", "quantization")
 """Where configs say how weights are stored; the last is MLX's."""
 
-_METHODS: dict[str, Callable[[Section], Scheme]] = {
-    "compressed-tensors": compressed_tensors.read,
-    "compressed_tensors": compressed_tensors.read,
-    **dict.fromkeys(("modelopt", "modelopt_fp4", "modelopt_mixed"), modelopt.read),
-    **dict.fromkeys(("gptq", "gptq_marlin", "gptqmodel"), integers.gptq),
-    **dict.fromkeys(("awq", "awq_marlin"), integers.awq),
-    **dict.fromkeys(("auto-round", "intel/auto-round", "auto_round"), integers.autoround),
-    "fp8": floats.fine_grained_fp8,
-    "fbgemm_fp8": floats.fbgemm_fp8,
-    "mxfp4": floats.mxfp4,
-    "mxfp8": floats.mxfp8,
-    "nvfp4": floats.nvfp4,
-    "bitsandbytes": libraries.bitsandbytes,
-    "bitnet": libraries.bitnet,
-    "hqq": libraries.hqq,
-    **dict.fromkeys(("exl2", "exl3"), libraries.exllama),
-    "mlx": libraries.mlx,
-    "torchao": libraries.torchao,
-    "quark": libraries.quark,
+_METHODS: dict[str, str] = {
+    "compressed-tensors": "compressed_tensors.read",
+    "compressed_tensors": "compressed_tensors.read",
+    **dict.fromkeys(("modelopt", "modelopt_fp4", "modelopt_mixed"), "modelopt.read"),
+    **dict.fromkeys(("gptq", "gptq_marlin", "gptqmodel"), "integers.gptq"),
+    **dict.fromkeys(("awq", "awq_marlin"), "integers.awq"),
+    **dict.fromkeys(("auto-round", "intel/auto-round", "auto_round"), "integers.autoround"),
+    "fp8": "floats.fine_grained_fp8",
+    "fbgemm_fp8": "floats.fbgemm_fp8",
+    "mxfp4": "floats.mxfp4",
+    "mxfp8": "floats.mxfp8",
+    "nvfp4": "floats.nvfp4",
+    "bitsandbytes": "libraries.bitsandbytes",
+    "bitnet": "libraries.bitnet",
+    "hqq": "libraries.hqq",
+    **dict.fromkeys(("exl2", "exl3"), "libraries.exllama"),
+    "mlx": "libraries.mlx",
+    "torchao": "libraries.torchao",
+    "quark": "libraries.quark",
 }
+"""The reader of each quant_method, imported where a config names it."""
+
+
+def scheme_reader(method: str) -> Callable[[Section], Scheme] | None:
+    """The function that reads a quant_method's section; None for one that is not known."""
+    module, _, function = _METHODS.get(method, "").partition(".")
+    found: Callable[[Section], Scheme] | None = None
+    if module:
+        found = getattr(import_module(f"sparsecalc.read.stored.{module}"), function)
+    return found
 
 
 def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
@@ -73,6 +83,8 @@ def _as_gguf(spec: ModelSpec, config: Fields, family: str) -> ModelSpec | None:
     section = config.config.get("quantization_config")
     if not isinstance(section, dict):
         return None
+    from sparsecalc.read.stored import gguf
+
     if kind := gguf.type_of_all(section):
         return gguf.as_one_type(spec, family, kind)
     found = gguf.tensors_of(section)
@@ -116,7 +128,7 @@ def _scheme(quantization: Any, plain: NumberFormat, config: Fields) -> tuple[Sch
     section = Section({**quantization, **_beside(config, quantization)}, plain)
     method = _method(quantization)
     try:
-        read = _METHODS.get(method)
+        read = scheme_reader(method)
         if read is None:
             raise UnknownSchemeError(f"quant_method {brief(method)}" if method else "no quant_method")
         return read(section), method
@@ -190,13 +202,13 @@ class _Resolver:
     def _shares(self, module: Module, asked: int) -> Counter[NumberFormat | None]:
         """How many of a module's matrices have which format."""
         if starts := self.scheme.starts:
-            module = replace(module, names=tuple(name for name in module.names if name.startswith(starts)))
+            module = module._replace(names=tuple(name for name in module.names if name.startswith(starts)))
         if not module.is_expert:
             return Counter({self._format(module): module.matrices})
         counts: Counter[NumberFormat | None] = Counter()
         for expert in range(asked):
             named = tuple(name.replace(EXPERT, str(expert)) for name in module.names)
-            counts[self._format(replace(module, names=named))] += module.matrices // asked
+            counts[self._format(module._replace(names=named))] += module.matrices // asked
         return counts
 
     def _format(self, module: Module) -> NumberFormat | None:
