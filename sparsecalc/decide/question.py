@@ -69,8 +69,6 @@ class LoadGrid(Frozen):
 
     batch_sizes: tuple[int, ...]
     context_lens: tuple[int, ...]
-    context_is_asked: bool = True
-    """Whether a context, or a prompt that needs it, was named; else it is the usual one."""
 
 
 class Question(Frozen):
@@ -89,6 +87,8 @@ class Question(Frozen):
     engine_options: EngineOptions = EngineOptions()
     routing: str = "uniform"
     speculative: Speculative = Speculative()
+    context_is_asked: bool = True
+    """Whether a context, or a prompt that needs it, was named; else it is the usual one."""
     parts_beside: tuple[str, ...] = ()
     """What is counted beside the text decoder: vision, audio, mtp."""
 
@@ -188,6 +188,7 @@ def ask(
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
         speculative=speculative_of(draft_tokens, acceptance, draft_model),
+        context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
     )
 
@@ -235,8 +236,7 @@ def _loads(
     }.items():
         positive(name, *values)
     load = Load(batch_size=batches[0], context_len=contexts[0], max_num_batched_tokens=chunk)
-    asked = context_len is not None or prompt_len is not None
-    return LoadGrid(batch_sizes=batches, context_lens=contexts, context_is_asked=asked), load
+    return LoadGrid(batch_sizes=batches, context_lens=contexts), load
 
 
 def _several(value: int | Sequence[int]) -> tuple[int, ...]:
