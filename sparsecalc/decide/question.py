@@ -1,7 +1,7 @@
 """What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
@@ -170,20 +170,26 @@ def ask(
 ) -> Question:
     """The question that options ask, named as those of `sparsecalc show`; `told`: what the engine is told of memory.
 
-    Several batch sizes, contexts or accelerators (joined by commas) make a grid; the first of each is shown in full.
-    Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
+    Several batch sizes, contexts or accelerators make a grid. Raises InputError for an option that makes no sense.
     """
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    parts = {"num_gpus": num_gpus, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "eplb_replicas": eplb_replicas}
-    whole_experts = told.pop("enable_expert_parallel", False)
+    parts: dict[str, Any] = {
+        "num_gpus": num_gpus,
+        "tp": tp,
+        "pp": pp,
+        "dp": dp,
+        "ep": ep,
+        "eplb_replicas": eplb_replicas,
+    }
+    parts["expert_parallel"] = told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=Parallelism(**parts, expert_parallel=whole_experts, offload=offload_of(offload)),
+        parallelism=Parallelism(**parts, offload=offload_of(offload)),
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
