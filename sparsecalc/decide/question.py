@@ -174,22 +174,15 @@ def ask(
     """
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    parts: dict[str, Any] = {
-        "num_gpus": num_gpus,
-        "tp": tp,
-        "pp": pp,
-        "dp": dp,
-        "ep": ep,
-        "eplb_replicas": eplb_replicas,
-    }
-    parts["expert_parallel"] = told.pop("enable_expert_parallel", False)
+    degrees = (num_gpus, tp, pp, dp, ep, eplb_replicas)
+    whole_experts = told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=Parallelism(**parts, offload=offload_of(offload)),
+        parallelism=_parallelism(degrees, whole_experts, offload),
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
@@ -197,6 +190,13 @@ def ask(
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
     )
+
+
+def _parallelism(degrees: tuple[int | None, ...], expert_parallel: bool, offload: str | None) -> Parallelism:
+    """`degrees`: of devices, TP, PP, DP, EP and copies of experts, in this order."""
+    names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
+    given: dict[str, Any] = dict(zip(names, degrees, strict=True))
+    return Parallelism(**given, expert_parallel=expert_parallel, offload=offload_of(offload))
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:
