@@ -21,7 +21,8 @@ transformers.logging.set_verbosity_error()
 
 SMALL = sorted((Path(__file__).parent / "small_configs").glob("*.json"))
 CASES = [(path.stem, number) for path in SMALL for number in range(len(json.loads(path.read_text())))]
-BY_FORMULA = {"grok-1", "snowflake-arctic", "hunyuan-large", "deepseek-moe-16b", "internlm2-7b"}
+BY_FORMULA = {"grok-1", "snowflake-arctic", "hunyuan-large", "deepseek-moe-16b", "internlm2-7b", "mimo-7b"}
+BY_FORMULA |= {"ling-mini-2.0", "ling-flash-2.0", "ling-1t", "nemotron-super-49b", "kimi-k3", "deepseek-v4.1-flash"}
 
 
 def differences(loaded: LoadedModel) -> tuple[str, list[str]]:

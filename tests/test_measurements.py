@@ -58,19 +58,19 @@ COMMON = {"id", "op", "gpu", "engine", "engine_version", "seconds", "published",
 
 
 @cache
-def model(row_model: str, weights: str) -> Model:
-    return load(f"{row_model}+{weights}")
+def model(row_model: str) -> Model:
+    return load(row_model)
 
 
 def precision(row: Row) -> Precision:
-    run = model(row["model"], row["weights"])
-    return precision_for(run.spec, run.dtype, row["kv_cache"])
+    """Formats of tensors: rows name those that a file holds most of, not llama.cpp's types of files."""
+    return precision_for(model(row["model"]).spec, row["weights"], row["kv_cache"])
 
 
 def file_share(row: Row) -> float:
     """Bytes of the weights' file over the bytes that the formats say."""
     return (
-        row["weights_bytes"] / model(row["model"], row["weights"]).memory().weights_bytes
+        row["weights_bytes"] / model(row["model"]).ops(Workload.decode(1)).sum(precision(row).weight_bytes)
         if "weights_bytes" in row
         else 1
     )
@@ -79,8 +79,8 @@ def file_share(row: Row) -> float:
 @cache
 def step_bytes(row_model: str, weights: str, kv_cache: str, batch_size: int, context_len: int) -> tuple[float, int]:
     """Least bytes of weights that a decode step reads (the experts of one token), and bytes of all the caches."""
-    run = model(row_model, weights)
-    formats = precision_for(run.spec, run.dtype, kv_cache)
+    run = model(row_model)
+    formats = precision_for(run.spec, weights, kv_cache)
     one = run.ops(Workload.decode(context_len))
     cache_elements = run.ops(Workload.decode(context_len, batch_size)).total("kv_elements")
     return one.sum(formats.read_weight_bytes), formats.kv_cache_bytes(cache_elements)
@@ -88,7 +88,7 @@ def step_bytes(row_model: str, weights: str, kv_cache: str, batch_size: int, con
 
 def flops(row: Row) -> float:
     """FLOPs of the row's prompt, of its step, or of a generation's prompt and steps shared out over its steps."""
-    run, batch = model(row["model"], row["weights"]), row["batch_size"]
+    run, batch = model(row["model"]), row["batch_size"]
     step = run.ops(Workload.decode(row["context_len"], batch)).total("flops")
     if row["phase"] == "decode":
         return step
@@ -168,7 +168,7 @@ def test_the_formats_are_those_of_the_file() -> None:
 def test_every_run_fits_in_memory() -> None:
     for row in STEPS["rows"]:
         end = row["prompt_len"] + row["output_len"] if row["phase"] == "generation" else row["context_len"]
-        formats, run = precision(row), model(row["model"], row["weights"])
+        formats, run = precision(row), model(row["model"])
         held = run.ops(Workload.decode(end, row["batch_size"]))
         weights = held.sum(formats.weight_bytes) * file_share(row)
         room = row["num_gpus"] * load_accelerator(row["gpu"]).memory_bytes

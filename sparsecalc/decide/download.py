@@ -1,7 +1,7 @@
 """What the published weights of a model take on disk."""
 
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.workload import Workload
+from sparsecalc.core.ops import Ledger
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import LoadedModel, is_hub_id
 
@@ -17,19 +17,22 @@ class Download(Frozen):
     whole: bool
 
 
-def download(loaded: LoadedModel) -> Download | None:
+def download(loaded: LoadedModel, rows: Ledger) -> Download | None:
     """What the weights take that the model's repository ships; None: it is in no repository that is known.
+
+    `rows` are those of any step of the model.
 
     `download_bytes` of the facts where a source gives it. Else the counted weights in their published formats; and
     where those are unquantized and the Hub's total of parameters is known, the parts beside the language model too.
     """
     spec, facts = loaded.spec, loaded.facts
-    if spec.techniques or not (facts.get("hub_id") or is_hub_id(loaded.origin)):
+    if spec.techniques or (spec.stored and spec.stored.origin == "requested"):
+        return None
+    if not (facts.get("hub_id") or is_hub_id(loaded.origin)):
         return None
     precision = precision_for(spec)
     if given := facts.get("download_bytes"):
         return Download(nbytes=given, dtype=precision.name, whole=True)
-    rows = spec.ops(Workload())
     weights, total = rows.sum(precision.weight_bytes), (facts.get("published") or {}).get("hub_total_params")
     if isinstance(total, int) and not _is_quantized(loaded):
         beside = max(0, total - rows.total("params")) * precision.weights.bits / 8

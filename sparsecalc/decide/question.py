@@ -1,7 +1,7 @@
 """What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
@@ -69,8 +69,6 @@ class LoadGrid(Frozen):
 
     batch_sizes: tuple[int, ...]
     context_lens: tuple[int, ...]
-    context_is_asked: bool = True
-    """Whether a context, or a prompt that needs it, was named; else it is the usual one."""
 
 
 class Question(Frozen):
@@ -89,6 +87,8 @@ class Question(Frozen):
     engine_options: EngineOptions = EngineOptions()
     routing: str = "uniform"
     speculative: Speculative = Speculative()
+    context_is_asked: bool = True
+    """Whether a context, or a prompt that needs it, was named; else it is the usual one."""
     parts_beside: tuple[str, ...] = ()
     """What is counted beside the text decoder: vision, audio, mtp."""
 
@@ -170,12 +170,11 @@ def ask(
 ) -> Question:
     """The question that options ask, named as those of `sparsecalc show`; `told`: what the engine is told of memory.
 
-    Several batch sizes, contexts or accelerators (joined by commas) make a grid; the first of each is shown in full.
-    Raises InputError in one line: a size out of range, an unknown accelerator, a malformed offload or speculation.
+    Several batch sizes, contexts or accelerators make a grid. Raises InputError for an option that makes no sense.
     """
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    parts = {"num_gpus": num_gpus, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "eplb_replicas": eplb_replicas}
+    degrees = (num_gpus, tp, pp, dp, ep, eplb_replicas)
     whole_experts = told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
@@ -183,13 +182,21 @@ def ask(
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=Parallelism(**parts, expert_parallel=whole_experts, offload=offload_of(offload)),
+        parallelism=_parallelism(degrees, whole_experts, offload),
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
         speculative=speculative_of(draft_tokens, acceptance, draft_model),
+        context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
     )
+
+
+def _parallelism(degrees: tuple[int | None, ...], expert_parallel: bool, offload: str | None) -> Parallelism:
+    """`degrees`: of devices, TP, PP, DP, EP and copies of experts, in this order."""
+    names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
+    given: dict[str, Any] = dict(zip(names, degrees, strict=True))
+    return Parallelism(**given, expert_parallel=expert_parallel, offload=offload_of(offload))
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:
@@ -235,8 +242,7 @@ def _loads(
     }.items():
         positive(name, *values)
     load = Load(batch_size=batches[0], context_len=contexts[0], max_num_batched_tokens=chunk)
-    asked = context_len is not None or prompt_len is not None
-    return LoadGrid(batch_sizes=batches, context_lens=contexts, context_is_asked=asked), load
+    return LoadGrid(batch_sizes=batches, context_lens=contexts), load
 
 
 def _several(value: int | Sequence[int]) -> tuple[int, ...]:

@@ -1,7 +1,9 @@
 """Show one model: everything that is said about it."""
 
 from sparsecalc.core.notes import Note
+from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.download import download
 from sparsecalc.decide.model_name import load_variant, split_name
 from sparsecalc.decide.question import Question, ask, routing_of
@@ -35,7 +37,7 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
         warnings += more
         reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
     shown = ModelReport(
-        model=_info(loaded, name if split_name(name)[1] else loaded.spec.id),
+        model=_info(loaded, name if split_name(name)[1] else loaded.spec.id, model.ops(Workload())),
         params=costs.params(model),
         layers=costs.layer_kinds(loaded.spec),
         experts=costs.experts(model, precision, load, routing_of(loaded.spec, question)),
@@ -50,16 +52,16 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
 def _context_warnings(loaded: LoadedModel, question: Question) -> list[Note]:
     """A context that was asked for and is beyond the one that the model's config allows."""
     asked, longest = max(question.grid.context_lens), loaded.spec.max_position_embeddings
-    if longest is None or asked <= longest or not question.grid.context_is_asked:
+    if longest is None or asked <= longest or not question.context_is_asked:
         return []
     text = f"a context of {asked:,} is more than the {longest:,} of its config (max_position_embeddings)"
     return [Note(code="context-beyond-model", text=text, model=loaded.spec.id)]
 
 
-def _info(loaded: LoadedModel, name: str) -> ModelInfo:
+def _info(loaded: LoadedModel, name: str, rows: Ledger) -> ModelInfo:
     spec, facts = loaded.spec, loaded.facts
     published = facts.get("published") or {}
-    shipped = download(loaded)
+    shipped = download(loaded, rows)
     return ModelInfo(
         id=printable(name, 1000),
         model_type=spec.model_type,

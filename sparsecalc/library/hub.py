@@ -1,6 +1,7 @@
 """The Hugging Face Hub: config.json and the headers of safetensors files, never weights; the one use of the network."""
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,14 +38,22 @@ def fetch_config(repo_id: str) -> bytes:
 
 
 def fetch_if_there(repo_id: str, file: str) -> bytes | None:
-    """Another small file of the repository; None where it has none. Raises InputError as `fetch_config`."""
-    from huggingface_hub import errors
+    """Another small file of the repository; None where it has none. Raises InputError as `fetch_config`.
+
+    That there is none is kept in the cache too, so that a model which was read once stays readable offline.
+    """
+    from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
 
     try:
         return Path(_path_of(repo_id, file)).read_bytes()
-    except (errors.EntryNotFoundError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+    except errors.EntryNotFoundError:
+        with suppress(errors.EntryNotFoundError):
+            hf_hub_download(repo_id, file)  # notes in the cache that there is none
         return None
     except Exception as error:
+        known = try_to_load_from_cache(repo_id, file)
+        if known is not None and not isinstance(known, str):
+            return None
         raise _explained(error, repo_id) from error
 
 

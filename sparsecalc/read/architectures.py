@@ -124,7 +124,8 @@ def check_experts(body: Body, config: dict[str, Any], fields: Fields) -> None:
     for key in facts["expert_counts"]:
         value = config.get(key)
         most = max((whole(each) for each in (value if isinstance(value, list) else [value]) if _count(each)), default=0)
-        if key not in fields.used and most > 1:
+        known = key in fields.used or fields.other_names.get(key, key) in fields.defaults
+        if most > 1 and not known:
             text = f"{key} is {most}, but {fields.model_type} is read as a dense model"
             fields.refuse(text, "Its mixture of experts is not known here: its counts would be wrong")
     fields.ignore(*facts["expert_places"])
@@ -144,9 +145,11 @@ def other_family(name: str, model_type: str, family: str, families: dict[str, st
     stem = stem_of(name)
     if not stem or stem in (squeezed(model_type), squeezed(family)) or squeezed(model_type).startswith(stem):
         return []
-    known = {squeezed(kind): reader for kind, reader in families.items()}
+    known: dict[str, str | list[str]] = {squeezed(kind): reader for kind, reader in families.items()}
     known |= {squeezed(each): reader for each, reader in read_data("model_classes.json")["families"].items()}
-    if known.get(stem) == family or (stem.startswith((squeezed(model_type), squeezed(family))) and stem not in known):
+    readers = known.get(stem, [])
+    longer = stem.startswith((squeezed(model_type), squeezed(family))) and stem not in known
+    if longer or family in ([readers] if isinstance(readers, str) else readers):
         return []
     text = f"architectures names {name}, but model_type is {model_type}: read as {family}"
     return [Note(code="architecture", text=printable(f"{text}; its counts may differ", 1000))]

@@ -14,7 +14,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
 from sparsecalc.read.architectures import as_named, check_experts, class_of, other_family
 from sparsecalc.read.build import Body
-from sparsecalc.read.fields import Fields
+from sparsecalc.read.fields import Fields, whole
 from sparsecalc.read.stored.resolve import SECTIONS, as_stored
 from sparsecalc.read.unread import refuse_by_name, refuse_unknown, transformers_types
 from sparsecalc.read.vendor_keys import mtp_text
@@ -162,7 +162,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             layer_groups=group_layers(body.layers),
             final=body.final,
             head=body.head,
-            max_position_embeddings=_longest_context(text),
+            max_position_embeddings=_longest_context(fields),
             fp32_states="float32" in (text.get("mamba_ssm_dtype"), text.get("mamba_ssm_cache_dtype")),
             mtp_layers=fields.mtp_layers,
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
@@ -177,9 +177,9 @@ CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "seq_length", "max_seq
 """Names of the longest context, as vLLM looks for them."""
 
 
-def _longest_context(text: dict[str, Any]) -> int | None:
+def _longest_context(fields: Fields) -> int | None:
     """The longest context that the config allows; None where it names none, or nothing that is a length."""
-    named = (text.get(key) for key in CONTEXT_KEYS)
+    named = (whole(fields.raw(key, default=None)) for key in CONTEXT_KEYS)
     return next((value for value in named if type(value) is int and 0 < value < 2**31), None)
 
 
