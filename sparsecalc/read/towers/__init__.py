@@ -4,14 +4,12 @@ from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
-from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.model.stored import StoredPart
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.towers.encoders import ENCODERS
 from sparsecalc.read.towers.registry import AUDIO, VISION, Tower
-from sparsecalc.read.towers.shapes import Pieces
 
 TOWERS = {"vision": VISION, "audio": AUDIO}
 KEYS = {"vision": "vision_config", "audio": "audio_config"}
@@ -69,18 +67,8 @@ def _fields(config: dict[str, Any], kind: str, section: str, where: str) -> Fiel
 
 
 def _prediction_layers(spec: ModelSpec, where: str) -> list[StoredPart]:
-    """Each a decoder layer as the last is, a projection 2 H -> H and three norms (arXiv:2412.19437, section 2.2)."""
-    count, hidden = spec.mtp_layers, spec.hidden_size
-    if not count and all(note.code != "mtp-layers" for note in spec.notes):
-        return []
-    if not count:
-        hint = "Known are those that are built as DeepSeek-V3's, where the config counts them"
+    """The layers for multi-token prediction as the reader found them; empty where the config names none."""
+    if not spec.mtp and any(note.code == "mtp-layers" for note in spec.notes):
+        hint = "Known are those whose structure is published, where the config counts them"
         raise InputError(f"no prediction layers of known size in this {spec.model_type} config", where=where, hint=hint)
-    pieces = Pieces()
-    last = max(spec.layer_groups, key=lambda group: group.positions[-1]).layer
-    for op in last.ops(Workload()):
-        if op.params:
-            pieces.add(op.name, op.matrices * count, op.rows, op.cols, op.vectors * count)
-    pieces.add("eh_proj", count, hidden, 2 * hidden)
-    pieces.vector("norms", 3 * hidden * count)
-    return pieces.parts("mtp")
+    return [part.but(name=f"mtp.{part.name}") for part in spec.mtp]

@@ -1,4 +1,4 @@
-"""Whisper's encoder as Qwen2-Audio, Qwen's Omni models and Voxtral have it, with their projectors (transformers 5.24.0)."""
+"""Whisper's encoder in Qwen2-Audio, Qwen's Omni models and Voxtral, with their projectors (transformers 5.24.0)."""
 
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.towers.shapes import Pieces

@@ -16,7 +16,9 @@ def kimi_k25(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
 
 def kimi_vl(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """MoonViT under Kimi-VL's names."""
-    return _moonvit(config, ("hidden_size", "intermediate_size", "num_hidden_layers", "init_pos_emb"), None, text_hidden)
+    return _moonvit(
+        config, ("hidden_size", "intermediate_size", "num_hidden_layers", "init_pos_emb"), None, text_hidden
+    )
 
 
 def _moonvit(config: Fields, names: tuple[str, str, str, str], norm: int | None, text_hidden: int) -> Pieces:

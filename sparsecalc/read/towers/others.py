@@ -128,7 +128,7 @@ def step3p7(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     pieces.linear("patch_embedding", config.size("num_channels") * patch * patch, hidden, bias=False)
     pieces.add("position_embedding", 1, (config.size("image_size") // patch) ** 2, hidden)
     pieces.vector("pre_layernorm", 2 * hidden)
-    width = config.size("intermediate_size")
+    width = int(hidden * config.number("mlp_ratio"))  # wins over intermediate_size
     transformer_layers(pieces, config.layers(), hidden, width, bias=True, norm=6 * hidden)
     pieces.linear("downsampler1", 9 * hidden, 2 * hidden)
     pieces.linear("downsampler2", 9 * 2 * hidden, 4 * hidden)

@@ -3,7 +3,6 @@
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.towers.shapes import Pieces, transformer_layers
 
-
 DEEPSTACK = ("qwen3_vl_vision", "qwen3_omni_moe_vision_encoder")
 
 
