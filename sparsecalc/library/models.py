@@ -51,7 +51,7 @@ class LoadedModel:
         """
         if not asked:
             return self
-        from sparsecalc.read.towers import stored_parts
+        from sparsecalc.read.towers import is_by_formula, stored_parts
 
         where = "" if self.origin == "built-in" else self.origin
         notes, final = list(self.notes), list(self.spec.final)
@@ -59,6 +59,10 @@ class LoadedModel:
             parts = stored_parts(self.spec, self.config, name, where)
             size = sum(part.params for part in parts)
             text = f"{name}: {size:,} parameters beside the text decoder, stored and not read by steps on text"
+            if is_by_formula(self.spec, self.config, name):
+                text += "; by formula, after the code of engines"
+            if self.spec.stored:
+                text += "; in the plain dtype: less where the checkpoint's scheme covers them too"
             if parts and name == "mtp":
                 copies = 2 * self.spec.vocab_size * self.spec.hidden_size
                 text += f"; a checkpoint may hold copies of the embedding and the LM head ({copies:,}), not counted"

@@ -25,6 +25,12 @@ def stored_parts(spec: ModelSpec, config: dict[str, Any], name: str, where: str 
     return _tower(spec, config, name, where)
 
 
+def is_by_formula(spec: ModelSpec, config: dict[str, Any], name: str) -> bool:
+    """Whether a part is known from engines' code alone: prediction layers, and towers that transformers lacks."""
+    tower = TOWERS.get(name, {}).get(str(config.get("model_type") or spec.model_type))
+    return name == "mtp" or (tower is not None and tower.formula)
+
+
 def _tower(spec: ModelSpec, config: dict[str, Any], name: str, where: str) -> list[StoredPart]:
     """The vision or audio tower with its projector; empty where the config gives none."""
     while isinstance(inner := config.get("thinker_config"), dict) and inner:
@@ -38,7 +44,7 @@ def _tower(spec: ModelSpec, config: dict[str, Any], name: str, where: str) -> li
     if tower is None:
         text = f"the {name} tower of {printable(model_type, 60)} is not known"
         raise InputError(text, where=where, hint=f"Known: those of {', '.join(sorted(TOWERS[name]))}")
-    given = given if key in (*KEYS.values(), "encoder_config") else {}
+    given = given if key != "embd_layer" else {}  # phi4mm's code fixes the sizes of its vision
     kind = _kind(tower, given, model_type, where)
     fields = _fields(given, kind, "towers", f"{where}: {key}" if where else key)
     return tower.read(fields, _fields(config, model_type, "models", where), spec.hidden_size).parts(name)
