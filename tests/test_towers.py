@@ -173,6 +173,16 @@ def test_towers_that_transformers_lacks_say_so() -> None:
     assert "by formula" in note.text
 
 
+def test_what_is_left_out_is_what_was_not_asked_for() -> None:
+    def left_out(*parts: str) -> list[str]:
+        notes = load_model("gemma-4-e2b").with_parts(parts).notes
+        return [note.text.partition("left out: ")[2] for note in notes if note.code == "text-decoder-only"]
+
+    assert left_out() == ["audio_config, vision_config"]
+    assert left_out("vision") == ["audio_config"]
+    assert left_out("vision", "audio") == []
+
+
 def test_towers_are_stored_and_not_used() -> None:
     plain, loaded = load_model("gemma-3-27b"), load_model("gemma-3-27b").with_parts(("vision",))
     work = Workload.decode(context_len=100)

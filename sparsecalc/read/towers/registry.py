@@ -47,6 +47,8 @@ VISION: dict[str, Tower] = {
     **_each("llava_next llava_onevision", "", encoders.llava_next),
     **_each("aya_vision", "siglip_vision_model", encoders.aya_vision),
     **_each("cohere2_vision", "siglip_vision_model", encoders.cohere2_vision),
+    **_each("lfm2_vl", "siglip2_vision_model", encoders.lfm2_vl),
+    **_each("paddleocr_vl", "paddleocr_vl_vision", encoders.paddleocr_vl),
     **_each("smolvlm", "smolvlm_vision", encoders.idefics3),
     **_each("idefics3", "idefics3_vision", encoders.idefics3),
     **_each("mistral3 ministral3", "pixtral", encoders.mistral3),
