@@ -150,7 +150,7 @@ def test_the_towers_of_gemma_3n() -> None:
 def test_phi4mm_files_have_the_towers_of_phi4_multimodal() -> None:
     """The decoder, both towers, LoRA weights of ranks 256 and 320 of 45,056 a layer, and 160 buffers.
 
-    5,574,460,384 is what the safetensors headers of microsoft/Phi-4-multimodal-instruct hold.
+    5,574,460,384: the total of microsoft/Phi-4-multimodal-instruct on the Hub (recalled, and met to the digit).
     """
     config = CONFIG_MAPPING["phi4_multimodal"]().to_dict()
     for key in ("vision_config", "audio_config"):
