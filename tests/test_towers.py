@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from transformers import CONFIG_MAPPING, AutoModelForMultimodalLM
+from transformers import CONFIG_MAPPING, AutoModelForMultimodalLM, Gemma3nAudioConfig, Gemma3nTextConfig
+from transformers.models.gemma3n.modeling_gemma3n import Gemma3nAudioEncoder, Gemma3nMultimodalEmbedder
 
 import sparsecalc
 from sparsecalc.core.errors import InputError
@@ -15,7 +16,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.library.models import load_model
 from sparsecalc.read.config import read_config
 from sparsecalc.read.parts_beside import asked_parts
-from sparsecalc.read.towers import stored_parts
+from sparsecalc.read.towers.beside import stored_parts
 from sparsecalc.read.towers.registry import AUDIO, VISION
 
 REAL = Path(__file__).parent / "real_configs"
@@ -29,8 +30,10 @@ SMALL = {
     **dict.fromkeys(("num_attention_heads", "num_heads", "encoder_attention_heads", "attention_heads"), 4),
     **{"num_mel_bins": 80, "output_dim": 96, "out_hidden_size": 192, "num_key_value_heads": 2, "head_dim": 40},
 }
-NOT_BUILT = {"internvl_chat", "kimi_vl", "phi4mm", "deepseek_vl_v2", "ernie4_5_moe_vl", "gemma3n"}
+NOT_BUILT = {name for towers in (VISION, AUDIO) for name, tower in towers.items() if tower.formula}
+NOT_BUILT |= {"phi4mm", "ernie4_5_moe_vl", "gemma3n"}
 """Of which transformers has no class, or none that it builds without another library."""
+PHI4MM_AUDIO = {"attention_dim": 1024, "num_blocks": 24, "relative_attention_bias_args": {"t5_bias_max_distance": 500}}
 TEXT = ("language_model", "lm_head", "text_model.")
 CASES = [*((name, "vision") for name in VISION), *((name, "audio") for name in AUDIO)]
 BUILT = sorted(case for case in CASES if case[0] not in FLAT | NOT_BUILT)
@@ -109,6 +112,77 @@ def test_the_published_total_of_gemma_3_is_decoder_and_tower() -> None:
     assert report.params.total == 27_432_406_640
 
 
+@pytest.mark.parametrize(
+    ("name", "parts", "total"),
+    [
+        ("gemma-3-4b", "vision", 4_300_079_472),
+        ("llama-4-scout", "vision", 108_641_793_536),
+        ("llama-4-maverick", "vision", 401_583_781_376),
+        ("qwen3.5-27b", "vision,mtp", 27_781_427_952),
+        ("qwen3.5-35b-a3b", "vision,mtp", 35_951_822_704),
+        ("nemotron-3-super-120b-a12b", "mtp", 123_611_012_096),
+    ],
+)
+def test_decoder_and_parts_are_the_published_total(name: str, parts: str, total: int) -> None:
+    """Totals of the Hub's safetensors headers, as each spec cites them."""
+    assert sparsecalc.load(name).report(with_parts=parts).params.total == total
+
+
+def test_step_3_5_with_prediction_layers_is_its_published_total() -> None:
+    """199,384,301,376 on the Hub: with three copies of the LM head, and 288 bias buffers in each of 42 layers."""
+    loaded = load_model("step-3.5-flash").with_parts(("mtp",))
+    copies = 3 * loaded.spec.vocab_size * loaded.spec.hidden_size
+    assert loaded.spec.ops(Workload()).total("params") + copies + 42 * 288 == 199_384_301_376
+
+
+def test_the_towers_of_gemma_3n() -> None:
+    """Its audio as transformers builds it, its vision with MobileNetV5 as timm has it: 294,126,912."""
+    loaded = load_model("gemma-3n-e4b")
+    hidden, config = loaded.spec.hidden_size, Gemma3nAudioConfig()
+    with torch.device("meta"):
+        parts = [Gemma3nAudioEncoder(config), Gemma3nMultimodalEmbedder(config, Gemma3nTextConfig(hidden_size=hidden))]
+    expected = sum(tensor.numel() for part in parts for tensor in part.parameters())
+    assert sum(part.params for part in stored_parts(loaded.spec, loaded.config, "audio")) == expected
+    embedder = 128 * 2048 + 2 * 2048 + 2048 * hidden
+    assert sum(part.params for part in stored_parts(loaded.spec, loaded.config, "vision")) == 294_126_912 + embedder
+
+
+def test_phi4mm_files_have_the_towers_of_phi4_multimodal() -> None:
+    """The decoder, both towers, LoRA weights of ranks 256 and 320 of 45,056 a layer, and 160 buffers.
+
+    5,574,460,384: the total of microsoft/Phi-4-multimodal-instruct on the Hub (recalled, and met to the digit).
+    """
+    config = CONFIG_MAPPING["phi4_multimodal"]().to_dict()
+    for key in ("vision_config", "audio_config"):
+        del config[key]
+    config |= {
+        "model_type": "phi4mm",
+        "embd_layer": {"image_embd_layer": {}},
+        "audio_processor": {"config": PHI4MM_AUDIO},
+    }
+    config |= {"num_attention_heads": 24, "num_key_value_heads": 8, "tie_word_embeddings": True}
+    spec = read_config(config, model_id="x")
+    towers = sum(part.params for name in ("vision", "audio") for part in stored_parts(spec, config, name))
+    lora = 32 * 45_056 * (256 + 320)
+    assert spec.ops(Workload()).total("params") + towers + lora + 160 == 5_574_460_384
+
+
+def test_towers_that_transformers_lacks_say_so() -> None:
+    config = str(REAL / "kimi-vl-a3b.json")
+    (note,) = (note for note in load_model(config).with_parts(("vision",)).notes if note.code == "with-parts")
+    assert "by formula" in note.text
+
+
+def test_what_is_left_out_is_what_was_not_asked_for() -> None:
+    def left_out(*parts: str) -> list[str]:
+        notes = load_model("gemma-4-e2b").with_parts(parts).notes
+        return [note.text.partition("left out: ")[2] for note in notes if note.code == "text-decoder-only"]
+
+    assert left_out() == ["audio_config, vision_config"]
+    assert left_out("vision") == ["audio_config"]
+    assert left_out("vision", "audio") == []
+
+
 def test_towers_are_stored_and_not_used() -> None:
     plain, loaded = load_model("gemma-3-27b"), load_model("gemma-3-27b").with_parts(("vision",))
     work = Workload.decode(context_len=100)
@@ -155,9 +229,11 @@ def test_a_part_that_is_not_there_is_said() -> None:
 def test_unknown_parts_and_towers_are_refused() -> None:
     with pytest.raises(InputError, match="no part of a model"):
         asked_parts("vison")
-    config = json.loads((REAL / "step3.json").read_text())
-    with pytest.raises(InputError, match="vision tower of step3_vl is not known"):
-        counted(config)
+    config = json.loads((REAL / "aya-vision-8b.json").read_text())
+    with pytest.raises(InputError, match="vision tower of ovis2 is not known"):
+        counted(config | {"model_type": "ovis2"})
+    with pytest.raises(InputError, match="the tower resnet of aya_vision is not known"):
+        counted(config | {"vision_config": {"model_type": "resnet"}})
 
 
 transformers.logging.set_verbosity_error()

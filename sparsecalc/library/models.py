@@ -51,7 +51,7 @@ class LoadedModel:
         """
         if not asked:
             return self
-        from sparsecalc.read.towers import stored_parts
+        from sparsecalc.read.towers.beside import is_by_formula, stored_parts
 
         where = "" if self.origin == "built-in" else self.origin
         notes, final = list(self.notes), list(self.spec.final)
@@ -59,13 +59,17 @@ class LoadedModel:
             parts = stored_parts(self.spec, self.config, name, where)
             size = sum(part.params for part in parts)
             text = f"{name}: {size:,} parameters beside the text decoder, stored and not read by steps on text"
+            if is_by_formula(self.spec, self.config, name):
+                text += "; by formula, after the code of engines"
+            if self.spec.stored and self.spec.stored.scheme:
+                text += "; in the plain dtype: less where the checkpoint's scheme covers them too"
             if parts and name == "mtp":
                 copies = 2 * self.spec.vocab_size * self.spec.hidden_size
                 text += f"; a checkpoint may hold copies of the embedding and the LM head ({copies:,}), not counted"
             notes.append(Note(code="with-parts", text=text if parts else f"the config gives no {name} part to count"))
             final += parts
             if parts:
-                notes = [note for note in notes if not _says_left_out(note, name)]
+                notes = [left for note in notes if (left := _without_counted(note, name))]
         return replace(self, spec=self.spec.but(final=tuple(final)), notes=tuple(notes))
 
     @property
@@ -74,10 +78,20 @@ class LoadedModel:
         return [note.but(model=self.spec.id) for note in self.notes]
 
 
-def _says_left_out(note: Note, part: str) -> bool:
-    """Whether a note says that this part, and no other, is not counted."""
-    alone = note.code == "text-decoder-only" and note.text.endswith(f"left out: {part}_config")
-    return alone or (part == "mtp" and note.code == "mtp-layers")
+COUNTED_KEYS = {
+    "vision": {"vision_config", "embd_layer", "img_processor", "projector_config"},
+    "audio": {"audio_config", "audio_processor", "encoder_config", "projector_config"},
+}
+"""Keys of a config that hold the part that `--with` names, as a note on what is left out lists them."""
+
+
+def _without_counted(note: Note, part: str) -> Note | None:
+    """The note as it is once this part is counted: without its keys, and none where nothing else is left out."""
+    start, said, keys = note.text.partition("left out: ")
+    if note.code != "text-decoder-only" or not said:
+        return None if part == "mtp" and note.code == "mtp-layers" else note
+    left = [key for key in keys.split(", ") if key not in COUNTED_KEYS.get(part, set())]
+    return note.but(text=start + said + ", ".join(left)) if left else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,11 @@ def read(config: Fields) -> Body:
         for kind, feed_forward in zip(kinds, _feed_forwards(config, hidden, count), strict=True)
     ]
     step = Layer(mixers=(mixers[SPARSE],), feed_forwards=(_experts(config, hidden),), norms=norms(hidden))
-    count_mtp(config, [[step]] * mtp_steps(config, "num_mtp_modules"), hidden)
+    steps, other = mtp_steps(config, "num_mtp_modules"), mtp_steps(config)
+    if steps and other and steps != other:
+        text = f"num_mtp_modules is {steps} and num_nextn_predict_layers {other}; the former counts, as in vLLM"
+        config.note("conflicting-keys", text)
+    count_mtp(config, [[step]] * steps, hidden)
     return body(config, layers, hidden=hidden)
 
 

@@ -11,6 +11,7 @@ from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import listed_layers
+from sparsecalc.read.prediction_layers import count_mtp, mtp_steps
 from sparsecalc.read.vendor_keys import note_mtp
 
 OF_SPARSE = (
@@ -34,11 +35,27 @@ def read(config: Fields) -> Body:
     if SLIDING in kinds:
         mixers[SLIDING] = _windowed(config, plain)
     _ignore(config, plain)
+    _prediction(config, hidden, mixers, count)
     layers = [
         Layer(mixers=(mixers[kind],), feed_forwards=(feed_forward,), norms=norms(hidden))
         for kind, feed_forward in zip(kinds, _feed_forwards(config, hidden, count), strict=True)
     ]
     return body(config, layers, hidden=hidden)
+
+
+def _prediction(config: Fields, hidden: int, mixers: dict[str, Gqa], count: int) -> None:
+    """Layers for prediction: of the kinds behind the decoder's in layer_types, with a dense MLP (models/step5)."""
+    steps = mtp_steps(config)
+    kinds = (config.sequence("layer_types") or [])[count : count + steps]
+    if not steps or len(kinds) < steps or set(map(str, kinds)) - set(mixers):
+        note_mtp(config, as_deepseek=False)
+        return
+    dense = mlp(hidden, config.size("intermediate_size", required=True))
+    count_mtp(
+        config,
+        [[Layer(mixers=(mixers[kind],), feed_forwards=(dense,), norms=norms(hidden))] for kind in kinds],
+        hidden,
+    )
 
 
 def _windowed(config: Fields, plain: Gqa) -> Gqa:
@@ -95,4 +112,3 @@ def _ignore(config: Fields, plain: Gqa) -> None:
     config.ignore("moe_router_activation", "moe_router_scaling_factor", "use_moe_router_bias", "use_rope_layers")
     config.ignore("swiglu_limits", "swiglu_limits_shared", "yarn_only_types", "num_experts_per_tok", "true_head_dim")
     config.ignore("layer_types_with_mtp", "swa_num_attention_heads", "num_sliding_attention_heads", "sliding_window")
-    note_mtp(config, as_deepseek=False)

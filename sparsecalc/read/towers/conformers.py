@@ -123,6 +123,28 @@ def phi4(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     return pieces
 
 
+PHI4MM_NAMES = {
+    "attention_dim": "hidden_size",
+    "attention_heads": "num_attention_heads",
+    "linear_units": "intermediate_size",
+    **{name: name for name in ("num_blocks", "input_size", "kernel_size", "time_reduction", "ext_pw_out_channel")},
+}
+"""Keys of audio_processor.config in phi4mm files, with transformers' names for them."""
+
+
+def phi4mm(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
+    """Phi-4-multimodal's encoder under its files' own names; what they do not say is as transformers has it."""
+    given = config.raw("config")
+    older = Fields(given if isinstance(given, dict) else {}, "", where=config.where, nested=True)
+    found = {own: older.raw(name) for name, own in PHI4MM_NAMES.items() if older.has(name)}
+    bias = older.raw("relative_attention_bias_args")
+    if isinstance(bias, dict) and "t5_bias_max_distance" in bias:
+        found["bias_max_distance"] = bias["t5_bias_max_distance"]
+    inner = Fields(found, config.model_type, where=config.where, nested=True)
+    inner.defaults = config.defaults
+    return phi4(inner, outer, text_hidden)
+
+
 def _subsampling(pieces: Pieces, config: Fields, hidden: int) -> None:
     """One convolution of 3 x 3, then pairs of depthwise and pointwise ones, each halving the bands; a map."""
     channels, bands = config.size("nemo_conv_channels"), config.size("input_size")

@@ -12,7 +12,8 @@ def siglip(config: Fields, *, head: bool = False, always: bool = False) -> Piece
     pieces, hidden, width = Pieces(), config.size("hidden_size"), config.size("intermediate_size")
     patch, count = config.size("patch_size"), config.layers()
     pieces.linear("patch_embedding", config.size("num_channels") * patch * patch, hidden)
-    pieces.add("position_embedding", 1, (config.size("image_size") // patch) ** 2, hidden)
+    positions = config.optional_size("num_patches") or (config.size("image_size") // patch) ** 2
+    pieces.add("position_embedding", 1, positions, hidden)
     transformer_layers(pieces, count, hidden, width, bias=True, norm=4 * hidden)
     pieces.vector("post_layernorm", 2 * hidden)
     if head and (always or config.flag("vision_use_head")):
@@ -108,4 +109,25 @@ def idefics3(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """SigLIP without the pooling head; patches merged scale_factor x scale_factor, and one matrix."""
     pieces, merged = siglip(config), config.size("hidden_size") * outer.size("scale_factor") ** 2
     pieces.linear("connector", merged, text_hidden, bias=False)
+    return pieces
+
+
+def lfm2_vl(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
+    """SigLIP 2, which has num_patches positions; patches merged d x d, a norm where switched on, and two maps."""
+    pieces, merged = siglip(config, head=True), config.size("hidden_size") * outer.size("downsample_factor") ** 2
+    width, bias = outer.size("projector_hidden_size"), outer.flag("projector_bias")
+    if outer.flag("projector_use_layernorm"):
+        pieces.vector("projector.layer_norm", 2 * merged)
+    pieces.linear("projector.linear_1", merged, width, bias=bias)
+    pieces.linear("projector.linear_2", width, text_hidden, bias=bias)
+    return pieces
+
+
+def paddleocr_vl(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
+    """SigLIP without the pooling head; a norm, patches merged s x s, and two maps."""
+    pieces, hidden = siglip(config), config.size("hidden_size")
+    merged = hidden * config.size("spatial_merge_size") ** 2
+    pieces.vector("projector.pre_norm", 2 * hidden)
+    pieces.linear("projector.linear_1", merged, merged)
+    pieces.linear("projector.linear_2", merged, text_hidden)
     return pieces

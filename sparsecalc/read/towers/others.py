@@ -49,7 +49,7 @@ def _intern_projector(pieces: Pieces, outer: Fields, hidden: int, text_hidden: i
 
 
 def phi4(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
-    """SigLIP with its pooling head, two learned features, and two maps. LoRA weights of its files are not counted."""
+    """SigLIP with its pooling head, two learned features, two maps; LoRA weights of phi4mm files are not counted."""
     pieces, hidden = siglip(config, head=True, always=True), config.size("hidden_size")
     pieces.vector("feature_extensors", 2 * hidden)
     pieces.linear("projector.up", hidden, text_hidden)

@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.towers import audio, conformers, encoders, gemma, glm, kimi, llama4, mllama, others, qwen
+from sparsecalc.read.towers.beside import (
+    audio,
+    by_formula,
+    conformers,
+    encoders,
+    gemma,
+    glm,
+    kimi,
+    llama4,
+    mllama,
+    others,
+    qwen,
+)
 from sparsecalc.read.towers.shapes import Pieces
 
 Reader = Callable[[Fields, Fields, int], Pieces]
@@ -18,6 +30,8 @@ class Tower:
     read: Reader
     key: str = ""
     """Where the config keeps it, where that is not `vision_config` or `audio_config`."""
+    formula: bool = False
+    """Whether it is known from engines' code alone, and so was not compared with transformers."""
 
 
 def _each(names: str, default: str, reader: Reader) -> dict[str, Tower]:
@@ -33,14 +47,16 @@ VISION: dict[str, Tower] = {
     **_each("llava_next llava_onevision", "", encoders.llava_next),
     **_each("aya_vision", "siglip_vision_model", encoders.aya_vision),
     **_each("cohere2_vision", "siglip_vision_model", encoders.cohere2_vision),
+    **_each("lfm2_vl", "siglip2_vision_model", encoders.lfm2_vl),
+    **_each("paddleocr_vl", "paddleocr_vl_vision", encoders.paddleocr_vl),
     **_each("smolvlm", "smolvlm_vision", encoders.idefics3),
     **_each("idefics3", "idefics3_vision", encoders.idefics3),
     **_each("mistral3 ministral3", "pixtral", encoders.mistral3),
     **_each("phi4_multimodal", "phi4_multimodal_vision", others.phi4),
     "phi4mm": Tower("phi4_multimodal_vision", others.phi4, key="embd_layer"),
-    **_each("deepseek_vl_v2", "deepseek_vl2_vision", others.deepseek_vl2),
+    "deepseek_vl_v2": Tower("deepseek_vl2_vision", others.deepseek_vl2, formula=True),
     **_each("internvl", "internvl_vision", others.internvl),
-    **_each("internvl_chat", "intern_vit_6b", others.internvl_chat),
+    "internvl_chat": Tower("intern_vit_6b", others.internvl_chat, formula=True),
     **_each("qwen2_vl", "qwen2_vl_vision", qwen.qwen2_vl),
     **_each("qwen2_5_vl", "qwen2_5_vl_vision", qwen.qwen2_5_vl),
     **_each("qwen2_5_omni qwen2_5_omni_thinker", "qwen2_5_omni_vision_encoder", qwen.qwen2_5_vl),
@@ -51,7 +67,10 @@ VISION: dict[str, Tower] = {
     **_each("qwen4_exp", "qwen4_exp_vision", qwen.qwen3_vl),
     **_each("llama4 llama4_text", "llama4_vision_model", llama4.read),
     **_each("mllama", "mllama_vision_model", mllama.read),
-    **_each("kimi_vl", "moonvit", kimi.kimi_vl),
+    "kimi_vl": Tower("moonvit", kimi.kimi_vl, formula=True),
+    "kimi_k3": Tower("kimi_k3_vision", by_formula.kimi_k3, formula=True),
+    "deepseek_v41": Tower("deepseek_v41_vision", by_formula.deepseek_v41, formula=True),
+    "step3_vl": Tower("step3_vision_encoder", by_formula.step3, formula=True),
     **_each("kimi_k25", "kimi_k25_vision", kimi.kimi_k25),
     **_each("glm4v glm46v", "glm4v_vision", glm.glm4v),
     **_each("glm4v_moe", "glm4v_moe_vision", glm.glm4v),
@@ -73,5 +92,5 @@ AUDIO: dict[str, Tower] = {
     **_each("gemma4 gemma4_text", "gemma4_audio", conformers.gemma4),
     "granite_speech": Tower("granite_speech_encoder", conformers.granite_speech, key="encoder_config"),
     **_each("phi4_multimodal", "phi4_multimodal_audio", conformers.phi4),
-    "phi4mm": Tower("phi4_multimodal_audio", conformers.phi4, key="audio_processor"),
+    "phi4mm": Tower("phi4_multimodal_audio", conformers.phi4mm, key="audio_processor"),
 }
