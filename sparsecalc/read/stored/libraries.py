@@ -173,9 +173,8 @@ def torchao(section: Section) -> Scheme:
             if pattern.startswith("re:") and any(compiled(pattern[3:]).fullmatch(name) for name in module.names):
                 return fmt
         outside = module.is_head or module.kind == "Embedding"
-        if not module.kind or (not embeds and (module.kind == "Embedding" or left(module))):
-            return None
-        if embeds and not outside and left(module):
+        kept = module.kind == "Embedding" or left(module)
+        if not module.kind or (kept and not (embeds and outside)):
             return None
         return own.get("_default", whole)
 

@@ -43,11 +43,11 @@ class ModuleNames:
         """The modules of an op in one layer; experts as one module whose names hold `{e}`. None without matrices."""
         if not op.matrices or op.kind == "conv":
             return
-        slots = self._slots(op)
+        slots, paths = self._slots(op), [path.format(index) for path in self._paths]
         plain = op.name in self._parameters or (op.component == "router" and not self._linear_router)
         expert, stored_as = op.kind == "experts", self._stored_as.get(op.name, "")
         for slot in slots:
-            names = tuple(f"{path.format(index)}.{name}" for name in slot.split("|") for path in self._paths)
+            names = tuple(f"{path}.{name}" for name in slot.split("|") for path in paths)
             count = op.matrices // len(slots)
             yield Module(
                 names, "" if plain else "Linear", op.rows, op.cols, count, is_expert=expert, stored_as=stored_as

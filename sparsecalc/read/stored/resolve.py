@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -183,7 +184,7 @@ class _Resolver:
 
     def of_layer(self, layer: Layer, index: int) -> OpFormats:
         """The quantized ops of a layer with the formats of their matrices."""
-        return self._formats(layer.ops(Workload()), lambda op: self.names.of_layer(op, index))
+        return self._formats(_ops(layer), lambda op: self.names.of_layer(op, index))
 
     def outside(self, ops: Sequence[Op]) -> OpFormats:
         """The same of what lies outside the layers."""
@@ -218,12 +219,18 @@ class _Resolver:
         return None if module.stored_as == "plain" else number_format(module.stored_as)
 
 
+@lru_cache(maxsize=64)
+def _ops(layer: Layer) -> tuple[Op, ...]:
+    """The ops of a layer, which are the same wherever it stands."""
+    return tuple(layer.ops(Workload()))
+
+
 def _name(layers: Sequence[Layer], formats: Sequence[OpFormats], plain: NumberFormat) -> str:
     """The formats in short: the one of most elements, then the components of the layers that have others."""
     elements: dict[Component, Counter[str]] = {}
     for layer, known in zip(layers, formats, strict=True):
         table = dict(known)
-        for op in layer.ops(Workload()):
+        for op in _ops(layer):
             if not op.matrices or op.kind == "conv" or op.component in ("router", "norm", "other"):
                 continue
             for fmt, count in table.get((op.component, op.name), ((None, op.matrices),)):
