@@ -5,7 +5,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from sparsecalc.core.ops import Op
+from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
+from sparsecalc.model.spec import Layer, ModelSpec
 
 EXPERT = "{e}"
 
@@ -68,6 +70,18 @@ class ModuleNames:
             if slots := table.get(op.component, {}).get(op.name):
                 return slots if op.matrices % len(slots) == 0 else slots[:1]
         return [op.name]
+
+
+def layers_in_order(spec: ModelSpec) -> list[Layer]:
+    """The layers as they follow each other."""
+    places = {place: group.layer for group in spec.layer_groups for place in group.positions}
+    return [places[place] for place in sorted(places)]
+
+
+def ops_outside(spec: ModelSpec) -> list[Op]:
+    """The ops of tables, final parts and the LM head."""
+    parts = (*spec.tables, *spec.final, *((spec.head,) if spec.head else ()))
+    return [op for part in parts for op in part.ops(Workload())]
 
 
 @cache

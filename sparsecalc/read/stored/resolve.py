@@ -16,7 +16,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer, ModelSpec, Stored, group_layers
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.number_formats import is_number_format, number_format
-from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames
+from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames, layers_in_order, ops_outside
 from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError
 
 SECTIONS = ("quantization_config", "compression_config", "quantization")
@@ -72,11 +72,11 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     plain = plain or number_format("bf16")
     form = str((quantization or {}).get("format") or method)
     resolver = _Resolver(ModuleNames(family, form), scheme, plain, _names_single_experts(quantization))
-    layers = _layers(spec)
+    layers = layers_in_order(spec)
     formats = [resolver.of_layer(layer, index) for index, layer in enumerate(layers)]
     stored = Stored(scheme=method, name=_name(layers, formats, plain), plain=plain, kv_cache=scheme.kv_cache)
     groups = group_layers(layers, formats)
-    return spec.but(stored=stored, layer_groups=groups, formats=resolver.outside(_outside(spec)))
+    return spec.but(stored=stored, layer_groups=groups, formats=resolver.outside(ops_outside(spec)))
 
 
 def _as_gguf(spec: ModelSpec, config: Fields, family: str) -> ModelSpec | None:
@@ -95,18 +95,6 @@ def _as_gguf(spec: ModelSpec, config: Fields, family: str) -> ModelSpec | None:
     for note in stored.notes:
         config.note(note.code, note.text)
     return stored
-
-
-def _layers(spec: ModelSpec) -> list[Layer]:
-    """The layers in their order."""
-    places = {place: group.layer for group in spec.layer_groups for place in group.positions}
-    return [places[place] for place in sorted(places)]
-
-
-def _outside(spec: ModelSpec) -> list[Op]:
-    """The ops of tables, final parts and the LM head."""
-    parts = (*spec.tables, *spec.final, *((spec.head,) if spec.head else ()))
-    return [op for part in parts for op in part.ops(Workload())]
 
 
 def _plain(config: Fields) -> NumberFormat | None:
