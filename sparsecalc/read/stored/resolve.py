@@ -75,8 +75,11 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     layers = layers_in_order(spec)
     formats = [resolver.of_layer(layer, index) for index, layer in enumerate(layers)]
     stored = Stored(scheme=method, name=_name(layers, formats, plain), plain=plain, kv_cache=scheme.kv_cache)
-    groups = group_layers(layers, formats)
-    return spec.but(stored=stored, layer_groups=groups, formats=resolver.outside(ops_outside(spec)))
+    groups, outside = group_layers(layers, formats), resolver.outside(ops_outside(spec))
+    if not (any(formats) or outside or scheme.kv_cache):
+        text = f"{method}: quantization_config quantizes none of the modules known here: weights count as {plain.id}"
+        config.note("quantization", text)
+    return spec.but(stored=stored, layer_groups=groups, formats=outside)
 
 
 def _as_gguf(spec: ModelSpec, config: Fields, family: str) -> ModelSpec | None:
