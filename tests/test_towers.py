@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from transformers import CONFIG_MAPPING, AutoModelForImageTextToText
+from transformers import CONFIG_MAPPING, AutoModelForMultimodalLM
 
 import sparsecalc
 from sparsecalc.core.errors import InputError
@@ -15,47 +15,83 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.library.models import load_model
 from sparsecalc.read.config import read_config
 from sparsecalc.read.parts_beside import asked_parts
-from sparsecalc.read.towers import VISION, stored_parts
+from sparsecalc.read.towers import stored_parts
+from sparsecalc.read.towers.registry import AUDIO, VISION
 
 REAL = Path(__file__).parent / "real_configs"
-FLAT = {"gemma3_text", "gemma4_text", "qwen3_5_text", "qwen3_5_moe_text", "llama4_text", "ministral3"}
+FLAT = {"gemma3_text", "gemma3n_text", "gemma4_text", "qwen3_5_text", "qwen3_5_moe_text", "llama4_text", "ministral3"}
 """Text parts that a spec may hold beside vision_config: the same towers under another name."""
-SMALL = {"num_hidden_layers": 3, "depth": 3, "hidden_size": 96, "embed_dim": 96, "intermediate_size": 160}
-NOT_BUILT = {"kimi_k25"}
+SMALL = {
+    **dict.fromkeys(("num_hidden_layers", "depth", "encoder_layers", "num_layers", "num_blocks"), 3),
+    **dict.fromkeys(("num_global_layers", "conf_num_hidden_layers"), 2),
+    **dict.fromkeys(("hidden_size", "embed_dim", "d_model", "hidden_dim"), 160),
+    **dict.fromkeys(("intermediate_size", "encoder_ffn_dim"), 224),
+    **dict.fromkeys(("num_attention_heads", "num_heads", "encoder_attention_heads", "attention_heads"), 4),
+    **{"num_mel_bins": 80, "output_dim": 96, "out_hidden_size": 192, "num_key_value_heads": 2, "head_dim": 40},
+}
+NOT_BUILT = {"internvl_chat", "kimi_vl", "phi4mm", "deepseek_vl_v2", "ernie4_5_moe_vl", "gemma3n"}
+"""Of which transformers has no class, or none that it builds without another library."""
+TEXT = ("language_model", "lm_head", "text_model.")
+CASES = [*((name, "vision") for name in VISION), *((name, "audio") for name in AUDIO)]
+BUILT = sorted(case for case in CASES if case[0] not in FLAT | NOT_BUILT)
 
 
-def beside_text(model: Any) -> int:
-    """Parameters of a multimodal model outside its language model and LM head."""
+def beside_text(model: Any, part: str = "vision") -> int:
+    """Parameters of a multimodal model outside its language model and LM head, of its vision or of its audio."""
     found = {name: tensor.numel() for name, tensor in model.named_parameters()}
-    return sum(size for name, size in found.items() if "language_model" not in name and "lm_head" not in name)
+    extended = any("embed_tokens_extend" in name for name in found)
+    beside = {name for name in found if not any(word in name for word in TEXT)}
+    beside = {name for name in beside if "embed_tokens_extend" in name or not extended}
+    heard = {name for name in beside if "audio" in name}
+    if {"vision", "visual", "image"} & {
+        word for name in beside for word in ("vision", "visual", "image") if word in name
+    }:
+        beside = beside - heard if part == "vision" else heard
+    return sum(found[name] for name in beside)
 
 
 def built(config: dict[str, Any]) -> Any:
     fields = {key: value for key, value in config.items() if key != "model_type"}
+    made = CONFIG_MAPPING[config["model_type"]](**fields)
     with torch.device("meta"):
-        return AutoModelForImageTextToText.from_config(CONFIG_MAPPING[config["model_type"]](**fields))
+        if config["model_type"] in ("qwen2_5_omni", "qwen3_omni_moe"):
+            return AutoModelForMultimodalLM.from_config(made.thinker_config)
+        return AutoModelForMultimodalLM.from_config(made)
 
 
-def counted(config: dict[str, Any]) -> int:
+def counted(config: dict[str, Any], part: str = "vision") -> int:
     spec = read_config(config, model_id="x")
-    return sum(part.params for part in stored_parts(spec, config, "vision"))
+    return sum(piece.params for piece in stored_parts(spec, config, part))
 
 
-@pytest.mark.parametrize("model_type", sorted({*VISION} - FLAT - NOT_BUILT))
+@pytest.mark.parametrize(("model_type", "part"), BUILT)
 @pytest.mark.parametrize("changes", [{}, SMALL], ids=["default", "small"])
-def test_towers_are_those_of_transformers(model_type: str, changes: dict[str, int]) -> None:
-    config = CONFIG_MAPPING[model_type]().to_dict()
-    if not config.get("vision_config"):
-        config["vision_config"] = CONFIG_MAPPING[f"{model_type}_vision"]().to_dict()
-    vision = config["vision_config"]
-    vision |= {key: value for key, value in changes.items() if key in vision}
-    if model_type == "qwen2_vl" and changes:
-        vision["hidden_size"] = config["text_config"]["hidden_size"]
-    text = config["text_config"] | {"head_dim": 64}
+def test_towers_are_those_of_transformers(model_type: str, part: str, changes: dict[str, int]) -> None:
+    config = small_text(CONFIG_MAPPING[model_type]().to_dict())
+    holder = config.get("thinker_config") or config
+    key = (VISION if part == "vision" else AUDIO)[model_type].key or f"{part}_config"
+    if not holder.get(key):
+        holder[key] = CONFIG_MAPPING[f"{model_type}_{part}"]().to_dict()
+    tower = holder[key]
+    tower |= {name: value for name, value in changes.items() if name in tower}
+    if model_type == "aya_vision":
+        tower["num_attention_heads"] = 4
+    if model_type == "muse_glimmer":
+        tower["layer_types"] = tower["layer_types"][: tower["num_hidden_layers"]]
+    assert counted(config, part) == beside_text(built(config), part)
+
+
+def small_text(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with text parts that both sides build."""
+    text = (config.get("thinker_config") or config).get("text_config") or {}
+    if config["model_type"].startswith(("gemma3", "glm4v_moe", "qwen3_omni")) or "head_dim" in text:
+        text["head_dim"] = text.get("head_dim") or 64
+    if config["model_type"] == "qwen4_exp":
+        text |= {"indexer_compress_ratio": 4, "indexer_budget": 8, "indexer_n_heads": 2, "indexer_kv_heads": 1}
+        text |= {"indexer_head_dim": 256}
     if text.get("use_bidirectional_attention"):
         text["use_bidirectional_attention"] = None
-    config = {"model_type": model_type, "vision_config": vision, "text_config": text}
-    assert counted(config) == beside_text(built(config))
+    return config
 
 
 REAL_TOWERS = ["gemma-3-4b-it", "mistral-small-3.1", "qwen2.5-vl-3b", "qwen2-vl-7b", "llava-1.5-7b", "pixtral-12b"]
@@ -119,8 +155,8 @@ def test_a_part_that_is_not_there_is_said() -> None:
 def test_unknown_parts_and_towers_are_refused() -> None:
     with pytest.raises(InputError, match="no part of a model"):
         asked_parts("vison")
-    config = json.loads((REAL / "kimi-vl-a3b.json").read_text())
-    with pytest.raises(InputError, match="vision tower of kimi_vl is not known"):
+    config = json.loads((REAL / "step3.json").read_text())
+    with pytest.raises(InputError, match="vision tower of step3_vl is not known"):
         counted(config)
 
 

@@ -11,6 +11,7 @@ from sparsecalc.core.ops import Ledger, Op, OpFormats, ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.basic_parts import Head, Norm, Table
 from sparsecalc.model.part import HasExperts
+from sparsecalc.model.stored import StoredPart
 
 if TYPE_CHECKING:  # the parts are imported where they are used: most models need few of them
     from sparsecalc.model.kinds import Extra, FeedForward, Mixer
@@ -131,8 +132,8 @@ class ModelSpec(Frozen):
     """Longest context that the config allows; None: it names none."""
     fp32_states: bool = False
     """Whether the config has engines keep recurrent states in fp32 (mamba_ssm_dtype), whatever the weights are in."""
-    mtp_layers: int = 0
-    """Multi-token-prediction layers beside the decoder that are built as DeepSeek-V3's; counted where asked for."""
+    mtp: tuple[StoredPart, ...] = ()
+    """Weights of multi-token-prediction layers beside the decoder, where they are known; counted where asked for."""
     checked_by: Literal["transformers", "formula"] = "transformers"
     techniques: tuple[Rewriting, ...] = ()
     """Applied to the ledger in this order."""

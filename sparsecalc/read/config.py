@@ -8,16 +8,15 @@ from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
-from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import brief, printable
-from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec, group_layers
+from sparsecalc.model.stored import StoredPart
 from sparsecalc.read.architectures import as_named, check_experts, class_of, other_family
 from sparsecalc.read.build import Body
 from sparsecalc.read.fields import Fields, whole
+from sparsecalc.read.prediction_layers import count_mtp
 from sparsecalc.read.stored.resolve import SECTIONS, as_stored
 from sparsecalc.read.unread import refuse_by_name, refuse_unknown, transformers_types
-from sparsecalc.read.vendor_keys import mtp_text
 from sparsecalc.read.versions import by_version
 
 ALIASES = {
@@ -164,11 +163,11 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             head=body.head,
             max_position_embeddings=_longest_context(fields),
             fp32_states="float32" in (text.get("mamba_ssm_dtype"), text.get("mamba_ssm_cache_dtype")),
-            mtp_layers=fields.mtp_layers,
+            mtp=_mtp(fields, body),
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
         spec = as_stored(spec, fields, family)
-        return spec.but(notes=(*notes, *fields.finish(), *_mtp_note(fields, body)))
+        return spec.but(notes=(*notes, *fields.finish()))
     except ValueError as error:
         raise InputError(str(error), where=where, hint="Check the config") from error
 
@@ -228,13 +227,11 @@ def _reader(model_type: Any, where: str) -> tuple[str, ModuleType]:
     return family, module
 
 
-def _mtp_note(fields: Fields, body: Body) -> list[Note]:
-    """Layers for multi-token prediction, with their size: the last decoder layer, 2 H * H and three norms, each."""
-    if not fields.mtp_layers:
-        return []
-    layer, hidden = Ledger(body.layers[-1].ops(Workload())), body.hidden_size
-    size = fields.mtp_layers * (layer.total("params") + 2 * hidden * hidden + 3 * hidden)
-    return [Note(code="mtp-layers", text=mtp_text(fields.mtp_layers, size))]
+def _mtp(fields: Fields, body: Body) -> tuple[StoredPart, ...]:
+    """Layers for multi-token prediction: as the family has them, or each as the last decoder layer is."""
+    if fields.mtp_layers:
+        count_mtp(fields, [[body.layers[-1]]] * fields.mtp_layers, body.hidden_size)
+    return fields.mtp
 
 
 def _text_part(config: dict[str, Any]) -> str | None:

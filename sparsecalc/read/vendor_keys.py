@@ -4,18 +4,14 @@ from sparsecalc.read.build import fixed
 from sparsecalc.read.fields import Fields
 
 
-def note_mtp(
-    config: Fields, key: str = "num_nextn_predict_layers", *, as_deepseek: bool = True, size: int | None = None
-) -> None:
+def note_mtp(config: Fields, key: str = "num_nextn_predict_layers", *, as_deepseek: bool = True) -> None:
     """Multi-token-prediction layers are in checkpoints but not in the text decoder: say so.
 
     Built `as_deepseek`, each is a decoder layer, a projection 2 H -> H and three norms (arXiv:2412.19437, section 2.2);
-    else each has `size` parameters, or of unknown number where that is None.
+    else their number of parameters is not known.
     """
     layers = config.optional_size(key, default=None, zero=True)
-    if layers and size is not None:
-        config.note("mtp-layers", mtp_text(layers, layers * size))
-    elif layers and as_deepseek:
+    if layers and as_deepseek:
         config.mtp_layers = layers
     elif layers:
         config.note("mtp-layers", f"{layers} multi-token-prediction layer(s) ({key}) are not counted; size unknown")

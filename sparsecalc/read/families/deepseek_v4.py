@@ -8,6 +8,7 @@ from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import SLIDING, Body, body, fixed, norms
 from sparsecalc.read.connections import hyper_connection, hyper_head
 from sparsecalc.read.fields import Fields
+from sparsecalc.read.prediction_layers import count_mtp, mtp_steps
 from sparsecalc.read.vendor_keys import note_mtp
 
 SPARSE, HEAVY = "compressed_sparse_attention", "heavily_compressed_attention"
@@ -19,18 +20,27 @@ def read(config: Fields) -> Body:
     streams = config.size("hc_mult")
     fixed(config, num_key_value_heads=1, n_shared_experts=1, attention_bias=False)
     config.ignore("mlp_layer_types", "num_hash_layers", "qk_rope_head_dim", "expert_dtype")
-    note_mtp(config, as_deepseek=False)
     moe, mixers = _experts(config, hidden), _mixers(config, hidden)
-    layers = [
-        Layer(
-            mixers=(mixers[kind],),
-            feed_forwards=(moe,),
-            norms=norms(hidden),
-            extras=(*hyper_connection("attn_hc", hidden, streams), *hyper_connection("ffn_hc", hidden, streams)),
-        )
-        for kind in _kinds(config, count)
-    ]
+    connections = (*hyper_connection("attn_hc", hidden, streams), *hyper_connection("ffn_hc", hidden, streams))
+    built = {
+        kind: Layer(mixers=(mixer,), feed_forwards=(moe,), norms=norms(hidden), extras=connections)
+        for kind, mixer in mixers.items()
+    }
+    layers = [built[kind] for kind in _kinds(config, count)]
+    _prediction(config, built[SLIDING], count, hidden, streams)
     return body(config, layers, hidden=hidden, final=(*hyper_head(hidden, streams), Norm(size=hidden)))
+
+
+def _prediction(config: Fields, layer: Layer, count: int, hidden: int, streams: int) -> None:
+    """Layers for prediction: of the window alone (compress_ratio 0), two H x H maps, three norms, a head of streams.
+
+    vLLM 0.33.0, deepseek_v4/nvidia/mtp.py. Where compress_ratios says another form of them, their size is not known.
+    """
+    steps, ratios = mtp_steps(config), config.integers("compress_ratios")
+    if steps and len(ratios) >= count + steps and not any(ratios[count : count + steps]):
+        count_mtp(config, [[layer]] * steps, hidden, extras=hyper_head(hidden, streams))
+    else:
+        note_mtp(config, as_deepseek=False)
 
 
 def _experts(config: Fields, hidden: int) -> Moe:

@@ -3,13 +3,11 @@
 Its layers for multi-token prediction are dense, each with a map 2 H -> H and two norms (vLLM 0.33.0, ernie_mtp.py).
 """
 
-from sparsecalc.core.ops import Ledger
-from sparsecalc.core.workload import Workload
 from sparsecalc.model.feed_forward import Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields, whole
-from sparsecalc.read.vendor_keys import note_mtp
+from sparsecalc.read.prediction_layers import count_mtp, mtp_steps
 
 
 def read(config: Fields) -> Body:
@@ -32,7 +30,7 @@ def read(config: Fields) -> Body:
     dense = mlp(hidden, config.size("intermediate_size", required=True), bias=bias)
     mixer = attention(config, hidden, qkv_bias=bias, o_bias=bias)
     plain = Layer(mixers=(mixer,), feed_forwards=(dense,), norms=norms(hidden))
-    note_mtp(config, size=Ledger(plain.ops(Workload())).total("params") + 2 * hidden * hidden + 2 * hidden)
+    count_mtp(config, [[plain]] * mtp_steps(config), hidden, norms=2 * hidden)
     layers = [
         Layer(mixers=(mixer,), feed_forwards=(moe if is_sparse else dense,), norms=norms(hidden))
         for is_sparse in _sparse(config, count)

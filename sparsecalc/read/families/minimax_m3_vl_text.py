@@ -1,5 +1,8 @@
 """MiniMax-M3: norms over the heads of queries and keys, blocks of keys that an indexer picks, experts with a shared
-one."""
+one.
+
+A prediction layer has sparse attention and experts wherever it stands (vLLM 0.33.0, minimax_m3/nvidia/mtp.py).
+"""
 
 from sparsecalc.model.attention import Gqa
 from sparsecalc.model.block_sparse import BlockSparseAttention
@@ -9,7 +12,7 @@ from sparsecalc.read.attention import normed_attention
 from sparsecalc.read.build import FULL, Body, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import dense_by_type, local_experts
-from sparsecalc.read.vendor_keys import note_mtp
+from sparsecalc.read.prediction_layers import count_mtp, mtp_steps
 
 SPARSE = "minimax_m3_sparse"
 OLDER_NAMES = {
@@ -31,11 +34,12 @@ def read(config: Fields) -> Body:
     config.ignore("use_gemma_norm", "use_routing_bias", "swiglu_alpha", "swiglu_limit", "rotary_dim")
     config.ignore("scoring_func", "routed_scaling_factor", "index_local_blocks", "first_k_dense_replace")
     config.ignore("num_nextn_predict_layers", "moe_intermediate_size")
-    note_mtp(config, "num_mtp_modules", as_deepseek=False)
     layers = [
         Layer(mixers=(mixers[kind],), feed_forwards=(feed_forward,), norms=norms(hidden))
         for kind, feed_forward in zip(kinds, _feed_forwards(config, hidden, count), strict=True)
     ]
+    step = Layer(mixers=(mixers[SPARSE],), feed_forwards=(_experts(config, hidden),), norms=norms(hidden))
+    count_mtp(config, [[step]] * mtp_steps(config, "num_mtp_modules"), hidden)
     return body(config, layers, hidden=hidden)
 
 
@@ -75,6 +79,10 @@ def _feed_forwards(config: Fields, hidden: int, count: int) -> list[DenseMlp | M
     if places and len(places) < count:
         config.refuse(f"moe_layer_freq has {len(places)} entries for {count} layers")
     dense = mlp(hidden, config.size("dense_intermediate_size"))
-    moe = local_experts(config, hidden, shared=config.size("shared_intermediate_size"))
+    moe = _experts(config, hidden)
     is_dense = dense_by_type(config, count, [not place for place in places[:count]] or [False] * count)
     return [dense if plain else moe for plain in is_dense]
+
+
+def _experts(config: Fields, hidden: int) -> Moe:
+    return local_experts(config, hidden, shared=config.size("shared_intermediate_size"))

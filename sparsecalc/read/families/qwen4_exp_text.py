@@ -13,8 +13,8 @@ from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, Body, body
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import gated_shared_moe
+from sparsecalc.read.prediction_layers import count_mtp, mtp_steps
 from sparsecalc.read.recurrent import LINEAR, delta_net
-from sparsecalc.read.vendor_keys import note_mtp
 
 INDEXED = ("indexed_attention", FULL)
 
@@ -23,7 +23,6 @@ def read(config: Fields) -> Body:
     hidden, count = config.size("hidden_size", required=True), config.layers()
     config.ignore("indexer_kv_heads", "seed", "split_ngram_parts", "output_gate_type", "attn_output_gate")
     config.ignore("intermediate_size", "mtp_use_dedicated_embeddings")
-    note_mtp(config, "mtp_num_hidden_layers", as_deepseek=False)
     kinds, tables = _kinds(config, count), _ngram_embeddings(config, hidden, count)
     moe = gated_shared_moe(config, hidden)
     mixers: dict[bool, GatedDeltaNet | BlockSparseAttention] = {
@@ -40,6 +39,10 @@ def read(config: Fields) -> Body:
         for index, kind in enumerate(kinds)
     ]
     final = _gated_residual(config, hidden, "final", injects=False)
+    if steps := mtp_steps(config, "mtp_num_hidden_layers"):
+        step = Layer(mixers=(_attention(config, hidden),), feed_forwards=(moe,), extras=streams)
+        norms = hidden * (1 + config.size("hc_count"))
+        count_mtp(config, [[step]] * steps, hidden, norms=norms, extras=final)  # vLLM 0.33.0, qwen4_exp/nvidia/mtp.py
     return body(config, layers, hidden=hidden, final=final)
 
 

@@ -1,10 +1,12 @@
 """Step 3.5 and 3.7 Flash: gated attention, more query heads in windowed layers, experts with a shared one."""
 
+from sparsecalc.model.attention import Gqa
 from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import FULL, SLIDING, Body, attention, body, fixed, mlp, norms
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import listed_layers
+from sparsecalc.read.prediction_layers import count_mtp, mtp_steps
 from sparsecalc.read.vendor_keys import note_mtp
 
 
@@ -28,7 +30,7 @@ def read(config: Fields) -> Body:
     )
     plain = plain.but(qk_norm=2 * plain.head_dim, output_gate="per_head")
     windowed = plain.but(num_attention_heads=window_heads, sliding_window=window)
-    note_mtp(config, as_deepseek=False)
+    _prediction(config, hidden, plain, windowed, count)
     layers = [
         Layer(
             mixers=(windowed if kind == SLIDING else plain,),
@@ -38,6 +40,22 @@ def read(config: Fields) -> Body:
         for kind, feed_forward in zip(kinds, _feed_forwards(config, hidden, count), strict=True)
     ]
     return body(config, layers, hidden=hidden)
+
+
+def _prediction(config: Fields, hidden: int, plain: Gqa, windowed: Gqa, count: int) -> None:
+    """Layers for prediction: of the kinds that stand behind the decoder's in layer_types, or in mtp_layer_types.
+
+    They have a dense MLP (vLLM 0.33.0, step3p5.py and step3p5_mtp.py), unless mtp_mlp_layer_types says otherwise.
+    """
+    steps, bias = mtp_steps(config), config.flag("mlp_bias")
+    kinds = [*(config.sequence("layer_types") or []), *(config.sequence("mtp_layer_types") or [])][count:][:steps]
+    others = set(map(str, config.sequence("mtp_mlp_layer_types") or [])) - {"dense"}
+    if not steps or len(kinds) < steps or set(map(str, kinds)) - {SLIDING, FULL} or others:
+        note_mtp(config, as_deepseek=False)
+        return
+    dense = mlp(hidden, config.size("intermediate_size", required=True), bias=bias)
+    mixers = [windowed if kind == SLIDING else plain for kind in kinds]
+    count_mtp(config, [[Layer(mixers=(each,), feed_forwards=(dense,), norms=norms(hidden))] for each in mixers], hidden)
 
 
 def _older_heads(config: Fields) -> int | None:

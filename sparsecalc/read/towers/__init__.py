@@ -1,34 +1,18 @@
 """Vision towers and prediction layers: what stands beside a text decoder, counted where it is asked for."""
 
-from collections.abc import Callable
 from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
-from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.model.stored import StoredPart
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.towers import encoders, gemma, kimi, llama4, qwen
-from sparsecalc.read.towers.shapes import Pieces
+from sparsecalc.read.towers.encoders import ENCODERS
+from sparsecalc.read.towers.registry import AUDIO, VISION, Tower
 
-Reader = Callable[[Fields, dict[str, Any], int], Pieces]
-
-VISION: dict[str, tuple[str, Reader]] = {
-    **dict.fromkeys(("gemma3", "gemma3_text"), ("siglip_vision_model", gemma.gemma3)),
-    **dict.fromkeys(("gemma4", "gemma4_text"), ("gemma4_vision", gemma.gemma4)),
-    "paligemma": ("siglip_vision_model", encoders.paligemma),
-    "llava": ("", encoders.llava),
-    **dict.fromkeys(("mistral3", "ministral3"), ("pixtral", encoders.mistral3)),
-    "qwen2_vl": ("qwen2_vl_vision", qwen.qwen2_vl),
-    "qwen2_5_vl": ("qwen2_5_vl_vision", qwen.qwen2_5_vl),
-    **dict.fromkeys(("qwen3_vl", "qwen3_vl_moe"), ("qwen3_vl_vision", qwen.qwen3_vl)),
-    **dict.fromkeys(("qwen3_5", "qwen3_5_moe", "qwen3_5_text", "qwen3_5_moe_text"), ("qwen3_5_vision", qwen.qwen3_vl)),
-    **dict.fromkeys(("llama4", "llama4_text"), ("llama4_vision_model", llama4.read)),
-    "kimi_k25": ("kimi_k25_vision", kimi.read),
-}
-"""The default type of the tower, and what reads it, by the model_type of the whole model."""
+TOWERS = {"vision": VISION, "audio": AUDIO}
+KEYS = {"vision": "vision_config", "audio": "audio_config"}
 
 
 def stored_parts(spec: ModelSpec, config: dict[str, Any], name: str, where: str = "") -> list[StoredPart]:
@@ -38,47 +22,53 @@ def stored_parts(spec: ModelSpec, config: dict[str, Any], name: str, where: str 
     """
     if name == "mtp":
         return _prediction_layers(spec, where)
-    return _vision(spec, config, where) if name == "vision" else _audio(config, where)
+    return _tower(spec, config, name, where)
 
 
-def _vision(spec: ModelSpec, config: dict[str, Any], where: str) -> list[StoredPart]:
-    given, model_type = config.get("vision_config"), str(config.get("model_type") or spec.model_type)
+def _tower(spec: ModelSpec, config: dict[str, Any], name: str, where: str) -> list[StoredPart]:
+    """The vision or audio tower with its projector; empty where the config gives none."""
+    while isinstance(inner := config.get("thinker_config"), dict) and inner:
+        config = {"model_type": config.get("model_type"), **inner}
+    model_type = str(config.get("model_type") or spec.model_type)
+    tower = TOWERS[name].get(model_type)
+    key = (tower.key if tower else "") or KEYS[name]
+    given = config.get(key)
     if not isinstance(given, dict) or not given:
         return []
-    if model_type not in VISION:
-        text = f"the vision tower of {printable(model_type, 60)} is not known"
-        raise InputError(text, where=where, hint=f"Known: those of {', '.join(sorted(VISION))}")
-    default, reader = VISION[model_type]
-    kind = str(given.get("model_type") or default or "clip_vision_model")
-    kind = default if (default and kind in (model_type, model_type.removesuffix("_text"))) or not kind else kind
-    kind = {"qwen3_vl_moe_vision": "qwen3_vl_vision", "qwen3_5_moe_vision": "qwen3_5_vision"}.get(kind, kind)
-    if kind != default and (default or kind not in encoders.ENCODERS):
-        raise InputError(f"the vision tower {printable(kind, 60)} of {model_type} is not known", where=where)
-    fields = Fields(given, kind, where=f"{where}: vision_config" if where else "vision_config", nested=True)
-    fields.defaults = read_data("tower_defaults.json")["towers"].get(kind, {})
-    return reader(fields, config, spec.hidden_size).parts("vision")
+    if tower is None:
+        text = f"the {name} tower of {printable(model_type, 60)} is not known"
+        raise InputError(text, where=where, hint=f"Known: those of {', '.join(sorted(TOWERS[name]))}")
+    given = given if key in (*KEYS.values(), "encoder_config") else {}
+    kind = _kind(tower, given, model_type, where)
+    fields = _fields(given, kind, "towers", f"{where}: {key}" if where else key)
+    return tower.read(fields, _fields(config, model_type, "models", where), spec.hidden_size).parts(name)
 
 
-def _audio(config: dict[str, Any], where: str) -> list[StoredPart]:
-    if not isinstance(config.get("audio_config"), dict) or not config["audio_config"]:
-        return []
-    kind = printable(str(config["audio_config"].get("model_type") or config.get("model_type")), 60)
-    raise InputError(f"the audio tower {kind} is not known", where=where, hint="Only vision towers are, and mtp")
+def _kind(tower: Tower, given: dict[str, Any], model_type: str, where: str) -> str:
+    """The type of the tower. Raises InputError for an encoder that the model does not have, or that is not known."""
+    named = str(given.get("model_type") or tower.default or "clip_vision_model")
+    if not tower.default:
+        known, kind = named in ENCODERS, named
+    else:
+        aliases = read_data("tower_defaults.json")["others"]["other_types"].get(tower.default, [])
+        own = {tower.default, model_type, model_type.removesuffix("_text"), f"{model_type}_vision", *aliases}
+        known, kind = named in own, tower.default
+    if not known:
+        raise InputError(f"the tower {printable(named, 60)} of {printable(model_type, 60)} is not known", where=where)
+    return kind
+
+
+def _fields(config: dict[str, Any], kind: str, section: str, where: str) -> Fields:
+    """The keys of a tower or of the whole model, with transformers' defaults."""
+    fields, data = Fields(config, kind, where=where, nested=True), read_data("tower_defaults.json")
+    found = data[section].get(kind) or data["others"][section].get(kind, {})
+    fields.defaults, fields.other_names = found.get("defaults", {}), found.get("other_names", {})
+    return fields
 
 
 def _prediction_layers(spec: ModelSpec, where: str) -> list[StoredPart]:
-    """Each a decoder layer as the last is, a projection 2 H -> H and three norms (arXiv:2412.19437, section 2.2)."""
-    count, hidden = spec.mtp_layers, spec.hidden_size
-    if not count and all(note.code != "mtp-layers" for note in spec.notes):
-        return []
-    if not count:
-        hint = "Known are those that are built as DeepSeek-V3's, where the config counts them"
+    """The layers for multi-token prediction as the reader found them; empty where the config names none."""
+    if not spec.mtp and any(note.code == "mtp-layers" for note in spec.notes):
+        hint = "Known are those whose structure is published, where the config counts them"
         raise InputError(f"no prediction layers of known size in this {spec.model_type} config", where=where, hint=hint)
-    pieces = Pieces()
-    last = max(spec.layer_groups, key=lambda group: group.positions[-1]).layer
-    for op in last.ops(Workload()):
-        if op.params:
-            pieces.add(op.name, op.matrices * count, op.rows, op.cols, op.vectors * count)
-    pieces.add("eh_proj", count, hidden, 2 * hidden)
-    pieces.vector("norms", 3 * hidden * count)
-    return pieces.parts("mtp")
+    return [part.but(name=f"mtp.{part.name}") for part in spec.mtp]

@@ -1,13 +1,13 @@
-"""Gemma 3's and Gemma 4's vision towers with their projectors (transformers 5.24.0)."""
+"""Vision towers of Gemma 3, 3n and 4 with their projectors (transformers 5.24.0; MobileNetV5 by timm 1.0.31)."""
 
-from typing import Any
-
+from sparsecalc.core.text import printable
+from sparsecalc.data_files import read_data
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.towers.encoders import siglip
 from sparsecalc.read.towers.shapes import Pieces
 
 
-def gemma3(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+def gemma3(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """SigLIP, its pooling head where vision_use_head is on; a norm and one matrix to the text's width."""
     pieces, hidden = siglip(config, head=True), config.size("hidden_size")
     pieces.vector("projector.norm", hidden)
@@ -15,7 +15,7 @@ def gemma3(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
     return pieces
 
 
-def gemma4(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+def gemma4(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """Patches, two tables of positions, layers with four norms and norms of queries and keys, one matrix to the text.
 
     Limits of clipped linear maps are buffers, as are the mean and deviation of `standardize`.
@@ -32,4 +32,15 @@ def gemma4(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
     pieces.linear("layers.mlp.down", width, hidden, count=count, bias=False)
     pieces.vector("layers.norms", count * (4 * hidden + 2 * dim))
     pieces.linear("projector", hidden, text_hidden, bias=False)
+    return pieces
+
+
+def gemma3n(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
+    """MobileNetV5 of the size that `architecture` names; a table of soft tokens, two norms, a map to the text."""
+    pieces, hidden, name = Pieces(), config.size("hidden_size"), str(config.raw("architecture"))
+    if name not in (known := read_data("tower_defaults.json")["others"]["convolutional"]["params"]):
+        config.refuse(f"the architecture {printable(name, 60)} is not known", f"Known: {', '.join(known)}")
+    pieces.vector(name, known[name])
+    pieces.add("embedder.embedding", 1, config.size("vocab_size"), hidden, vectors=2 * hidden)
+    pieces.linear("embedder.projection", hidden, text_hidden, bias=False)
     return pieces

@@ -1,12 +1,10 @@
 """Llama 4's vision tower, its adapter and projector (transformers 5.24.0)."""
 
-from typing import Any
-
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.towers.shapes import Pieces, transformer_layers
 
 
-def read(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+def read(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """Patches, a class token, positions, layers with biases; an adapter of two maps, and one to the text's width."""
     pieces, hidden, patch = Pieces(), config.size("hidden_size"), config.size("patch_size")
     width, adapted = config.size("intermediate_size"), config.size("projector_output_dim")

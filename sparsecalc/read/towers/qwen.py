@@ -1,9 +1,9 @@
-"""The vision towers of Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5 with their mergers (transformers 5.24.0)."""
-
-from typing import Any
+"""Vision towers of Qwen2-VL to Qwen3.5, Omni too, and of EXAONE 4.5, with their mergers (transformers 5.24.0)."""
 
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.towers.shapes import Pieces, transformer_layers
+
+DEEPSTACK = ("qwen3_vl_vision", "qwen3_omni_moe_vision_encoder")
 
 
 def _patches(pieces: Pieces, config: Fields, hidden: int, *, bias: bool) -> None:
@@ -21,7 +21,7 @@ def _merger(pieces: Pieces, config: Fields, hidden: int, out: int, *, norm: int,
     pieces.linear("merger.fc2", merged, out, count=count)
 
 
-def qwen2_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+def qwen2_vl(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """Layers with LayerNorms and a plain MLP of embed_dim * mlp_ratio."""
     pieces, hidden = Pieces(), config.size("embed_dim")
     _patches(pieces, config, hidden, bias=False)
@@ -31,7 +31,7 @@ def qwen2_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
     return pieces
 
 
-def qwen2_5_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+def qwen2_5_vl(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """Layers with RMSNorms and a gated MLP, all with biases."""
     pieces, hidden = Pieces(), config.size("hidden_size")
     _patches(pieces, config, hidden, bias=False)
@@ -41,7 +41,18 @@ def qwen2_5_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Piece
     return pieces
 
 
-def qwen3_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
+def exaone4_5(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
+    """Qwen2.5-VL's, with fewer heads of keys and values."""
+    pieces, hidden = qwen2_5_vl(config, outer, text_hidden), config.size("hidden_size")
+    heads, kv_heads = config.size("num_heads"), config.size("num_key_value_heads")
+    count = config.layers("depth")
+    found = Pieces([piece for piece in pieces.stored if piece.name != "layers.attention"])
+    found.linear("layers.attention", hidden, hidden, count=2 * count)
+    found.linear("layers.attention.kv", hidden, hidden // heads * kv_heads, count=2 * count)
+    return found
+
+
+def qwen3_vl(config: Fields, outer: Fields, text_hidden: int) -> Pieces:
     """Qwen2-VL's layers with a table of positions; one more merger for each layer in deepstack_visual_indexes."""
     pieces, hidden = Pieces(), config.size("hidden_size")
     _patches(pieces, config, hidden, bias=True)
@@ -49,7 +60,7 @@ def qwen3_vl(config: Fields, outer: dict[str, Any], text_hidden: int) -> Pieces:
     width, out = config.size("intermediate_size"), config.size("out_hidden_size")
     transformer_layers(pieces, config.layers("depth"), hidden, width, bias=True, norm=4 * hidden)
     _merger(pieces, config, hidden, out, norm=2 * hidden)
-    deep = len(config.integers("deepstack_visual_indexes")) if config.model_type == "qwen3_vl_vision" else 0
+    deep = len(config.integers("deepstack_visual_indexes")) if config.model_type in DEEPSTACK else 0
     if deep:
         merged = 2 * hidden * config.size("spatial_merge_size") ** 2
         _merger(pieces, config, hidden, out, norm=merged, count=deep)

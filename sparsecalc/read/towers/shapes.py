@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from sparsecalc.model.stored import StoredPart
+from sparsecalc.read.fields import Fields
 
 
 @dataclass
@@ -36,3 +37,11 @@ def transformer_layers(
     pieces.linear("layers.mlp.up", hidden, width, count=(1 + gated) * count, bias=bias)
     pieces.linear("layers.mlp.down", width, hidden, count=count, bias=bias)
     pieces.vector("layers.norms", norm * count)
+
+
+def side(config: Fields, key: str) -> int:
+    """A size that configs write as a number or as a pair of equal numbers."""
+    value = config.raw(key)
+    if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
+        return Fields({key: value[0]}, "", where=config.where, nested=True).size(key)
+    return config.size(key)
