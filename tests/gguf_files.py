@@ -9,7 +9,8 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFEndian, GGUFWriter
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.stored.file_types import tensor_types
-from sparsecalc.read.stored.gguf import _layers, _outside, _rules_of, _slots
+from sparsecalc.read.stored.gguf import _rules_of, _slots
+from sparsecalc.read.stored.modules import layers_in_order, ops_outside
 
 Tensors = dict[str, tuple[tuple[int, ...], str]]
 """Shape (longest last, as numpy has it) and ggml type by name."""
@@ -26,12 +27,12 @@ def model_tensors(spec: ModelSpec, family: str, file_type: str) -> Tensors:
         rows[slot.names[0]] = rows.get(slot.names[0], 0) + slot.rows * slot.matrices
     for name, slot in slots.items():
         joined[name] = ((rows[name], slot.cols), types[name])
-    for index, layer in enumerate(_layers(spec)):
+    for index, layer in enumerate(layers_in_order(spec)):
         own = sum(
             op.vectors + (op.matrices * op.rows * op.cols if op.kind == "conv" else 0) for op in layer.ops(Workload())
         )
         joined[f"blk.{index}.attn_norm.weight"] = ((own,), "f32")
-    joined["output_norm.weight"] = ((sum(op.vectors for op in _outside(spec)),), "f32")
+    joined["output_norm.weight"] = ((sum(op.vectors for op in ops_outside(spec)),), "f32")
     return {name: entry for name, entry in joined.items() if entry[0] != (0,)}
 
 

@@ -424,3 +424,11 @@ def test_exl3_adds_two_vectors_and_may_name_each_modules_bits() -> None:
     own = spec_of({**entries, "tensor_storage": {name: {"bits_per_weight": 4} for name in NAMES}})
     assert weights_bytes(own) == PLAIN + vectors + V * H * (4 / 8 - 2) + LINEAR_ELEMENTS / 2
     assert not own.notes
+
+
+@pytest.mark.parametrize("entries", [{"quant_method": "quark"}, {"quant_algo": "FP8", "exclude_modules": ["*"]}])
+def test_a_scheme_that_takes_no_module_is_said(entries: dict[str, Any]) -> None:
+    spec = spec_of(entries)
+    (note,) = spec.notes
+    assert "quantizes none of the modules" in note.text
+    assert weights_bytes(spec) == weights_bytes(spec_of(None))

@@ -1,5 +1,6 @@
 """What a config's `architectures` says of its weights: an LM head, another head or none, or a draft model."""
 
+from functools import cache
 from typing import Any
 
 from sparsecalc.core.notes import Note
@@ -21,15 +22,22 @@ def class_of(config: dict[str, Any]) -> str:
     return first if isinstance(first, str) else ""
 
 
+@cache
+def class_facts() -> dict[str, Any]:
+    """What classes' names say (data/model_classes.json)."""
+    found: dict[str, Any] = read_data("model_classes.json")
+    return found
+
+
 def is_draft(name: str) -> bool:
     """Whether a class is one of speculative decoding's draft models, by the words in its name."""
-    facts = read_data("model_classes.json")
+    facts = class_facts()
     return name not in facts["not_drafts"] and any(word in name for word in facts["draft_words"])
 
 
 def is_headless(name: str) -> bool:
     """Whether a class has another head than a language model's, or none."""
-    facts = read_data("model_classes.json")
+    facts = class_facts()
     if not name or name in facts["with_lm_head_despite_name"] or name.endswith(LM_ENDINGS):
         return False
     return name.endswith((*facts["heads"], *facts["no_head_endings"], *facts["refused_endings"]))
@@ -41,7 +49,7 @@ def as_named(body: Body, config: dict[str, Any], fields: Fields, name: str) -> B
     No LM head where the class has none; a score head of num_labels (and its bias) where it has that: H * num_labels.
     EAGLE-3 of Llama: `_eagle3`. Raises InputError for draft models and heads whose weights are not known.
     """
-    facts = read_data("model_classes.json")
+    facts = class_facts()
     if name in facts["eagle3_of_llama"] and fields.model_type == "llama":
         return _eagle3(body, config, fields)
     if is_draft(name):
@@ -57,7 +65,7 @@ def as_named(body: Body, config: dict[str, Any], fields: Fields, name: str) -> B
 
 def _other_head(body: Body, config: dict[str, Any], fields: Fields, name: str) -> tuple[Projection, ...]:
     """The head of a classifier or reward model; none for an embedding model. Raises InputError where it is unknown."""
-    facts, hidden = read_data("model_classes.json"), body.hidden_size
+    facts, hidden = class_facts(), body.hidden_size
     if head := facts["reward_heads"].get(name):
         labels = _labels(config, fields, head["labels"])
         first = Projection(name="score.0", in_features=hidden, out_features=hidden, bias=head["bias"])
@@ -120,7 +128,7 @@ def check_experts(body: Body, config: dict[str, Any], fields: Fields) -> None:
     """
     if any(layer.mixtures for layer in body.layers):
         return
-    facts = read_data("model_classes.json")
+    facts = class_facts()
     for key in facts["expert_counts"]:
         value = config.get(key)
         most = max((whole(each) for each in (value if isinstance(value, list) else [value]) if _count(each)), default=0)
@@ -146,7 +154,7 @@ def other_family(name: str, model_type: str, family: str, families: dict[str, st
     if not stem or stem in (squeezed(model_type), squeezed(family)) or squeezed(model_type).startswith(stem):
         return []
     known: dict[str, str | list[str]] = {squeezed(kind): reader for kind, reader in families.items()}
-    known |= {squeezed(each): reader for each, reader in read_data("model_classes.json")["families"].items()}
+    known |= {squeezed(each): reader for each, reader in class_facts()["families"].items()}
     readers = known.get(stem, [])
     longer = stem.startswith((squeezed(model_type), squeezed(family))) and stem not in known
     if longer or family in ([readers] if isinstance(readers, str) else readers):

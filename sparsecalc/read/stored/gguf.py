@@ -10,7 +10,7 @@ from sparsecalc.core.ops import Op, OpFormats, StoredAs
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.spec import Layer, ModelSpec, Stored, group_layers
+from sparsecalc.model.spec import ModelSpec, Stored, group_layers
 from sparsecalc.read.number_formats import number_format
 from sparsecalc.read.stored.file_types import (
     GgufModel,
@@ -22,6 +22,7 @@ from sparsecalc.read.stored.file_types import (
     tensor_types,
 )
 from sparsecalc.read.stored.gguf_tensors import Slot, gguf_table, layer_slots, outside_slots
+from sparsecalc.read.stored.modules import layers_in_order, ops_outside
 
 Origin = Literal["config", "as published", "requested"]
 
@@ -69,7 +70,7 @@ def as_file_type(spec: ModelSpec, file_type: str, family: str = "", mtp_layers: 
 
 def _rules_of(spec: ModelSpec, family: str, mtp_layers: int) -> GgufModel:
     """What the rules of file types ask of the model."""
-    layers = _layers(spec)
+    layers = layers_in_order(spec)
     ops = [list(layer.ops(Workload())) for layer in layers]
     attending = [op for own in ops for op in own if op.kind == "attention"]
     first = [op for op in ops[0] if op.kind == "attention"]
@@ -81,20 +82,10 @@ def _rules_of(spec: ModelSpec, family: str, mtp_layers: int) -> GgufModel:
     return GgufModel(model.layers, experts, per_group, model.falcon, is_70b(family, model))
 
 
-def _layers(spec: ModelSpec) -> list[Layer]:
-    places = {place: group.layer for group in spec.layer_groups for place in group.positions}
-    return [places[place] for place in sorted(places)]
-
-
-def _outside(spec: ModelSpec) -> list[Op]:
-    parts = (*spec.tables, *spec.final, *((spec.head,) if spec.head else ()))
-    return [op for part in parts for op in part.ops(Workload())]
-
-
 def _slots(spec: ModelSpec, family: str) -> list[Slot]:
     """All slots of the model, in llama.cpp's order: outside the layers, then layer by layer."""
-    found = list(outside_slots(_outside(spec)))
-    for index, layer in enumerate(_layers(spec)):
+    found = list(outside_slots(ops_outside(spec)))
+    for index, layer in enumerate(layers_in_order(spec)):
         found += layer_slots(list(layer.ops(Workload())), layer, family, index)
     return found
 
@@ -123,12 +114,12 @@ def _tensor_bytes(tensor: GgufTensor, kind: str) -> int:
 
 def _stored(spec: ModelSpec, family: str, type_of: Callable[[Slot], str], name: str, origin: Origin) -> ModelSpec:
     """The model with the formats that `type_of` gives its slots, layers regrouped where they differ."""
-    layers, plain = _layers(spec), number_format("fp32")
+    layers, plain = layers_in_order(spec), number_format("fp32")
     formats = [
         _formats(layer_slots(list(layer.ops(Workload())), layer, family, index), type_of)
         for index, layer in enumerate(layers)
     ]
-    outside = _formats(outside_slots(_outside(spec)), type_of)
+    outside = _formats(outside_slots(ops_outside(spec)), type_of)
     if spec.head and spec.tie_word_embeddings:
         outside += _tied(spec.head.ops(Workload()), dict(outside))
     groups = group_layers(layers, formats)

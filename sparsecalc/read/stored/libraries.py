@@ -23,6 +23,8 @@ from sparsecalc.read.stored.scheme import (
 )
 
 FP32_BYTES = 4
+MLX_GROUPS = {"affine": 64, "mxfp4": 32, "mxfp8": 32, "nvfp4": 16}
+"""MLX's group sizes where a config names none."""
 
 
 def _left_alone(section: Section, key: str) -> Callable[[Module], bool]:
@@ -147,7 +149,7 @@ def _mlx_names(module: Module) -> list[str]:
 
 def _mlx_format(section: Section, entries: dict[str, Any]) -> NumberFormat:
     mode = entries.get("mode") or "affine"
-    bits, group = section.whole("bits", 4, entries), section.whole("group_size", 64, entries)
+    bits, group = section.whole("bits", 4, entries), section.whole("group_size", MLX_GROUPS.get(str(mode), 64), entries)
     if mode in ("mxfp4", "nvfp4", "mxfp8"):
         return number_format(mode).but(block_cols=group, tensor_bytes=0)
     if mode != "affine":
@@ -173,9 +175,8 @@ def torchao(section: Section) -> Scheme:
             if pattern.startswith("re:") and any(compiled(pattern[3:]).fullmatch(name) for name in module.names):
                 return fmt
         outside = module.is_head or module.kind == "Embedding"
-        if not module.kind or (not embeds and (module.kind == "Embedding" or left(module))):
-            return None
-        if embeds and not outside and left(module):
+        kept = module.kind == "Embedding" or left(module)
+        if not module.kind or (kept and not (embeds and outside)):
             return None
         return own.get("_default", whole)
 

@@ -5,7 +5,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from sparsecalc.core.ops import Op
+from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
+from sparsecalc.model.spec import Layer, ModelSpec
 
 EXPERT = "{e}"
 
@@ -43,11 +45,11 @@ class ModuleNames:
         """The modules of an op in one layer; experts as one module whose names hold `{e}`. None without matrices."""
         if not op.matrices or op.kind == "conv":
             return
-        slots = self._slots(op)
+        slots, paths = self._slots(op), [path.format(index) for path in self._paths]
         plain = op.name in self._parameters or (op.component == "router" and not self._linear_router)
         expert, stored_as = op.kind == "experts", self._stored_as.get(op.name, "")
         for slot in slots:
-            names = tuple(f"{path.format(index)}.{name}" for name in slot.split("|") for path in self._paths)
+            names = tuple(f"{path}.{name}" for name in slot.split("|") for path in paths)
             count = op.matrices // len(slots)
             yield Module(
                 names, "" if plain else "Linear", op.rows, op.cols, count, is_expert=expert, stored_as=stored_as
@@ -68,6 +70,18 @@ class ModuleNames:
             if slots := table.get(op.component, {}).get(op.name):
                 return slots if op.matrices % len(slots) == 0 else slots[:1]
         return [op.name]
+
+
+def layers_in_order(spec: ModelSpec) -> list[Layer]:
+    """The layers as they follow each other."""
+    places = {place: group.layer for group in spec.layer_groups for place in group.positions}
+    return [places[place] for place in sorted(places)]
+
+
+def ops_outside(spec: ModelSpec) -> list[Op]:
+    """The ops of tables, final parts and the LM head."""
+    parts = (*spec.tables, *spec.final, *((spec.head,) if spec.head else ()))
+    return [op for part in parts for op in part.ops(Workload())]
 
 
 @cache

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +16,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import Layer, ModelSpec, Stored, group_layers
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.number_formats import is_number_format, number_format
-from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames
+from sparsecalc.read.stored.modules import EXPERT, Module, ModuleNames, layers_in_order, ops_outside
 from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError
 
 SECTIONS = ("quantization_config", "compression_config", "quantization")
@@ -71,11 +72,14 @@ def as_stored(spec: ModelSpec, config: Fields, family: str) -> ModelSpec:
     plain = plain or number_format("bf16")
     form = str((quantization or {}).get("format") or method)
     resolver = _Resolver(ModuleNames(family, form), scheme, plain, _names_single_experts(quantization))
-    layers = _layers(spec)
+    layers = layers_in_order(spec)
     formats = [resolver.of_layer(layer, index) for index, layer in enumerate(layers)]
     stored = Stored(scheme=method, name=_name(layers, formats, plain), plain=plain, kv_cache=scheme.kv_cache)
-    groups = group_layers(layers, formats)
-    return spec.but(stored=stored, layer_groups=groups, formats=resolver.outside(_outside(spec)))
+    groups, outside = group_layers(layers, formats), resolver.outside(ops_outside(spec))
+    if not (any(formats) or outside or scheme.kv_cache):
+        text = f"{method}: quantization_config quantizes none of the modules known here: weights count as {plain.id}"
+        config.note("quantization", text)
+    return spec.but(stored=stored, layer_groups=groups, formats=outside)
 
 
 def _as_gguf(spec: ModelSpec, config: Fields, family: str) -> ModelSpec | None:
@@ -94,18 +98,6 @@ def _as_gguf(spec: ModelSpec, config: Fields, family: str) -> ModelSpec | None:
     for note in stored.notes:
         config.note(note.code, note.text)
     return stored
-
-
-def _layers(spec: ModelSpec) -> list[Layer]:
-    """The layers in their order."""
-    places = {place: group.layer for group in spec.layer_groups for place in group.positions}
-    return [places[place] for place in sorted(places)]
-
-
-def _outside(spec: ModelSpec) -> list[Op]:
-    """The ops of tables, final parts and the LM head."""
-    parts = (*spec.tables, *spec.final, *((spec.head,) if spec.head else ()))
-    return [op for part in parts for op in part.ops(Workload())]
 
 
 def _plain(config: Fields) -> NumberFormat | None:
@@ -183,7 +175,7 @@ class _Resolver:
 
     def of_layer(self, layer: Layer, index: int) -> OpFormats:
         """The quantized ops of a layer with the formats of their matrices."""
-        return self._formats(layer.ops(Workload()), lambda op: self.names.of_layer(op, index))
+        return self._formats(_ops(layer), lambda op: self.names.of_layer(op, index))
 
     def outside(self, ops: Sequence[Op]) -> OpFormats:
         """The same of what lies outside the layers."""
@@ -218,12 +210,18 @@ class _Resolver:
         return None if module.stored_as == "plain" else number_format(module.stored_as)
 
 
+@lru_cache(maxsize=64)
+def _ops(layer: Layer) -> tuple[Op, ...]:
+    """The ops of a layer, which are the same wherever it stands."""
+    return tuple(layer.ops(Workload()))
+
+
 def _name(layers: Sequence[Layer], formats: Sequence[OpFormats], plain: NumberFormat) -> str:
     """The formats in short: the one of most elements, then the components of the layers that have others."""
     elements: dict[Component, Counter[str]] = {}
     for layer, known in zip(layers, formats, strict=True):
         table = dict(known)
-        for op in layer.ops(Workload()):
+        for op in _ops(layer):
             if not op.matrices or op.kind == "conv" or op.component in ("router", "norm", "other"):
                 continue
             for fmt, count in table.get((op.component, op.name), ((None, op.matrices),)):
