@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparsecalc.read.fields import Fields
-from sparsecalc.read.towers.beside import (
+from sparsecalc.read.towers import (
     audio,
     by_formula,
     conformers,
