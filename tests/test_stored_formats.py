@@ -267,6 +267,13 @@ def test_the_configs_dtype_counts(dtype: str, size: int) -> None:
     assert precision_for(spec).origin == "config"
 
 
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "int8", "auto", "magic"])
+def test_a_dtype_that_no_unquantized_weight_has_is_said(dtype: str) -> None:
+    spec = spec_of(None, torch_dtype=dtype)
+    assert [note.code for note in spec.notes] == ["dtype"]
+    assert weights_bytes(spec) == 2 * spec.ops(Workload()).total("params")
+
+
 def test_the_kv_cache_that_a_checkpoint_has_scales_for() -> None:
     scheme = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False}
     weights = {"num_bits": 4, "type": "float", "group_size": 16}

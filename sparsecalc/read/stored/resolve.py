@@ -22,6 +22,8 @@ from sparsecalc.read.stored.scheme import Scheme, Section, UnknownSchemeError
 SECTIONS = ("quantization_config", "compression_config", "quantization")
 """Where configs say how weights are stored; the last is MLX's."""
 
+SMALLEST_PLAIN_BITS = 16
+
 _METHODS: dict[str, str] = {
     "compressed-tensors": "compressed_tensors.read",
     "compressed_tensors": "compressed_tensors.read",
@@ -104,10 +106,13 @@ def _plain(config: Fields) -> NumberFormat | None:
     """The dtype of what is not quantized; None where the config does not say it."""
     given = config.config.get("dtype") or config.config.get("torch_dtype")
     name = str(given).removeprefix("torch.") if isinstance(given, str) else ""
-    if name and not is_number_format(name):
-        config.note("dtype", f"dtype {brief(name)} is not known: unquantized weights count as bf16")
+    if not name:
         return None
-    return number_format(name) if name else None
+    found = number_format(name) if is_number_format(name) else None
+    if found is None or found.bits < SMALLEST_PLAIN_BITS:
+        config.note("dtype", f"dtype {brief(name)} is none of unquantized weights, which count as bf16")
+        return None
+    return found
 
 
 def _scheme(quantization: Any, plain: NumberFormat, config: Fields) -> tuple[Scheme | None, str]:
