@@ -1,15 +1,15 @@
 """Softmax attention with a cache of keys and values: MHA, MQA, GQA, windowed, chunked, gated, shared."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 from sparsecalc.core.arrays import Number, figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import MixerPart
+from sparsecalc.model.part import SoftmaxAttention
 
 
-class Gqa(MixerPart):
+class Gqa(SoftmaxAttention):
     """Grouped-query attention (MHA: K = N heads; MQA: K = 1).
 
         params  = H*N*h * (2 if gated) + H*K*(h + v) + N*v*H + biases + q/k norms
@@ -19,13 +19,11 @@ class Gqa(MixerPart):
     N query heads, K key-value heads, h head_dim, v v_head_dim. Source: GQA, arXiv:2305.13245.
     """
 
-    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["gqa"] = "gqa"
     name: str = "self_attn"
     hidden_size: int
     input_size: int | None = None
     """Width of what q, k and v read, where it is not hidden_size (EAGLE-3: embedding beside hidden state)."""
-    num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
     v_head_dim: int | None = None
@@ -59,11 +57,6 @@ class Gqa(MixerPart):
     def window(self) -> int | None:
         """`sliding_window`, or `attention_chunk_size`."""
         return self.sliding_window or self.attention_chunk_size
-
-    @property
-    def tensor_parallel_heads(self) -> int:
-        """`num_attention_heads`."""
-        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         value_dim = self.v_head_dim or self.head_dim

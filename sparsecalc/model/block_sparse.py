@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 from sparsecalc.core.arrays import Number, figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.part import MixerPart
+from sparsecalc.model.part import SoftmaxAttention
 
 
-class BlockSparseAttention(MixerPart):
+class BlockSparseAttention(SoftmaxAttention):
     """Grouped-query attention whose queries see `index_topk_blocks` blocks of `index_block_size` keys.
 
         projections and norms  those of `Gqa`, with norms over the heads of queries and keys
@@ -25,10 +25,8 @@ class BlockSparseAttention(MixerPart):
     are seen beside the picked (`Workload.indexed_pairs`). Sources: transformers' minimax_m3_vl and qwen4_exp.
     """
 
-    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["block_sparse"] = "block_sparse"
     hidden_size: int
-    num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
     bias: bool = False
@@ -38,11 +36,6 @@ class BlockSparseAttention(MixerPart):
     index_block_size: int
     index_topk_blocks: int
     pooled: bool = False
-
-    @property
-    def tensor_parallel_heads(self) -> int:
-        """`num_attention_heads`."""
-        return self.num_attention_heads
 
     @property
     def index_topk(self) -> int:

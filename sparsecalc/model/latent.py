@@ -1,15 +1,15 @@
 """Multi-head latent attention (MLA), with or without a sparse indexer (DSA), and DeepSeek-V4's compressed attention."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 from sparsecalc.core.arrays import Number, figure, least
 from sparsecalc.core.ops import Op, linear, vector
 from sparsecalc.core.workload import Workload
-from sparsecalc.model.part import MixerPart
+from sparsecalc.model.part import SoftmaxAttention
 
 
-class Mla(MixerPart):
+class Mla(SoftmaxAttention):
     """Multi-head latent attention: the cache holds one latent of kv_lora_rank + qk_rope_head_dim per token.
 
         expanded: kv_b_proj turns every cached latent into N keys and values;   2 * pairs * N * (nope + rope + v)
@@ -19,10 +19,8 @@ class Mla(MixerPart):
     r kv_lora_rank. Source: DeepSeek-V2, arXiv:2405.04434, section 2.1; absorbed form: its appendix C.
     """
 
-    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["mla"] = "mla"
     hidden_size: int
-    num_attention_heads: int
     q_lora_rank: int | None
     kv_lora_rank: int
     qk_nope_head_dim: int
@@ -40,20 +38,15 @@ class Mla(MixerPart):
     index_kpool: int = 1
     """Tokens whose keys the indexer pools into one, by learned weights, and picks together."""
     index_tail: bool = True
+    """Whether a query always sees the tokens after the last whole pool."""
     sliding_window: int | None = None
     kv_shared: bool = False
     """The latents are those of an earlier layer: no map to them, no norm, no cache."""
-    """Whether a query always sees the tokens after the last whole pool."""
 
     @property
     def window(self) -> int | None:
         """`sliding_window`."""
         return self.sliding_window
-
-    @property
-    def tensor_parallel_heads(self) -> int:
-        """`num_attention_heads`."""
-        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, tokens, bias = self.hidden_size, self.num_attention_heads, work.tokens, self.attention_bias
@@ -154,7 +147,7 @@ class Mla(MixerPart):
         )
 
 
-class CompressedAttention(MixerPart):
+class CompressedAttention(SoftmaxAttention):
     """DeepSeek-V4's attention: one shared key-value head, a sliding window, and a compressed far context.
 
         q = q_b(norm(q_a(x))), N heads of h;  kv = norm(kv_proj(x)), one head of h, keys and values alike
@@ -166,10 +159,8 @@ class CompressedAttention(MixerPart):
     beside them the indexer's own compressed keys. Source: transformers' deepseek_v4; DeepSeek-V4 report.
     """
 
-    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["compressed"] = "compressed"
     hidden_size: int
-    num_attention_heads: int
     head_dim: int
     q_lora_rank: int
     o_groups: int
@@ -192,11 +183,6 @@ class CompressedAttention(MixerPart):
     def window(self) -> int | None:
         """`sliding_window`; older context is compressed."""
         return self.sliding_window
-
-    @property
-    def tensor_parallel_heads(self) -> int:
-        """`num_attention_heads`."""
-        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         hidden, heads, dim, tokens = self.hidden_size, self.num_attention_heads, self.head_dim, work.tokens

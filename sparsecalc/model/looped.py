@@ -1,15 +1,15 @@
 """Attention of a looped model's later passes, which looks at the first pass's cache too."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.attention import Gqa
-from sparsecalc.model.part import MixerPart
+from sparsecalc.model.part import SoftmaxAttention
 
 
-class LoopedAttention(MixerPart):
+class LoopedAttention(SoftmaxAttention):
     """IQuest-Coder's second pass through a layer: attention over the first pass's keys, and over a window of its own.
 
         o = g * attention(q, K, V of the first pass) + (1 - g) * attention(q, k, v of this pass, loop_window_size)
@@ -19,10 +19,8 @@ class LoopedAttention(MixerPart):
     Source: vLLM 0.33.0, model_executor/models/iquest_loopcoder.py.
     """
 
-    is_softmax_attention: ClassVar[bool] = True
     kind: Literal["looped_attention"] = "looped_attention"
     hidden_size: int
-    num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
     sliding_window: int
@@ -31,11 +29,6 @@ class LoopedAttention(MixerPart):
     def window(self) -> int | None:
         """`sliding_window`, of what this pass itself caches."""
         return self.sliding_window
-
-    @property
-    def tensor_parallel_heads(self) -> int:
-        """`num_attention_heads`."""
-        return self.num_attention_heads
 
     def ops(self, work: Workload) -> Iterator[Op]:
         own = Gqa(

@@ -60,3 +60,15 @@ class MixerPart(Part):
     def tensor_parallel_heads(self) -> int | None:
         """Heads that the degree of tensor parallelism must divide; None: nothing is split by heads."""
         return None
+
+
+class SoftmaxAttention(MixerPart):
+    """A mixer of softmax attention, split among devices by its query heads."""
+
+    is_softmax_attention: ClassVar[bool] = True
+    num_attention_heads: int
+
+    @property
+    def tensor_parallel_heads(self) -> int:
+        """`num_attention_heads`."""
+        return self.num_attention_heads
