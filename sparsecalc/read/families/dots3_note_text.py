@@ -9,20 +9,12 @@ from sparsecalc.model.latent import Mla
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.attention import indexed_attention
 from sparsecalc.read.build import FULL, SLIDING, Body, body, mlp, norms
+from sparsecalc.read.class_constants import class_constants
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import dense_by_type
 from sparsecalc.read.vendor_keys import note_mtp
 
 INDEXED = "indexed_attention"
-OWN_SIZES = {
-    "num_attention_heads": 64,
-    "q_lora_rank": 1024,
-    "kv_lora_rank": 1024,
-    "qk_nope_head_dim": 192,
-    "v_head_dim": 128,
-}
-"""Sizes of windowed layers, swa_* or in per_layer_config; transformers' class sets these where a config has neither."""
-HEAD_DIM = 256
 
 
 def read(config: Fields) -> Body:
@@ -56,13 +48,16 @@ def _mixer(config: Fields, own: Mla, kind: str, index: int) -> Mla:
         return plain
     listed = config.raw("per_layer_config", default=None)
     given: dict[str, Any] = listed.get(str(index), {}) if isinstance(listed, dict) else {}
+    fixed = class_constants("dots3_note_text")
     sizes = {
         key: given[key] if type(given.get(key)) is int else config.size(f"swa_{key}", default=default)
-        for key, default in OWN_SIZES.items()
+        for key, default in fixed["sizes"].items()
     }
-    head_dim = given.get("head_dim") or config.size("swa_head_dim", default=HEAD_DIM)
+    head_dim = given.get("head_dim") or config.size("swa_head_dim", default=fixed["head_dim"])
     rope = given.get("qk_rope_head_dim") or config.optional_size("swa_qk_rope_head_dim", default=None)
-    window = config.optional_size("sliding_window") or config.size("sliding_window_size", default=512)
+    window = config.optional_size("sliding_window") or config.size(
+        "sliding_window_size", default=fixed["sliding_window"]
+    )
     return plain.but(**sizes, qk_rope_head_dim=rope or head_dim - sizes["qk_nope_head_dim"], sliding_window=window)
 
 

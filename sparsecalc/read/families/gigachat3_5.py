@@ -9,13 +9,13 @@ from sparsecalc.model.feed_forward import DenseMlp, Moe
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.attention import latent_attention
 from sparsecalc.read.build import FULL, Body, body, fixed, mlp, norms, without
+from sparsecalc.read.class_constants import class_constants
 from sparsecalc.read.fields import Fields
 from sparsecalc.read.mixtures import leading_dense, routed_and_shared_experts
 from sparsecalc.read.recurrent import LINEAR, delta_net
 from sparsecalc.read.vendor_keys import note_mtp
 
 GATED = ("ZeroCenteredGatedNorm", "GatedNorm")
-RANK = 16
 UNUSED = (
     *("use_mla_scaling_factor", "layernorm_gating_weight", "swiglu_limit", "linear_sigmoid_gate_scale"),
     *("linear_gating_type", "output_gate_type", "linear_attn_o_norm_eps", "optimizer_eps", "attention_distillation"),
@@ -45,8 +45,9 @@ def read(config: Fields) -> Body:
 
 def norm_gates(size: int, count: int) -> tuple[Projection, Projection]:
     """The gates of `count` norms over `size` features."""
-    down = Projection(name="norm gates down", in_features=size, out_features=RANK, matrices=count)
-    return down, Projection(name="norm gates up", in_features=RANK, out_features=size, matrices=count)
+    rank = class_constants("gigachat3_5")["gate_rank"]
+    down = Projection(name="norm gates down", in_features=size, out_features=rank, matrices=count)
+    return down, Projection(name="norm gates up", in_features=rank, out_features=size, matrices=count)
 
 
 def _layer(mixing: Layer, feed_forward: DenseMlp | Moe, hidden: int, count: int, gated: bool) -> Layer:

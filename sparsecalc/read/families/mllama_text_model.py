@@ -9,12 +9,8 @@ from sparsecalc.model.attention import Gqa
 from sparsecalc.model.basic_parts import Constants
 from sparsecalc.model.spec import Layer
 from sparsecalc.read.build import Body, attention, body, mlp, norms
+from sparsecalc.read.class_constants import class_constants
 from sparsecalc.read.fields import Fields
-
-IMAGE_ROWS = 8
-"""Rows of the input table beyond vocab_size, for the image token and those reserved beside it."""
-DEFAULT_PLACES = range(3, 40, 5)
-"""cross_attention_layers where the config has none."""
 
 
 def read(config: Fields) -> Body:
@@ -30,12 +26,14 @@ def read(config: Fields) -> Body:
         extras=(Constants(name="cross_attn_gates", component="attention", elements=2),),
         idle=True,
     )
-    given = config.has("cross_attention_layers")
-    places = set(config.integers("cross_attention_layers") if given else DEFAULT_PLACES) & set(range(count))
+    given, fixed = config.has("cross_attention_layers"), class_constants("mllama_text_model")
+    places = set(config.integers("cross_attention_layers") if given else fixed["cross_attention_layers"]) & set(
+        range(count)
+    )
     config.ignore("cross_attention_layers")
     _note_images(config, mixer, len(places))
     found = body(config, [cross if index in places else own for index in range(count)], hidden=hidden)
-    found.tables = (found.tables[0].but(rows=found.vocab_size + IMAGE_ROWS),)
+    found.tables = (found.tables[0].but(rows=found.vocab_size + fixed["image_rows"]),)
     if found.head and found.tie_word_embeddings:
         found.head = found.head.but(out_features=found.tables[0].rows)
     return found
