@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from sparsecalc.read.class_constants import class_constants
+
 LANGUAGE_MODELS = {
     "minicpmv": {"2.0": "minicpm", "2.5": "llama", "2.6": "qwen2", "4.0": "llama", "4.5": "qwen3"},
     "minicpmo": {"2.6": "qwen2", "4.5": "qwen3"},
 }
 """The language model of each version of MiniCPM-V and MiniCPM-o: vLLM 0.33.0, models/minicpmv.py and minicpmo.py."""
 
-FIRST, FIRST_HIDDEN, FIRST_QUERIES = "2.0", 2304, 64
 OTHERWISE = {"minicpmv": "2.5", "minicpmo": "2.6"}
 
 BESIDE = (
@@ -26,6 +27,8 @@ def by_version(model_type: Any, config: dict[str, Any]) -> tuple[str, dict[str, 
     if known is None:
         return None
     sizes = config.get("hidden_size"), config.get("query_num")
-    usual = FIRST if sizes == (FIRST_HIDDEN, FIRST_QUERIES) else OTHERWISE[model_type]
+    first = class_constants("minicpmv")["first"]
+    is_first = sizes == (first["hidden_size"], first["query_num"])
+    usual = first["version"] if is_first else OTHERWISE[model_type]
     family = known.get(str(config.get("version") or usual))
     return (family, {key: value for key, value in config.items() if key not in BESIDE}) if family else None
