@@ -31,9 +31,14 @@ MODELS = {
     "Qwen/Qwen3.5-397B-A17B": "qwen3.5-397b-a17b",
     "deepseek-ai/DeepSeek-R1": "deepseek-v3",
     "deepseek-ai/DeepSeek-V3": "deepseek-v3",
+    "Qwen/Qwen3-235B-A22B-FP8": "qwen3-235b-a22b",
+    "Qwen/Qwen3-32B": "qwen3-32b",
     "meta-llama/Llama-3.1-70B": "llama-3.1-70b",
+    "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
     "moonshotai/Kimi-K2.5": "kimi-k2",
+    "nvidia/DeepSeek-R1-NVFP4": "deepseek-v3",
     "nvidia/Qwen3-32B-NVFP4": "qwen3-32b",
+    "openai/gpt-oss-120b": "gpt-oss-120b",
     "zhipuai/GLM-5": "glm-5",
 }
 """The benchmark's model and the built-in one of the same text architecture."""
@@ -41,6 +46,7 @@ FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "fp8_block": "fp8-block", "int4_wo": 
 REAL_LENGTH = 0.9
 """InferenceMAX draws lengths from 0.8 to 1 times the nominal one."""
 CONTRADICTION = 1.6
+LARGEST_NODE = 8
 
 
 def order(row: Row) -> int:
@@ -124,10 +130,9 @@ def serving_rows(folder: Path) -> list[Row]:
         every = list(csv.DictReader(file))
     found, seen = [], set()
     for row in every:
-        sizes = [float(row[name] or 0) for name in ("pp_size", "attention_dp_size", "tp_size", "moe_ep_size")]
-        if row["mode"] != "agg" or sizes[:2] != [1, 1] or sizes[2] > 8 or sizes[3] not in (0, 1, sizes[2]):
+        if row["mode"] != "agg" or row["pp_size"] != "1" or not (row["silicon_tpot_ms"] and row["concurrency"]):
             continue
-        if not row["silicon_tpot_ms"]:
+        if not placement(row):
             continue
         run = _run(row)
         key = json.dumps(run)
@@ -135,6 +140,23 @@ def serving_rows(folder: Path) -> list[Row]:
             seen.add(key)
             found.append(run)
     return found
+
+
+def placement(row: Row) -> dict[str, int] | None:
+    """tp, dp and ep of a run; None where the labels fit no node.
+
+    Where tp x dp = moe_tp x ep is above 8 devices and moe_tp = ep, the labels are of a run with ep experts' ranks on as
+    many devices: they count expert parallelism on top of tensor (or data) parallelism.
+    """
+    tp, dp, experts_tp, ep = (
+        int(float(row[name] or 1)) for name in ("tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+    )
+    if tp * dp > LARGEST_NODE and experts_tp == ep and 1 in (tp, dp):
+        tp, dp = min(tp, ep), min(dp, ep)
+    if tp * dp > LARGEST_NODE or ep not in (1, tp * dp):
+        return None
+    dense = load_model(MODELS[row["model_path"]]).spec.kind == "dense"
+    return {"tp": tp, "dp": dp, "ep": 1 if dense else ep}
 
 
 def _run(row: Row) -> Row:
@@ -154,8 +176,7 @@ def _run(row: Row) -> Row:
         "engine": row["backend"],
         "version": row["backend_version"],
         "date": row["measured_date"],
-        "tp": int(float(row["tp_size"])),
-        "ep": 1 if dense or not row["moe_ep_size"] else int(float(row["moe_ep_size"])),
+        **(placement(row) or {}),
         "prompt_len": round(float(row["isl"]) * share),
         "output_len": round(float(row["osl"]) * share),
         "concurrency": int(float(row["concurrency"])),
@@ -170,7 +191,7 @@ def _fits(run: Row) -> bool:
     formats = precision_for(spec, run["dtype"], run["kv_cache"])
     ops = spec.ops(Workload.decode(run["prompt_len"] + run["output_len"] // 2, run["concurrency"]))
     held = ops.sum(formats.weight_bytes) + formats.kv_cache_bytes(ops.total("kv_elements"))
-    return held < run["tp"] * load_accelerator(run["gpu"]).memory_bytes
+    return held < run["tp"] * run["dp"] * load_accelerator(run["gpu"]).memory_bytes
 
 
 def contradicted(runs: list[Row]) -> list[bool]:
