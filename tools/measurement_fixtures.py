@@ -10,6 +10,7 @@ import json
 import sys
 import zlib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ import numpy as np
 from silicon import ACCELERATORS, Row, rows, shapes
 
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.published import serving_checks, shipped_device, ttft_checks
+from sparsecalc.decide.validate import ABLATIONS
 from sparsecalc.device.find import load_accelerator
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 
@@ -43,9 +47,28 @@ MODELS = {
 }
 """The benchmark's model and the built-in one of the same text architecture."""
 FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "fp8_block": "fp8-block", "int4_wo": "int4", "bfloat16": "bf16"}
+STORED = {
+    ("deepseek-v3", "nvfp4"): "nvfp4,attention=bf16",
+    ("minimax-m2", "nvfp4"): "nvfp4,attention=bf16",
+    ("qwen3.5-397b-a17b", "nvfp4"): "bf16,experts=nvfp4",
+    ("kimi-k2", "int4"): "bf16,experts=int4",
+    ("qwen3-235b-a22b", "fp8"): "fp8-block",
+}
+"""What the published checkpoints of a format store, where the benchmark's label is of the experts alone: exclude_modules
+in hf_quant_config.json of nvidia/DeepSeek-V3.1-NVFP4, nvidia/MiniMax-M2.5-NVFP4 and nvidia/Qwen3.5-397B-A17B-NVFP4;
+quantization_config in config.json of moonshotai/Kimi-K2.5 and Qwen/Qwen3-235B-A22B-FP8."""
 REAL_LENGTH = 0.9
 """InferenceMAX draws lengths from 0.8 to 1 times the nominal one."""
 CONTRADICTION = 1.6
+FASTER_WITH_MORE = 1.4
+"""A run with more requests is not faster than one with fewer by this factor, unless tokens were drafted."""
+QUEUED_SHARE = 0.5
+"""Of a request's time before its first token: above it, most of the requests of a run wait."""
+BURST_SHARE = 0.3
+"""Mean TTFT as a share of the time that all prompts take together: above it, requests of equal length run in waves."""
+SMALLEST_WAVE = 8
+NOMINAL = 8
+"""Lengths that divide by it were not drawn at random."""
 LARGEST_NODE = 8
 
 
@@ -164,6 +187,7 @@ def _run(row: Row) -> Row:
     dense, precision = spec.kind == "dense", row["precision"]
     whole, experts = FORMATS.get(row["gemm_quant_mode"], "bf16"), FORMATS.get(row["moe_quant_mode"], "bf16")
     dtype = "bf16" if precision == "bf16" else whole if dense or whole == experts else f"{whole},experts={experts}"
+    dtype = STORED.get((spec.id, dtype), dtype)
     kv_cache = "fp8" if row["backend"] == "trtllm" and precision != "bf16" else "bf16"
     inferencemax = "gap-analysis/" not in row["src"]
     share = REAL_LENGTH if inferencemax else 1.0
@@ -195,14 +219,52 @@ def _fits(run: Row) -> bool:
 
 
 def contradicted(runs: list[Row]) -> list[bool]:
-    """Runs of one configuration whose TPOT differ by more than `CONTRADICTION`, whatever their date and version."""
-    keys = ("model", "dtype", "gpu", "engine", "tp", "ep", "prompt_len", "output_len", "concurrency")
-    times: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    """Runs whose TPOT cannot be told from that of another with drafted tokens, whatever their date and version.
+
+    Runs of one configuration that differ by more than `CONTRADICTION`, and those that are faster than a run with no
+    more requests by `FASTER_WITH_MORE`, whether experts are split or not.
+    """
+    placed = ("model", "dtype", "gpu", "engine", "tp", "dp", "prompt_len", "output_len")
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for run in runs:
-        times[tuple(run[key] for key in keys)].append(run["tpot_seconds"])
+        groups[tuple(run[key] for key in placed)].append(run)
+    return [_contradicts(run, groups[tuple(run[key] for key in placed)]) for run in runs]
+
+
+def _contradicts(run: Row, others: list[Row]) -> bool:
+    own = run["tpot_seconds"]
+    for other in others:
+        times = (own, other["tpot_seconds"])
+        same = (other["ep"], other["concurrency"]) == (run["ep"], run["concurrency"])
+        if same and max(times) > CONTRADICTION * min(times):
+            return True
+        if other["concurrency"] <= run["concurrency"] and times[1] > FASTER_WITH_MORE * own:
+            return True
+    return False
+
+
+def apart(runs: list[Row]) -> list[str]:
+    """Why a run is no measure of a step with that many sequences; empty: it is one."""
+    rooflines = serving_checks([{**run, "contradicted": False} for run in runs], _roofline)
     return [
-        max(values) > CONTRADICTION * min(values) for run in runs for values in [times[tuple(run[key] for key in keys)]]
+        "faster than the roofline" if check.predicted_seconds > run["tpot_seconds"] else _waiting(run)
+        for run, check in zip(runs, rooflines, strict=True)
     ]
+
+
+@cache
+def _roofline(gpu: str, engine: str) -> DeviceModel:
+    return ABLATIONS["data sheet's roofline"](shipped_device(gpu, engine))
+
+
+def _waiting(run: Row) -> str:
+    ttft = run["ttft_seconds"] or 0.0
+    if ttft > QUEUED_SHARE * (ttft + run["tpot_seconds"] * (run["output_len"] - 1)):
+        return "queued"
+    if run["concurrency"] < SMALLEST_WAVE or run["prompt_len"] % NOMINAL:
+        return ""
+    (check,) = ttft_checks([{**run, "concurrency": 1, "contradicted": False}])
+    return "waves" if ttft > BURST_SHARE * run["concurrency"] * check.predicted_seconds else ""
 
 
 KERNEL_NOTES = {
@@ -227,17 +289,28 @@ KERNEL_NOTES = {
     },
 }
 SERVING_NOTES = {
-    "comment": "Serving runs in closed loop at a concurrency; none of them was fitted.",
+    "comment": (
+        "Serving runs in closed loop at a concurrency. tools/fit_serving.py fits the engines' time per step and per"
+        " sequence to them, and learns the spread of predictions from stacks that it leaves out."
+    ),
     "filters": (
-        "aggregated, pp 1, attention data parallelism 1, tp at most 8, ep 1 or tp, TPOT present, weights and caches"
-        " within memory; rows that are equal in every field once"
+        "aggregated, pp 1, at most 8 devices, experts whole on all of them or split over all, TPOT and concurrency"
+        " present, weights and caches within memory; rows that are equal in every field once. Labels that count expert"
+        " parallelism on top of the devices (tp 64, moe_tp 8, ep 8) are read as runs on 8 devices; GB200 runs on 12 and"
+        " more devices are left out, since no model's heads divide so"
     ),
     "fields": {
+        "dtype": "as the published checkpoint stores it: NVFP4 and INT4 mixtures keep their attention in 16 bits",
         "prompt_len, output_len": "mean lengths: 0.9 of the nominal ones, as InferenceMAX draws them",
         "kv_cache": "not stated: TensorRT-LLM keeps it in FP8 for quantized models, the others in 16 bits",
         "contradicted": (
-            "the same configuration was measured with times that differ by more than 1.6x: with and without"
-            " multi-token prediction, which the rows do not tell"
+            "the same configuration was measured with times that differ by more than 1.6x, or with fewer requests at"
+            " 1.4x the time: with and without multi-token prediction, which the rows do not tell"
+        ),
+        "apart": (
+            "why the time is not that of a step with so many sequences: faster than the data sheet's roofline; more than"
+            " half of a request's time is its queue; requests of equal length run in waves, whose prompts are computed"
+            " before any answer"
         ),
     },
 }
@@ -253,12 +326,13 @@ def dumps(head: Row, key: str, items: list[Any]) -> str:
 def main(folder: Path, target: Path) -> None:
     source = {"source": SOURCE, "licence": LICENCE}
     runs = serving_rows(folder)
-    columns = [*runs[0], "contradicted"]
-    rows = [[*run.values(), flag] for run, flag in zip(runs, contradicted(runs), strict=True)]
+    columns = [*runs[0], "contradicted", "apart"]
+    flags = zip(runs, contradicted(runs), apart(runs), strict=True)
+    rows = [[*run.values(), flag, why] for run, flag, why in flags]
     (target / "serving.json").write_text(dumps({**source, **SERVING_NOTES, "columns": columns}, "rows", rows))
     tables = kernel_tables(folder)
     (target / "kernels.json").write_text(dumps({**source, **KERNEL_NOTES}, "tables", tables))
-    print(len(rows), sum(row[-1] for row in rows), sum(len(table["rows"]) for table in tables))
+    print(len(rows), sum(row[-2] for row in rows), sum(len(table["rows"]) for table in tables))
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ IDLE_CONCURRENCY = 4
 def _run(row: Row, device_of: DeviceOf) -> tuple[Requests, list[Workload], StepOf]:
     """The requests of a serving run, the chunks of a prompt, and what a step takes."""
     model, precision = model_of(row["model"]), precision_of(row["model"], row["dtype"], row["kv_cache"])
-    device, plan = device_of(row["gpu"], row["engine"]), Placement(tp=row["tp"], ep=row["ep"])
+    device, plan = device_of(row["gpu"], row["engine"]), Placement(**{name: row.get(name, 1) for name in ("tp", "pp", "dp", "ep")})
     requests = Requests(**{name: row[name] for name in ("prompt_len", "output_len", "concurrency")})
     prompt = chunks(requests.prompt_len, whole_default("max_num_batched_tokens"))
     return requests, prompt, lambda works: step_time(model, works, precision, device, plan)
@@ -210,5 +210,5 @@ def _serving_check(source: Source, row: Row, measured: float, step: Step) -> Che
 
 
 def _where(dtype: str, row: Row, load: str) -> str:
-    plan = Placement(tp=row.get("tp", 1), pp=row.get("pp", 1), ep=row.get("ep", 1))
+    plan = Placement(**{name: row.get(name, 1) for name in ("tp", "pp", "dp", "ep")})
     return f"{dtype}, {plan.name}, {load}"
