@@ -54,8 +54,8 @@ STORED = {
     ("kimi-k2", "int4"): "bf16,experts=int4",
     ("qwen3-235b-a22b", "fp8"): "fp8-block",
 }
-"""What the published checkpoints of a format store, where the benchmark's label is of the experts alone: exclude_modules
-in hf_quant_config.json of nvidia/DeepSeek-V3.1-NVFP4, nvidia/MiniMax-M2.5-NVFP4 and nvidia/Qwen3.5-397B-A17B-NVFP4;
+"""What the published checkpoints of a format store, where the benchmark's label is of the experts: exclude_modules in
+hf_quant_config.json of nvidia/DeepSeek-V3.1-NVFP4, nvidia/MiniMax-M2.5-NVFP4 and nvidia/Qwen3.5-397B-A17B-NVFP4;
 quantization_config in config.json of moonshotai/Kimi-K2.5 and Qwen/Qwen3-235B-A22B-FP8."""
 REAL_LENGTH = 0.9
 """InferenceMAX draws lengths from 0.8 to 1 times the nominal one."""
@@ -232,13 +232,13 @@ def contradicted(runs: list[Row]) -> list[bool]:
 
 
 def _contradicts(run: Row, others: list[Row]) -> bool:
-    own = run["tpot_seconds"]
+    own: float = run["tpot_seconds"]
     for other in others:
         times = (own, other["tpot_seconds"])
         same = (other["ep"], other["concurrency"]) == (run["ep"], run["concurrency"])
         if same and max(times) > CONTRADICTION * min(times):
             return True
-        if other["concurrency"] <= run["concurrency"] and times[1] > FASTER_WITH_MORE * own:
+        if other["concurrency"] <= run["concurrency"] and bool(times[1] > FASTER_WITH_MORE * own):
             return True
     return False
 
@@ -308,9 +308,9 @@ SERVING_NOTES = {
             " 1.4x the time: with and without multi-token prediction, which the rows do not tell"
         ),
         "apart": (
-            "why the time is not that of a step with so many sequences: faster than the data sheet's roofline; more than"
-            " half of a request's time is its queue; requests of equal length run in waves, whose prompts are computed"
-            " before any answer"
+            "why the time is not that of a step with so many sequences: faster than the data sheet's roofline; more"
+            " than half of a request's time is its queue; requests of equal length run in waves, whose prompts are"
+            " computed before any answer"
         ),
     },
 }

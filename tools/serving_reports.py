@@ -5,7 +5,6 @@ asks for it. Lines of one run become one row; a run of a model that is not built
 """
 
 import csv
-import json
 import re
 import shlex
 import sys
