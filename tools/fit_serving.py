@@ -230,6 +230,8 @@ class Fit:
             self.far_inside[own] = abs(self.far[own]) <= BAND * factor * runs.spread[own]
         for found in self.factors.values():
             found[ELSEWHERE] = factor_for(self.far, runs.spread, weight)
+        alike = Runs(rows, lambda gpu, _: device(gpu, GENERIC))
+        self.factors[GENERIC][ELSEWHERE] = factor_for(alike.errors(START), alike.spread, weight)
 
     def left_out(self) -> list[Row]:
         """Errors and coverage of stacks left out, by group; users' reports at the end."""

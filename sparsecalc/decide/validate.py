@@ -80,8 +80,8 @@ def _kind(check: Check) -> str:
 def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTable]:
     agreed = [check for check in serving if not (check.contradicted or check.apart)]
     return [
-        _left_out(),
         _table("serving", "TPOT of serving runs, all", serving, _kind),
+        _left_out(),
         _table(
             "serving-agreed",
             "TPOT of serving runs that do not contradict each other",
@@ -207,7 +207,7 @@ def _coverage(kernels: list[Check], steps: list[Check], serving: list[Check]) ->
     return AccuracyTable(
         id="coverage",
         title="How often the 80 % band holds the measured time",
-        note="Models on one stack share its error, so single stacks differ. Of stacks left out, the first table tells.",
+        note="Models on one stack share its error, so single stacks differ. Of stacks left out, their own table tells.",
         groups=[accuracy(name, checks) for name, checks in groups.items()],
     )
 
