@@ -39,7 +39,7 @@ ENGINES = ("vllm", "sglang", "trtllm")
 GENERIC = "generic"
 START = np.array([1e-3, 4e-6])
 """step_seconds and sequence_seconds, as chosen before any serving run was looked at."""
-PULL = np.array([0.1e-3, 3e-6])
+PULL = np.array([0.03e-3, 3e-6])
 """How far from it one stack may draw them: standard deviations of their prior."""
 NOISE = 0.12
 """Standard deviation of a stack's error that the fit expects."""
