@@ -102,6 +102,8 @@ class Accelerator(_Facts):
     aliases: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")], ...] = ()
     """Short names that people type, lower-case; a name of several parts means the commonest in data centres."""
 
+    memory_kind: Literal["HBM", "GDDR", "LPDDR", "DDR"] | None = None
+    """Of which kind its memory is, whatever the generation."""
     memory_bytes: PositiveInt
     """Nominal. Data sheets' GB of memory chips are GiB."""
     memory_usable_bytes: PositiveInt | None = None
