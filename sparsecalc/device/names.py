@@ -66,12 +66,15 @@ def spelled(name: str) -> Spelling:
 
 def whole(name: str) -> str:
     """Everything that a name says but the brands before it, in one word: `NVIDIA H100 SXM5 80GB` is h100sxm580gb."""
-    return "".join(_words("".join(_words(name))))
+    return _without_brands("".join(_plain(name)))
 
 
 def _words(name: str) -> list[str]:
-    plain = _MARKS.sub(" ", name.lower()).replace("+", "plus ")
-    return [bare for word in re.findall(r"[a-z0-9]+", plain) if (bare := _without_brands(word))]
+    return [bare for word in _plain(name) if (bare := _without_brands(word))]
+
+
+def _plain(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", _MARKS.sub(" ", name.lower()).replace("+", "plus "))
 
 
 def _without_brands(word: str) -> str:
@@ -83,8 +86,8 @@ def _without_brands(word: str) -> str:
 @cache
 def listed() -> tuple[Listed, ...]:
     """The names of every built-in accelerator."""
-    sheets = sorted((data_folder() / "accelerators").glob("*.json"))
-    return tuple(_listed(read_data(f"accelerators/{path.name}")) for path in sheets)
+    names = sorted(path.stem for path in (data_folder() / "accelerators").glob("*.json"))
+    return tuple(_listed(read_data(f"accelerators/{name}.json")) for name in names)
 
 
 def _listed(sheet: dict[str, Any]) -> Listed:
