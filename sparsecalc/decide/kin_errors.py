@@ -32,7 +32,7 @@ def kin_groups(runs: list[Row]) -> Iterator[tuple[str, list[Check]]]:
 def measured() -> list[str]:
     """Accelerators whose kernels were measured, as data/kernel_constants.json names them."""
     entries = [entry for entry in read_data("kernel_constants.json")["devices"] if entry.get("kernels")]
-    return sorted({name for entry in entries for name in entry["accelerators"]})
+    return sorted({entry["accelerators"][0] for entry in entries if entry.get("accelerators")})
 
 
 def devices_without(names: Collection[str]) -> DeviceOf:

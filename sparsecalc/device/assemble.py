@@ -104,7 +104,9 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
 
 def _unmeasured(gpu: Accelerator, taken: Taken) -> str:
     """What to know of an accelerator whose kernels were not measured."""
-    whose = f"those of {taken.measured_on}" if taken.measured_on else "the general ones"
+    whose = (
+        f"those of {taken.measured_on}" if taken.measured_on else "its family's" if taken.entries else "general ones"
+    )
     return f"no kernels were measured on {gpu.id}: its constants are {whose}; calibrate it, or expect larger errors"
 
 

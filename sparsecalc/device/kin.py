@@ -9,7 +9,8 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.find import load_accelerator
 
 Entry = dict[str, Any]
-"""Constants, and whose they are: `accelerators` they were measured on, `arch` names of others they stand for."""
+"""Constants, and whose they are: they were measured on the first of `accelerators`, and stand for the others and for
+architectures whose names begin as `arch` says."""
 YEARS = 10.0
 """Years between two releases that weigh as much as e times the operations per byte of memory."""
 
@@ -36,10 +37,9 @@ def constants_for(gpu: Accelerator, entries: list[Entry], without: Collection[st
     """
     kept = [entry for entry in entries if not {*entry.get("accelerators", ())} & {*without}]
     own = _in_order(gpu, kept)
-    owners = _named(own)
     if any(entry.get("kernels") for entry in own):
-        return Taken(own, gpu.id if gpu.id in owners else next(iter(owners), None))
-    kin = nearest(gpu, [load_accelerator(name) for name in _named(kept)])
+        return Taken(own, next(reversed(_measured(own)), None))
+    kin = nearest(gpu, [load_accelerator(name) for name in _measured(kept)])
     if kin is None or family(kin) != family(gpu):
         return Taken(own, None)
     taken = _in_order(kin, kept)
@@ -48,9 +48,10 @@ def constants_for(gpu: Accelerator, entries: list[Entry], without: Collection[st
     return Taken([*taken, *own], kin.id)
 
 
-def _named(entries: list[Entry]) -> list[str]:
-    """The accelerators that entries with kernels were measured on, each once."""
-    return list(dict.fromkeys(name for entry in entries if entry.get("kernels") for name in entry["accelerators"]))
+def _measured(entries: list[Entry]) -> list[str]:
+    """The accelerators that entries with kernels were measured on, each once, in order."""
+    named = [entry["accelerators"][0] for entry in entries if entry.get("kernels") and entry.get("accelerators")]
+    return list(dict.fromkeys(named))
 
 
 def family(gpu: Accelerator) -> str:
