@@ -82,6 +82,7 @@ def test_usual_spellings(typed: str, name: str) -> None:
         ("RTX 4090 Laptop GPU", "unknown accelerator 'RTX 4090 Laptop GPU'"),
         ("RTX 4090 D", "unknown accelerator 'RTX 4090 D'"),
         ("Quadro RTX 4000", "unknown accelerator 'Quadro RTX 4000'"),
+        ("../h100-sxm", "unknown accelerator '../h100-sxm'"),
         ("nvidia", "unknown accelerator 'nvidia'"),
         ("80GB", "unknown accelerator '80GB'"),
     ],
@@ -102,7 +103,7 @@ def test_no_name_or_alias_is_of_two_accelerators() -> None:
 
 @given(st.text(max_size=40).filter(lambda text: not text.strip().lower().endswith(".json") and "local" not in text))
 def test_any_text_is_an_accelerator_or_one_line(text: str) -> None:
-    found = named(text)
+    found = [] if "/" in text or "\\" in text else named(text)
     if len(found) == 1:
         assert load_accelerator(text).id == found[0]
     else:

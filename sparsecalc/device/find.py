@@ -61,6 +61,8 @@ def _from_sheet(name: str, wanted: str) -> Accelerator:
 
 def _resolved(name: str, wanted: str) -> str:
     """The id of the one accelerator that a name means. Raises InputError with the candidates, or the closest name."""
+    if re.search(r"(^|\S)[/\\]", name):  # a path, and not of a JSON file
+        return _unknown(name, wanted)
     short = name[:LONGEST_NAME]
     found = named(short)
     if len(found) == 1:
