@@ -63,6 +63,10 @@ def test_every_accelerator_is_found_by_id_and_name_in_any_case_and_with_any_sepa
         ("NVIDIA RTX 6000 Ada Generation", "rtx-6000-ada"),
         ("Apple M4 Max", "m4-max"),
         ("Apple M4", "m4"),
+        ("Apple M3 Max 40\u2011Core GPU 64GB", "m3-max"),
+        ("Apple M2 Pro (19-core GPU, 32 GB)", "m2-pro"),
+        ("GH200 480GB", "gh200-96gb"),
+        ("NVIDIA GH200 Grace Hopper Superchip 144GB", "gh200-144gb"),
         ("DGX Station", "dgx-station"),
         ("r9700", "radeon-ai-pro-r9700"),
     ],
@@ -79,6 +83,8 @@ def test_usual_spellings(typed: str, name: str) -> None:
         ("tpu", "'tpu' may be tpu-v5e, tpu-v5p, tpu-v6e, tpu-v7x"),
         ("H100 96GB", "no 'H100 96GB' is built in, but h100-nvl (94 GiB), h100-pcie (80 GiB), h100-sxm (80 GiB)"),
         ("v100 pcie", "no 'v100 pcie' is built in, but v100-sxm2-16gb (16 GiB), v100-sxm2-32gb (32 GiB)"),
+        ("Apple M4 Max 36GB", "no 'Apple M4 Max 36GB' is built in, but m4-max (128 GiB)"),
+        ("Apple M4 Max 32-core GPU", "unknown accelerator 'Apple M4 Max 32-core GPU'"),
         ("RTX 4090 Laptop GPU", "unknown accelerator 'RTX 4090 Laptop GPU'"),
         ("RTX 4090 D", "unknown accelerator 'RTX 4090 D'"),
         ("Quadro RTX 4000", "unknown accelerator 'Quadro RTX 4000'"),
@@ -99,6 +105,13 @@ def test_no_name_or_alias_is_of_two_accelerators() -> None:
         sheet = read_data(f"accelerators/{name}.json")
         for spelling in (name, sheet["name"], *sheet["aliases"]):
             assert named(spelling) == [name]
+
+
+def test_a_size_that_a_chip_is_sold_with_is_its_memory() -> None:
+    small, large = load_accelerator("M4 Max 64GB"), load_accelerator("m4-max")
+    assert (small.memory_bytes, large.memory_bytes) == (2**36, 2**37)
+    assert small.capacity_bytes == large.capacity_bytes / 2
+    assert small.model_copy(update={"memory_bytes": 2**37, "memory_usable_bytes": large.capacity_bytes}) == large
 
 
 @given(st.text(max_size=40).filter(lambda text: not text.strip().lower().endswith(".json") and "local" not in text))

@@ -18,8 +18,11 @@ from sparsecalc.measure.calibrate.constants_fit import least_error
 
 Row = dict[str, Any]
 TARGET = Path(__file__).parent.parent / "data" / "engines.json"
-RTX_40 = ("rtx-4070", "rtx-4070-super", "rtx-4070-ti", "rtx-4070-ti-super", "rtx-4080-super")
-RTX_PRO = tuple(f"rtx-pro-{name}" for name in ("4000-blackwell", "4500-blackwell", "5000-blackwell"))
+RTX_40 = ("rtx-4060", "rtx-4070", "rtx-4070-super", "rtx-4070-ti", "rtx-4070-ti-super", "rtx-4080-super")
+RTX_PRO = tuple(
+    f"rtx-pro-{name}"
+    for name in ("4000-blackwell", "4500-blackwell", "5000-blackwell", "5000-blackwell-72gb", "6000-blackwell-max-q")
+)
 GROUPS: dict[str, list[Row]] = {
     "llama.cpp": [
         {"arch": ["Ampere GA100"]},

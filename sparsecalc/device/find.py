@@ -14,7 +14,7 @@ from sparsecalc.core.user_files import json_object, read_user_file
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import LOCAL, Calibration, load_calibration
-from sparsecalc.device.names import more_words, named, same_model
+from sparsecalc.device.names import more_words, named, same_model, spelled
 
 LARGEST_FILE_BYTES = 2**20
 LONGEST_NAME = 200
@@ -56,7 +56,9 @@ def _from_sheet(name: str, wanted: str) -> Accelerator:
         return _from_file(Path(name.strip()))
     if wanted not in accelerator_ids():
         wanted = _resolved(name, wanted)
-    return _built_in(wanted)
+    found, memory_gb = _built_in(wanted), spelled(name).memory_gb
+    other = [size for size in found.memory_options_bytes if memory_gb and size == memory_gb * 2**30]
+    return found.with_memory(other[0]) if other else found
 
 
 def _resolved(name: str, wanted: str) -> str:

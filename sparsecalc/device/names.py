@@ -92,10 +92,10 @@ def listed() -> tuple[Listed, ...]:
 
 def _listed(sheet: dict[str, Any]) -> Listed:
     short = [sheet["id"], re.sub(r"\(.*?\)", " ", sheet["name"]), *sheet["aliases"]]
-    held = [size for size in (sheet["memory_bytes"], sheet.get("memory_usable_bytes")) if size]
+    held = [sheet["memory_bytes"], sheet.get("memory_usable_bytes") or 0, *sheet.get("memory_options_bytes", ())]
     return Listed(
         id=sheet["id"],
-        spellings=tuple(spelled(each) for each in short),
+        spellings=tuple(spelled(each) for each in (*short, sheet["name"])),
         wholes=frozenset(whole(each) for each in (*short, sheet["name"])),
         sizes=tuple(size / unit for size in held for unit in (1e9, 2**30)),
         memory_bytes=sheet["memory_bytes"],
