@@ -67,6 +67,7 @@ def test_every_accelerator_is_found_by_id_and_name_in_any_case_and_with_any_sepa
         ("Apple M2 Pro (19-core GPU, 32 GB)", "m2-pro"),
         ("GH200 480GB", "gh200-96gb"),
         ("NVIDIA GH200 Grace Hopper Superchip 144GB", "gh200-144gb"),
+        ("Ascend 910B", "ascend-910b2"),
         ("DGX Station", "dgx-station"),
         ("r9700", "radeon-ai-pro-r9700"),
     ],

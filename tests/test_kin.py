@@ -52,7 +52,13 @@ def test_no_kin_of_another_vendor_or_sort() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kin"),
-    [("h800-sxm", "h100-sxm"), ("rtx-4070-ti", "l40s"), ("a10g", "a100-80gb-sxm"), ("arc-pro-b70", "arc-pro-b60")],
+    [
+        ("h800-sxm", "h100-sxm"),
+        ("h20-141gb", "h20-96gb"),
+        ("rtx-4070-ti", "l40s"),
+        ("a10g", "a100-80gb-sxm"),
+        ("arc-pro-b70", "arc-pro-b60"),
+    ],
 )
 def test_the_note_names_the_kin(name: str, kin: str) -> None:
     device = device_model(load_accelerator(name))
