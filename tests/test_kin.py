@@ -1,6 +1,7 @@
 """An accelerator without measured constants takes those of its nearest kin, says so, and what that costs is known."""
 
 from functools import cache
+from math import hypot
 from statistics import median
 from typing import Any
 
@@ -12,7 +13,7 @@ from sparsecalc.decide.published import serving_rows, shipped_device
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
-from sparsecalc.device.kin import constants_for, family, nearest
+from sparsecalc.device.kin import are_kin, constants_for, nearest
 from sparsecalc.documents.validate import Check
 
 IDS = accelerator_ids()
@@ -20,7 +21,7 @@ BASE = {"vendor": "V", "kind": "gpu", "memory_bytes": 2**34, "sources": ["none"]
 
 
 def card(name: str, arch: str, memory: str, peak: float, bandwidth: float, released: str, **more: Any) -> Accelerator:
-    found = {"id": name, "name": name, "arch": arch, "memory_kind": memory, "released": released, **BASE, **more}
+    found = {**BASE, "id": name, "name": name, "arch": arch, "memory_kind": memory, "released": released, **more}
     return Accelerator(**found, peak_flops_per_second={"bf16": peak}, memory_bytes_per_second=bandwidth)
 
 
@@ -30,24 +31,35 @@ NEW = card("new", "Alpha 2", "GDDR", 100e12, 1e12, "2024-01")
 @pytest.mark.parametrize(
     ("near", "far"),
     [
+        (("a", "Alpha 1", "LPDDR", 900e12, 1e12, "2014-01"), ("b", "Alpha 2", "HBM", 100e12, 1e12, "2024-01")),
         (("a", "Alpha 1", "HBM", 900e12, 1e12, "2014-01"), ("b", "Beta 1", "GDDR", 100e12, 1e12, "2024-01")),
         (("a", "Alpha 1", "GDDR", 900e12, 1e12, "2014-01"), ("b", "Alpha 2", "LPDDR", 100e12, 1e12, "2024-01")),
-        (("a", "Alpha 1", "LPDDR", 900e12, 1e12, "2014-01"), ("b", "Alpha 2", "HBM", 100e12, 1e12, "2024-01")),
         (("a", "Alpha 1", "GDDR", 150e12, 1e12, "2024-01"), ("b", "Alpha 2", "GDDR", 200e12, 1e12, "2024-01")),
         (("a", "Alpha 1", "GDDR", 100e12, 1e12, "2023-01"), ("b", "Alpha 2", "GDDR", 100e12, 1e12, "2022-01")),
         (("a", "Alpha 1", "GDDR", 100e12, 1e12, "2020-01"), ("b", "Alpha 2", "GDDR", 300e12, 1e12, "2024-01")),
     ],
 )
-def test_the_nearest_kin(near: tuple[Any, ...], far: tuple[Any, ...]) -> None:
+def test_the_nearest(near: tuple[Any, ...], far: tuple[Any, ...]) -> None:
     for others in ([card(*near), card(*far)], [card(*far), card(*near)]):
         found = nearest(NEW, others)
         assert found is not None
         assert found.id == near[0]
+    assert nearest(NEW, []) is None
 
 
-def test_no_kin_of_another_vendor_or_sort() -> None:
-    assert nearest(NEW, [card("a", "Alpha 2", "GDDR", 100e12, 1e12, "2024-01", vendor="W")]) is None
-    assert nearest(NEW, [card("a", "Alpha 2", "GDDR", 100e12, 1e12, "2024-01", kind="cpu")]) is None
+@pytest.mark.parametrize(
+    ("arch", "memory", "more", "kin"),
+    [
+        ("Alpha 1", "GDDR", {}, True),
+        ("Alpha5", "LPDDR", {}, True),
+        ("Alpha 1", "HBM", {}, False),
+        ("Alphabet 1", "GDDR", {}, False),
+        ("Alpha 1", "GDDR", {"vendor": "W"}, False),
+    ],
+)
+def test_who_is_kin(arch: str, memory: str, more: dict[str, Any], kin: bool) -> None:
+    other = card("a", arch, memory, 100e12, 1e12, "2024-01", **more)
+    assert are_kin(NEW, other) is are_kin(other, NEW) is kin
 
 
 @pytest.mark.parametrize(
@@ -56,7 +68,7 @@ def test_no_kin_of_another_vendor_or_sort() -> None:
         ("h800-sxm", "h100-sxm"),
         ("h20-141gb", "h20-96gb"),
         ("rtx-4070-ti", "l40s"),
-        ("a10g", "a100-80gb-sxm"),
+        ("dgx-spark", "rtx-pro-6000-blackwell"),
         ("arc-pro-b70", "arc-pro-b60"),
     ],
 )
@@ -68,7 +80,9 @@ def test_the_note_names_the_kin(name: str, kin: str) -> None:
     )
     own = device_model(load_accelerator(kin))
     assert own.notes == ()
-    assert device.constants == own.constants
+    added = read_data("kernel_constants.json")["unmeasured_spread"]["kin"]
+    for key, kernel in own.constants.items():
+        assert device.constants[key] == kernel.but(spread=pytest.approx(hypot(kernel.spread, added)))
 
 
 def test_without_kin_the_general_constants_are_taken_and_said() -> None:
@@ -76,7 +90,16 @@ def test_without_kin_the_general_constants_are_taken_and_said() -> None:
     table = read_data("kernel_constants.json")
     assert device.constants_of == ""
     assert device.notes[0].startswith("no kernels were measured on tpu-v6e: its constants are general ones")
-    assert device.constants["gemm"].compute == table["default"]["kernels"]["gemm"]["compute"]
+    gemm, added = table["default"]["kernels"]["gemm"], table["unmeasured_spread"]["general"]
+    assert device.constants["gemm"].compute == gemm["compute"]
+    assert device.constants["gemm"].spread == pytest.approx(hypot(gemm["spread"], added))
+
+
+def test_an_engine_that_was_fitted_to_the_accelerator_knows_its_spread() -> None:
+    spread = read_data("kernel_constants.json")["default"]["kernels"]["gemm"]["spread"]
+    for engine, known in (("llama.cpp", True), ("vllm", False)):
+        found = device_model(load_accelerator("m4-max"), engine).constants["gemm"].spread
+        assert (found == spread) is known
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -86,16 +109,16 @@ def test_every_accelerator_has_its_own_constants_or_says_whose(name: str, engine
     device = device_model(gpu, engine)
     assert bool(device.notes) == (device.constants_of != name)
     if device.constants_of not in ("", name):
-        assert family(load_accelerator(device.constants_of)) == family(gpu)
+        assert are_kin(gpu, load_accelerator(device.constants_of))
         assert device.constants_of in device.notes[0]
 
 
 def test_collectives_are_not_taken_over_other_links() -> None:
     entry = {"accelerators": ["a100-80gb-sxm"], "kernels": {"gemm": {}}, "collectives": {"all_reduce": {}}}
-    linked = constants_for(load_accelerator("a100-80gb-sxm"), [entry]).entries
-    alone = constants_for(load_accelerator("a10"), [entry])
-    assert "collectives" in linked[0]
-    assert alone.measured_on == "a100-80gb-sxm"
+    linked = constants_for(load_accelerator("a100-40gb-sxm"), [entry])
+    alone = constants_for(load_accelerator("a30").model_copy(update={"scale_up": None}), [entry])
+    assert linked.measured_on == alone.measured_on == "a100-80gb-sxm"
+    assert "collectives" in linked.entries[0]
     assert "collectives" not in alone.entries[0]
 
 
@@ -133,3 +156,18 @@ def test_each_measured_accelerator_is_left_out_in_turn() -> None:
 )
 def test_kin_with_the_same_memory_are_nearer_than_general_constants(name: str, kin: str) -> None:
     assert off(f"kernels, {name}, own") < off(f"kernels, {name}, of {kin}") < off(f"kernels, {name}, general")
+
+
+def test_who_is_no_kin_does_no_better_than_general_constants() -> None:
+    strange = [key for key in groups() if key.startswith("kernels") and key.endswith("no kin")]
+    general = [key.split(", of ")[0] + ", general" for key in strange]
+    assert median(map(off, strange)) > median(map(off, general))
+
+
+def test_bands_of_the_unmeasured_hold_about_their_share() -> None:
+    """80 %: fitted on these kernels; 74 to 91 where each device's share is fitted without it (tools/fit_kin.py)."""
+    general = ("a100-80gb-sxm", "arc-pro-b60", "gb200", "rtx-pro-6000-blackwell")
+    for kind, names in ((", of ", ("h100-sxm", "h200-sxm", "b200-sxm", "gb200")), (", general", general)):
+        keys = [key for key in groups() if key.startswith("kernels") and kind in key and "no kin" not in key]
+        checks = [check for key in keys for check in groups()[key] if check.gpu in names]
+        assert 0.77 <= sum(check.inside for check in checks) / len(checks) <= 0.83

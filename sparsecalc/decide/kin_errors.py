@@ -7,7 +7,7 @@ from sparsecalc.data_files import read_data
 from sparsecalc.decide.published import DeviceOf, Row, kernel_checks, serving_checks, shipped_device, step_checks
 from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
-from sparsecalc.device.kin import family, nearest
+from sparsecalc.device.kin import are_kin, nearest
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Check
 
@@ -18,8 +18,8 @@ STRIDE = 2
 def kin_groups(runs: list[Row]) -> Iterator[tuple[str, list[Check]]]:
     """Predictions for each accelerator that was measured: with its own constants, and as if it never had been.
 
-    Then it has what an accelerator without measurements has: the constants of its nearest kin, where there is one of
-    its family. Beside them those of the nearest accelerator of another family, and general ones. Kernels, serving runs
+    Then it has what an accelerator without measurements has: the constants of its nearest kin, where there is one.
+    Beside them those of the nearest accelerator of its vendor that is no kin, and general ones. Kernels, serving runs
     and steps with a fixed batch, where the constants of engines are left out too.
     """
     for gpu in measured():
@@ -50,8 +50,8 @@ def _devices(gpu: str) -> dict[str, DeviceOf]:
     general = devices_without(accelerator_ids())
     sheet = load_accelerator(gpu)
     kin = devices_without([gpu])(gpu, "").constants_of
-    others = [each for each in map(load_accelerator, measured()) if family(each) != family(sheet)]
-    other = nearest(sheet, others)
+    rest = [each for each in map(load_accelerator, measured()) if each.vendor == sheet.vendor]
+    other = nearest(sheet, [each for each in rest if not are_kin(sheet, each)])
     found: dict[str, DeviceOf] = {"own": shipped_device, f"of {kin}" if kin else "": devices_without([gpu])}
     if other:
 
@@ -59,7 +59,7 @@ def _devices(gpu: str) -> dict[str, DeviceOf]:
             taken = shipped_device(other.id, engine)
             return general(gpu, engine).but(constants=taken.constants, collectives=taken.collectives)
 
-        found[f"of {other.id}, another family"] = of_other
+        found[f"of {other.id}, no kin"] = of_other
     return {name: device_of for name, device_of in {**found, "general": general}.items() if name}
 
 

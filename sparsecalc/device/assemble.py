@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from functools import cache
+from math import hypot
 from typing import Any
 
 from sparsecalc.core.errors import InputError
@@ -51,10 +52,15 @@ def engine_profile(name: str | None, gpu: Accelerator | None = None, without: Co
         hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
         raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
     fields = {key: value for key, value in found.items() if key != "devices"}
-    for entry in found.get("devices", ()):
-        if gpu and matches(gpu, entry) and not {*entry.get("accelerators", ())} & {*without}:
-            fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
+    for entry in _fitted_to(found, gpu, without) if gpu else ():
+        fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
     return Engine(**fields)
+
+
+def _fitted_to(engine: dict[str, Any], gpu: Accelerator, without: Collection[str]) -> list[dict[str, Any]]:
+    """The entries of an engine's profile that are for an accelerator."""
+    entries = [entry for entry in engine.get("devices", ()) if matches(gpu, entry)]
+    return [entry for entry in entries if not {*entry.get("accelerators", ())} & {*without}]
 
 
 def device_model(gpu: Accelerator, engine: str | None = None, without: Collection[str] = ()) -> DeviceModel:
@@ -82,6 +88,7 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
+    unknown = 0.0 if _fitted_to(_engines()[profile.id], gpu, without) else _unknown_spread(gpu, fitted)
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
@@ -94,12 +101,17 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         domain_size=links.domain_size if links else table["pcie_domain_size"],
         host_bytes_per_second=_host_bytes_per_second(gpu, table),
         tdp_watts=gpu.tdp_watts,
-        constants=kernels,
-        collectives=collectives,
+        constants={name: each.but(spread=hypot(each.spread, unknown)) for name, each in kernels.items()},
+        collectives={name: each.but(spread=hypot(each.spread, unknown)) for name, each in collectives.items()},
         engine=profile,
         constants_of=fitted.measured_on or "",
         notes=() if fitted.measured_on == gpu.id else (_unmeasured(gpu, fitted),),
     )
+
+
+def _unknown_spread(gpu: Accelerator, taken: Taken) -> float:
+    """What constants of other accelerators add to the spread of their kernels, in quadrature."""
+    return float(_kernels()["unmeasured_spread"].get(taken.nearness(gpu), 0.0))
 
 
 def _unmeasured(gpu: Accelerator, taken: Taken) -> str:

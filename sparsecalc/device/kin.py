@@ -22,6 +22,10 @@ class Taken(NamedTuple):
     measured_on: str | None
     """The accelerator whose constants they are; None: there are none, or they do not name it."""
 
+    def nearness(self, gpu: Accelerator) -> str:
+        """Whose constants they are: its `own`, those of `kin` (or of its architecture), or `general` ones."""
+        return "own" if self.measured_on == gpu.id else "kin" if self.entries else "general"
+
 
 def matches(gpu: Accelerator, entry: Entry) -> bool:
     """Whether an entry is for the accelerator, by its id or the beginning of its architecture's name."""
@@ -31,16 +35,15 @@ def matches(gpu: Accelerator, entry: Entry) -> bool:
 def constants_for(gpu: Accelerator, entries: list[Entry], without: Collection[str] = ()) -> Taken:
     """Entries of the accelerator's architecture and its own; where none of them holds kernels, those of its kin.
 
-    Kin of another family are none: general constants do no worse than theirs (docs/accuracy.md has both). Entries that
-    were measured on one of `without` are left out. Constants of collectives are taken from kin only where both have
-    links of one kind, or none.
+    Entries that were measured on one of `without` are left out. Constants of collectives are taken from kin only where
+    both have links of one kind, or none.
     """
     kept = [entry for entry in entries if not {*entry.get("accelerators", ())} & {*without}]
     own = _in_order(gpu, kept)
     if any(entry.get("kernels") for entry in own):
         return Taken(own, next(reversed(_measured(own)), None))
-    kin = nearest(gpu, [load_accelerator(name) for name in _measured(kept)])
-    if kin is None or family(kin) != family(gpu):
+    kin = nearest(gpu, [other for name in _measured(kept) if are_kin(gpu, other := load_accelerator(name))])
+    if kin is None:
         return Taken(own, None)
     taken = _in_order(kin, kept)
     if _links(kin) != _links(gpu):
@@ -59,23 +62,27 @@ def family(gpu: Accelerator) -> str:
     return "".join(re.findall(r"^[A-Za-z]+", gpu.arch)) or gpu.arch
 
 
-def nearest(gpu: Accelerator, others: list[Accelerator]) -> Accelerator | None:
-    """The nearest kin of an accelerator; None where no other is of its vendor and its sort (CPUs are one of their own).
+def are_kin(gpu: Accelerator, other: Accelerator) -> bool:
+    """Whether two are of one vendor and family, and both have HBM or neither.
 
-    Those of its `family` come first, then those with its kind of memory (or at least HBM or not, as it has); among
-    them the one whose peak in 16 bits over its bandwidth, and whose year of release, are nearest: least
-    |ln(ratio of the two)| + years / YEARS. docs/accuracy.md has the errors of each device with its kin's constants.
+    Across these bounds general constants do no worse than the other's: docs/accuracy.md has the errors of both.
     """
-    same = [other for other in others if other.vendor == gpu.vendor and (other.kind == "cpu") == (gpu.kind == "cpu")]
-    return min(same, key=lambda other: (*_differs(gpu, other), _distance(gpu, other), other.id), default=None)
+    same_memory = (gpu.memory_kind == "HBM") == (other.memory_kind == "HBM")
+    return same_memory and (gpu.vendor, family(gpu)) == (other.vendor, family(other))
 
 
-def _differs(gpu: Accelerator, other: Accelerator) -> tuple[bool, bool, bool]:
-    one, two = gpu.memory_kind, other.memory_kind
-    return family(gpu) != family(other), (one == "HBM") != (two == "HBM"), one != two
+def nearest(gpu: Accelerator, others: list[Accelerator]) -> Accelerator | None:
+    """The nearest of others: first kin, then by family, kind of memory, and `_distance`; None of none."""
+
+    def order(other: Accelerator) -> tuple[bool, bool, bool, float, str]:
+        apart = not are_kin(gpu, other), family(gpu) != family(other), gpu.memory_kind != other.memory_kind
+        return (*apart, _distance(gpu, other), other.id)
+
+    return min(others, key=order, default=None)
 
 
 def _distance(gpu: Accelerator, other: Accelerator) -> float:
+    """|ln(ratio of their peaks in 16 bits over their bandwidths)| + years between their releases / YEARS."""
     if not _operations_per_byte(gpu) or not _operations_per_byte(other):
         return inf
     years = abs(_year(gpu) - _year(other)) if gpu.released and other.released else YEARS
