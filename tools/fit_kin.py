@@ -1,14 +1,13 @@
-"""Fit how much constants of other accelerators add to the spread of kernels: python tools/fit_kin.py [--write].
+"""Fit what general constants add to the spread of kernels not measured: python tools/fit_kin.py [--write].
 
-Each accelerator whose kernels were measured is predicted as if it had not been (sparsecalc/decide/kin_errors.py), on
-data/measurements/kernels.json. What is added in quadrature is the least that makes the 80 % band hold 80 % of the rows:
-`kin` with the constants of kin, `general` with the general ones on accelerators that these were not chosen on. --write
-puts them into data/kernel_constants.json.
+Each accelerator whose kernels were measured, but for those that the general constants were chosen on, is predicted as
+if neither it nor its kin had been (sparsecalc/decide/kin_errors.py), on data/measurements/kernels.json. What is added
+in quadrature is the least that makes the 80 % band hold 80 % of the rows. --write puts it into
+data/kernel_constants.json.
 """
 
 import json
 import sys
-from collections import defaultdict
 from math import log
 
 import numpy as np
@@ -40,25 +39,15 @@ def added(rows: list[np.ndarray]) -> float:
 
 def main() -> None:
     table = json.loads(TARGET.read_text())
-    known: dict[str, float] = table["unmeasured_spread"]
-    found: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
-    for gpu in measured():
-        device_of = devices_without([gpu])
-        variants = {"kin": device_of} if device_of(gpu, "").constants_of else {}
-        if gpu not in CHOSEN_ON:
-            variants["general"] = devices_without(accelerator_ids())
-        for name, variant in variants.items():
-            rows = lacking(variant, gpu, known[name])
-            if rows.size:
-                found[name][gpu] = rows
-    for name, groups in found.items():
-        known[name] = float(f"{added(list(groups.values())):.2g}")
-        print(name, known[name])
-        for gpu, rows in groups.items():
-            others = [each for other, each in groups.items() if other != gpu]
-            without = added(others)
-            held = float((rows <= without**2).mean())
-            print(f"    {gpu:24} {rows.size:4} rows; {without:.2f} from the others' rows holds {held:.2f}")
+    general = devices_without(accelerator_ids())
+    found = {gpu: lacking(general, gpu, table["unmeasured_spread"]) for gpu in measured() if gpu not in CHOSEN_ON}
+    found = {gpu: rows for gpu, rows in found.items() if rows.size}
+    table["unmeasured_spread"] = float(f"{added(list(found.values())):.2g}")
+    print(table["unmeasured_spread"])
+    for gpu, rows in found.items():
+        without = added([each for other, each in found.items() if other != gpu])
+        held = float((rows <= without**2).mean())
+        print(f"    {gpu:24} {rows.size:4} rows; {without:.2f} from the others' rows holds {held:.2f}")
     if "--write" in sys.argv:
         TARGET.write_text(json.dumps(table, indent=1) + "\n")
 

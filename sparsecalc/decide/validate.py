@@ -198,8 +198,8 @@ def _kin(runs: list[Row]) -> AccuracyTable:
             "With its own constants; with those of its nearest kin (one vendor and family, both with HBM or neither),"
             " which an accelerator takes that was not measured; with those of the nearest one that is no kin; and with"
             " general ones, which it takes where it has no kin. The general ones were chosen on H100, H200 and B200, so"
-            " only the others test them. Spreads of constants that are not a device's own are wider, as fitted on these"
-            f" kernels by tools/fit_kin.py. Serving runs: one in {STRIDE}."
+            " only the others test them; their bands are wider, as fitted on these kernels by tools/fit_kin.py."
+            f" Serving runs: one in {STRIDE}."
         ),
         groups=[accuracy(name, checks) for name, checks in kin_groups(runs)],
     )

@@ -88,7 +88,8 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
-    unknown = 0.0 if _fitted_to(_engines()[profile.id], gpu, without) else _unknown_spread(gpu, fitted)
+    measured = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
+    unknown = 0.0 if measured else float(table["unmeasured_spread"])
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
@@ -107,11 +108,6 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         constants_of=fitted.measured_on or "",
         notes=() if fitted.measured_on == gpu.id else (_unmeasured(gpu, fitted),),
     )
-
-
-def _unknown_spread(gpu: Accelerator, taken: Taken) -> float:
-    """What constants of other accelerators add to the spread of their kernels, in quadrature."""
-    return float(_kernels()["unmeasured_spread"].get(taken.nearness(gpu), 0.0))
 
 
 def _unmeasured(gpu: Accelerator, taken: Taken) -> str:

@@ -22,10 +22,6 @@ class Taken(NamedTuple):
     measured_on: str | None
     """The accelerator whose constants they are; None: there are none, or they do not name it."""
 
-    def nearness(self, gpu: Accelerator) -> str:
-        """Whose constants they are: its `own`, those of `kin` (or of its architecture), or `general` ones."""
-        return "own" if self.measured_on == gpu.id else "kin" if self.entries else "general"
-
 
 def matches(gpu: Accelerator, entry: Entry) -> bool:
     """Whether an entry is for the accelerator, by its id or the beginning of its architecture's name."""
