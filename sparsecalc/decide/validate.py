@@ -7,6 +7,7 @@ from math import ceil, exp, log
 from statistics import fmean, median
 
 from sparsecalc.data_files import read_data
+from sparsecalc.decide.mlperf import offline_checks
 from sparsecalc.decide.published import (
     Row,
     kernel_checks,
@@ -28,12 +29,17 @@ def validate() -> ValidateReport:
     runs = serving_rows()
     kernels, steps = list(kernel_checks()), list(step_checks())
     serving, ttft = list(serving_checks(runs)), list(ttft_checks(runs))
-    checks = [*kernels, *steps, *serving, *ttft]
+    mlperf = list(offline_checks())
+    checks = [*kernels, *steps, *serving, *ttft, *mlperf]
     return ValidateReport(
         command="validate",
-        inputs={"kernels": len(kernels), "steps": len(steps), "serving": len(serving), "ttft": len(ttft)},
+        inputs={
+            **{"kernels": len(kernels), "steps": len(steps), "serving": len(serving)},
+            **{"ttft": len(ttft), "mlperf": len(mlperf)},
+        },
         tables=[
             *_serving_tables(serving, ttft),
+            *_mlperf_tables(mlperf),
             *_step_tables(steps),
             *_kernel_tables(kernels),
             _ratios([*steps, *serving]),
@@ -103,6 +109,34 @@ def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTab
             lambda check: f"{_kind(check)}, {check.engine}",
             "Only the TTFT of an idle server is predicted: seconds of the prompt's kernels. Runs under load also wait"
             " for the steps and prompts of others, for tokenizing and for the network, so they take longer.",
+        ),
+    ]
+
+
+MLPERF = (
+    "Tokens per second per device, of the fastest layout that fits: how many devices share one copy of the model and"
+    " how many sequences run at once is what the prediction says, not what the submission did. Nothing was fitted to"
+    " these results. Where no mean length of the prompts is published, it is an estimate (data/mlperf_benchmarks.json)."
+    " MLPerf is a trademark of MLCommons; these results are unverified here."
+)
+
+
+def _mlperf_tables(checks: list[Check]) -> list[AccuracyTable]:
+    def table(name: str, title: str, group: Callable[[Check], str]) -> AccuracyTable:
+        groups: dict[str, list[Check]] = defaultdict(list)
+        for check in checks:
+            groups[group(check)].append(check)
+        errors = {key: [each.measured_seconds / each.predicted_seconds - 1 for each in groups[key]] for key in groups}
+        held = {key: fmean(each.inside for each in groups[key]) for key in groups}
+        rows = [_accuracy(key, errors[key], held[key]) for key in sorted(groups)]
+        return AccuracyTable(id=name, title=title, note=MLPERF if name == "mlperf" else "", groups=rows)
+
+    return [
+        table("mlperf", "MLPerf Inference, closed division", lambda check: check.what),
+        table(
+            "mlperf-stacks",
+            "MLPerf by model, accelerator, engine and scenario",
+            lambda check: f"{check.model}, {check.gpu}, {check.engine}, {check.what}",
         ),
     ]
 

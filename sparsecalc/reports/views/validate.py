@@ -17,8 +17,8 @@ def counts(document: ValidateReport) -> str:
     rows = document.inputs
     return (
         f"{sum(rows.values()):,} measured times: {rows['serving']:,} of serving runs, {rows['steps']:,} of steps"
-        f" with a fixed batch, {rows['kernels']:,} of single kernels, {rows['ttft']:,} of first tokens. Errors are"
-        " |predicted / measured - 1|."
+        f" with a fixed batch, {rows['kernels']:,} of single kernels, {rows['ttft']:,} of first tokens,"
+        f" {rows['mlperf']:,} results of MLPerf. Errors are |predicted / measured - 1|."
     )
 
 
