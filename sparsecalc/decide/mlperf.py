@@ -28,7 +28,7 @@ BATCHES = 24
 """Numbers of running sequences that are tried, up to what memory holds."""
 
 
-class Served(Frozen):
+class BestLayout(Frozen):
     """What one device of the best layout yields."""
 
     tokens_per_second: float
@@ -81,7 +81,7 @@ MOST_DEVICES = 8
 
 
 @cache
-def best_layout(benchmark: str, dtype: str, kv_cache: str, gpu: str, engine: str, devices: int) -> Served | None:
+def best_layout(benchmark: str, dtype: str, kv_cache: str, gpu: str, engine: str, devices: int) -> BestLayout | None:
     """The layout and the number of running sequences that yield most per device; None where nothing fits."""
     entry = read_data("mlperf_benchmarks.json")["benchmarks"][benchmark]
     lengths = Requests(prompt_len=entry["prompt_len"], output_len=entry["output_len"], concurrency=1)
@@ -122,7 +122,7 @@ MANY = 1024
 """Sequences whose cache is counted, so that what is rounded up to whole bytes does not matter."""
 
 
-def best_batch(deployed: Deployment, lengths: Requests, most: int) -> Served | None:
+def best_batch(deployed: Deployment, lengths: Requests, most: int) -> BestLayout | None:
     """The number of running sequences, up to `most`, that yields most tokens."""
     plan = deployed.placement
     least = plan.dp * plan.pp
@@ -132,7 +132,7 @@ def best_batch(deployed: Deployment, lengths: Requests, most: int) -> Served | N
     step = mean_step(deployed, lengths.but(concurrency=running))
     rates = output_tokens_per_second(lengths.but(concurrency=running), step)
     best = int(np.argmax(rates))
-    return Served(
+    return BestLayout(
         tokens_per_second=float(rates[best]) / plan.num_gpus,
         spread=float(np.broadcast_to(step.spread, rates.shape)[best]),
         placement=plan.name,
@@ -140,7 +140,7 @@ def best_batch(deployed: Deployment, lengths: Requests, most: int) -> Served | N
     )
 
 
-def mlperf_check(row: Row, served: Served) -> Check:
+def mlperf_check(row: Row, served: BestLayout) -> Check:
     """A result beside the prediction, both as seconds per output token of one device."""
     devices = row["devices_per_node"] * row["nodes"]
     measured = devices / row["tokens_per_second"]

@@ -165,6 +165,7 @@ def ask(
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
+    mtp: bool | None = None,
     with_parts: str | None = None,
     **told: Unpack[EngineWords],
 ) -> Question:
@@ -174,7 +175,6 @@ def ask(
     """
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    degrees = (num_gpus, tp, pp, dp, ep, eplb_replicas)
     whole_experts = told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
@@ -182,11 +182,11 @@ def ask(
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=_parallelism(degrees, whole_experts, offload),
+        parallelism=_parallelism((num_gpus, tp, pp, dp, ep, eplb_replicas), whole_experts, offload),
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
-        speculative=speculative_of(draft_tokens, acceptance, draft_model),
+        speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
     )

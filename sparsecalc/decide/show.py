@@ -24,6 +24,9 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
     """One model's figures, and the warnings that belong to them."""
     formats, load = question.formats, question.load
     variant = load_variant(name, formats.dtype, formats.kv_cache_dtype, question.parts_beside)
+    if question.speculative.mtp and variant.loaded.spec.mtp and "mtp" not in question.parts_beside:
+        held = (*question.parts_beside, "mtp")  # layers that draft are in memory
+        variant = load_variant(name, formats.dtype, formats.kv_cache_dtype, held)
     loaded, model, precision = variant.loaded, variant.model, variant.precision
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None

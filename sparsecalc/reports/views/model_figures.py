@@ -95,7 +95,7 @@ def _times(prediction: Prediction, memory: Memory) -> Iterator[Figure]:
 
 
 def _speculation(speculation: Speculation) -> Figure:
-    label = f"speculation, {speculation.draft_tokens} draft tokens, acceptance {speculation.acceptance:g}"
+    label = f"speculation, {speculation.draft_tokens} draft tokens, acceptance {speculation.acceptance:.3g}"
     return Figure(label, f"{speculation.speedup:.2f}x as fast", speculation.speedup)
 
 

@@ -15,10 +15,11 @@ def view(document: ValidateReport) -> View:
 def counts(document: ValidateReport) -> str:
     """How many measured times of each kind there are, and what an error is."""
     rows = document.inputs
+    more = f", {rows['mlperf']:,} results of MLPerf" if rows.get("mlperf") else ""
     return (
         f"{sum(rows.values()):,} measured times: {rows['serving']:,} of serving runs, {rows['steps']:,} of steps"
-        f" with a fixed batch, {rows['kernels']:,} of single kernels, {rows['ttft']:,} of first tokens,"
-        f" {rows['mlperf']:,} results of MLPerf. Errors are |predicted / measured - 1|."
+        f" with a fixed batch, {rows['kernels']:,} of single kernels, {rows['ttft']:,} of first tokens{more}."
+        " Errors are |predicted / measured - 1|."
     )
 
 
