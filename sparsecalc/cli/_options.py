@@ -114,13 +114,12 @@ def _spelling(kind: type, of: str) -> Any:
 Options = dict[str, tuple[Any, Any]]
 """Annotation and default of options by their Python names."""
 
-LOAD: Options = {
-    "batch_size": (Batch, "1"),
-    "context": (Context, None),
+FORMATS_ASKED: Options = {
     "dtype": (Dtype, None),
     "kv_cache_dtype": (KvDtype, None),
     "quantization": (_spelling(str, "--dtype"), None),
 }
+LOAD: Options = {"batch_size": (Batch, "1"), "context": (Context, None), **FORMATS_ASKED}
 DEVICES: Options = {
     "gpu": (Gpu, None),
     "num_gpus": (NumGpus, None),

@@ -31,6 +31,17 @@ class HeldMemory:
         generic = fit(one.model, one.precision, load, one.gpu, one.placement, self.share)
         return self.engine.fitted(generic, load) if self.engine else generic
 
+    def chunk_tokens(self, question: Question) -> int:
+        """Tokens of a step at most: what is asked for, else the engine's default on the device, else the usual one."""
+        asked = question.engine_options.max_num_batched_tokens
+        if asked is None and self.engine:
+            return self.engine.rules.max_num_batched_tokens
+        return asked or question.load.max_num_batched_tokens
+
+    def largest_batch(self, load: Load) -> int:
+        """Largest batch that is held at the load's context; 0: none."""
+        return self.engine.largest_batch(load) if self.engine else largest_batch(self.memory, load, self.budget)
+
     def running(self, requests: Requests, load: Load) -> int:
         """Requests that run at once: those that memory holds whole, and that the engine lets in.
 
@@ -39,8 +50,7 @@ class HeldMemory:
         whole = load.but(batch_size=requests.concurrency, context_len=requests.prompt_len + requests.output_len)
         most = int(requests.concurrency)
         if not self.fits(whole):
-            held = self.engine.largest_batch(whole) if self.engine else largest_batch(self.memory, whole, self.budget)
-            most = held or most
+            most = self.largest_batch(whole) or most
         return min(most, self.engine.most_sequences(load, most)) if self.engine else most
 
 

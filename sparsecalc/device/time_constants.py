@@ -2,6 +2,7 @@
 
 from dataclasses import field
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.frozen import Frozen
 
 
@@ -70,10 +71,18 @@ class Engine(Frozen):
     """A further factor on that share for a prompt's attention."""
     prefill_seconds: float = 0.0
     """Seconds of a prompt outside of its kernels: tokenizing, queueing, the first token's way back."""
+    prompt_token_seconds: float = 0.0
+    """The same, per token of the prompt."""
+    first_token_steps: float = 0.0
+    """Steps that a request waits besides: until the engine polls for it, until its first token is sent."""
     supports: tuple[str, ...] = ()
     spread: float = 0.12
     """Standard deviation that the engine adds to a step's error."""
     source: str = ""
+
+    def first_token_seconds(self, prompt_len: Number, step_seconds: Number) -> Number:
+        """Seconds of a first token outside of the engine's steps: prefill_seconds + per token + steps it waits for."""
+        return self.prefill_seconds + self.prompt_token_seconds * prompt_len + self.first_token_steps * step_seconds
 
 
 class DeviceModel(Frozen):

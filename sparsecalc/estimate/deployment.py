@@ -68,4 +68,10 @@ class Drafting:
         """Seconds of the draft model's steps for one step of the model: one for each guess."""
         if self.draft is None:
             return 0.0
-        return float(self.draft_tokens * self.draft.step([self.draft.decode_of(load)]).seconds)
+        return float(self.seconds(load.context_len, load.batch_size))
+
+    def seconds(self, context_len: Number, batch_size: Number) -> Number:
+        """The same of so many sequences at a context."""
+        if self.draft is None:
+            return 0.0
+        return self.draft_tokens * self.draft.step([self.draft.decode(context_len, batch_size)]).seconds
