@@ -17,6 +17,7 @@ from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.validate import Check
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.saturated import mean_step, output_tokens_per_second, plausible_placements
 from sparsecalc.estimate.step import BAND
 from sparsecalc.library.formats import precision_for
@@ -122,13 +123,18 @@ MANY = 1024
 """Sequences whose cache is counted, so that what is rounded up to whole bytes does not matter."""
 
 
+def running_sequences(plan: Placement, most: int) -> Any:
+    """Numbers of running sequences to try, as an array: from one for each copy and stage up to `most`."""
+    least = plan.dp * plan.pp
+    return np.unique(np.round(np.geomspace(least, most, BATCHES))) if most >= least else np.array([])
+
+
 def best_batch(deployed: Deployment, lengths: Requests, most: int) -> BestLayout | None:
     """The number of running sequences, up to `most`, that yields most tokens."""
     plan = deployed.placement
-    least = plan.dp * plan.pp
-    if most < least:
+    running = running_sequences(plan, most)
+    if not len(running):
         return None
-    running = np.unique(np.round(np.geomspace(least, most, BATCHES)))
     step = mean_step(deployed, lengths.but(concurrency=running))
     rates = output_tokens_per_second(lengths.but(concurrency=running), step)
     best = int(np.argmax(rates))

@@ -89,7 +89,7 @@ def _simulated(
     notes += speedup_warnings(deployed, question)
     longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
     capacity = HeldMemory(deployed, question)
-    scene = scene_of(deployed, question, capacity, drafting(question, gpu), longest).but(
+    scene = scene_of(deployed, question, capacity, drafting(question, deployed), longest).but(
         replicas=asked.replicas,
         prefill_replicas=asked.prefill_replicas,
         router=asked.router,

@@ -54,7 +54,6 @@ def _placements(spec: ModelSpec, devices: int) -> Iterator[Placement]:
     group = 2
     while group <= devices:
         yield Placement(tp=group)
-        yield Placement(pp=group)
         yield Placement(tp=group // 2, pp=2)
         if spec.mixtures:
             yield Placement(tp=group, ep=group)
