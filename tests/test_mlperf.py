@@ -7,11 +7,16 @@ import pytest
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
-from sparsecalc.decide.mlperf import layouts, mlperf_rows, offline_checks, reach
+from sparsecalc.decide.mlperf import best_layout, layouts, mlperf_rows, offline_checks, reach
+from sparsecalc.decide.mlperf_server import best_server, lognormal_sigma, traffic_of
 from sparsecalc.decide.published import shipped_device
+from sparsecalc.decide.published_traces import trace_checks, trace_runs
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.load import Requests
+from sparsecalc.estimate.replay.policy import Limits, policy_of
+from sparsecalc.estimate.replay.served import Scene, Served, costs_of
+from sparsecalc.estimate.replay.traffic import Traffic
 from sparsecalc.estimate.saturated import mean_step, output_tokens_per_second, plausible_placements
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
@@ -116,3 +121,63 @@ def test_offline_results() -> None:
     assert len(errors) >= 80
     assert median(errors) <= 0.15
     assert all(check.seconds_low < check.predicted_seconds < check.seconds_high for check in checks)
+
+
+def test_a_burst_replayed_takes_what_the_mean_step_says() -> None:
+    """Offline, request by request: once the server is full its throughput is that of the mean step."""
+    deployed = deployment()
+    scene = Scene(
+        deployed=deployed,
+        limits=Limits(max_num_batched_tokens=8192, max_num_seqs=200),
+        policy=policy_of("vllm"),
+    )
+    traffic = Traffic(
+        prompt_tokens=np.full(4000, 300),
+        output_tokens=np.random.default_rng(0).integers(50, 151, 4000),
+        arrival_seconds=np.zeros(4000),
+    )
+    served = Served(scene, traffic, costs_of(scene, traffic))
+    rate = traffic.output_tokens.sum() / served.duration
+    requests = Requests(prompt_len=300, output_len=100, concurrency=200.0)
+    assert rate == pytest.approx(output_tokens_per_second(requests, mean_step(deployed, requests)), rel=0.08)
+
+
+def test_the_longest_is_the_far_end_of_lognormal_lengths() -> None:
+    sigma = lognormal_sigma(294, 1024)
+    lengths = np.random.default_rng(0).lognormal(np.log(294) - sigma**2 / 2, sigma, 400_000)
+    assert lengths.mean() == pytest.approx(294, rel=0.01)
+    assert np.quantile(lengths, 0.999) == pytest.approx(1024, rel=0.03)
+    assert lognormal_sigma(128, 128) == 0
+    assert lognormal_sigma(10, 100_000) == 1
+
+
+def test_traffic_has_the_lengths_of_the_benchmark() -> None:
+    entry = BENCHMARKS["llama2-70b"]
+    traffic = traffic_of(entry, 5000)
+    assert traffic.output_tokens.mean() == pytest.approx(entry["output_len"], rel=0.01)
+    assert traffic.prompt_tokens.max() <= entry["longest_prompt"]
+    assert traffic.arrival_seconds is not None
+    assert traffic.arrival_seconds[-1] == pytest.approx(5000, rel=0.05)
+
+
+def test_tighter_limits_allow_a_lower_rate() -> None:
+    """Llama-3.1-405B on B200: 156 and 94 tokens per second and device were submitted."""
+    offline = best_layout("llama3.1-405b", "nvfp4", "fp8", "b200-sxm", "trtllm", 8)
+    server = best_server("llama3.1-405b", "server", "nvfp4", "fp8", "b200-sxm", "trtllm", 8)
+    interactive = best_server("llama3.1-405b", "interactive", "nvfp4", "fp8", "b200-sxm", "trtllm", 8)
+    assert offline
+    assert server
+    assert interactive
+    assert offline.tokens_per_second > server.tokens_per_second > interactive.tokens_per_second
+    assert 156 / server.tokens_per_second == pytest.approx(1, abs=0.25)
+    assert 94 / interactive.tokens_per_second == pytest.approx(1, abs=0.3)
+
+
+def test_whole_runs_are_replayed() -> None:
+    checks = list(trace_checks())
+    assert len(checks) == 6 * len(trace_runs())
+    for check in checks:
+        assert abs(check.error) < 0.6, check
+    for run in trace_runs():
+        assert len({len(run[name]) for name in ("arrival_s", "first_token_s", "prompt_tokens", "output_tokens")}) == 1
+        assert np.all(np.array(run["first_token_s"]) >= np.array(run["arrival_s"]))

@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import combinations
-from math import ceil, exp, log
+from math import exp, log
 from statistics import fmean, median
 
 from sparsecalc.data_files import read_data
+from sparsecalc.decide.error_groups import accuracy_of
+from sparsecalc.decide.load_tables import mlperf_tables, replay_tables
 from sparsecalc.decide.mlperf import offline_checks
+from sparsecalc.decide.mlperf_server import server_checks
 from sparsecalc.decide.published import (
     Row,
     kernel_checks,
@@ -17,6 +20,7 @@ from sparsecalc.decide.published import (
     step_checks,
     ttft_checks,
 )
+from sparsecalc.decide.published_traces import trace_checks
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Accuracy, AccuracyTable, Check, Peer, ValidateReport
 
@@ -24,22 +28,23 @@ ABLATION_STRIDE = 4
 """Of the serving runs, every so many are predicted with a part of the model left out."""
 
 
-def validate() -> ValidateReport:
-    """Predict every measurement that ships with the package."""
+def validate(*, servers: bool = False) -> ValidateReport:
+    """Predict every measurement that ships with the package; `servers`: MLPerf's server results too, in minutes."""
     runs = serving_rows()
     kernels, steps = list(kernel_checks()), list(step_checks())
     serving, ttft = list(serving_checks(runs)), list(ttft_checks(runs))
-    mlperf = list(offline_checks())
-    checks = [*kernels, *steps, *serving, *ttft, *mlperf]
+    mlperf, replays = [*offline_checks(), *(server_checks() if servers else ())], list(trace_checks())
+    checks = [*kernels, *steps, *serving, *ttft, *replays, *mlperf]
     return ValidateReport(
         command="validate",
         inputs={
             **{"kernels": len(kernels), "steps": len(steps), "serving": len(serving)},
-            **{"ttft": len(ttft), "mlperf": len(mlperf)},
+            **{"ttft": len(ttft), "replays": len(replays), "mlperf": len(mlperf)},
         },
         tables=[
             *_serving_tables(serving, ttft),
-            *_mlperf_tables(mlperf),
+            *replay_tables(replays),
+            *mlperf_tables(mlperf),
             *_step_tables(steps),
             *_kernel_tables(kernels),
             _ratios([*steps, *serving]),
@@ -53,20 +58,7 @@ def validate() -> ValidateReport:
 
 def accuracy(group: str, checks: list[Check]) -> Accuracy:
     """Errors and coverage of a group."""
-    return _accuracy(group, [check.error for check in checks], fmean(check.inside for check in checks))
-
-
-def _accuracy(group: str, errors: list[float], coverage: float | None = None) -> Accuracy:
-    sizes = sorted(abs(error) for error in errors)
-    return Accuracy(
-        group=group,
-        rows=len(errors),
-        mean_error=fmean(sizes),
-        median_error=median(sizes),
-        p90_error=sizes[ceil(0.9 * len(sizes)) - 1],
-        bias=median(errors),
-        coverage=coverage,
-    )
+    return accuracy_of(group, [check.error for check in checks], fmean(check.inside for check in checks))
 
 
 def _table(
@@ -109,34 +101,6 @@ def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTab
             lambda check: f"{_kind(check)}, {check.engine}",
             "Only the TTFT of an idle server is predicted: seconds of the prompt's kernels. Runs under load also wait"
             " for the steps and prompts of others, for tokenizing and for the network, so they take longer.",
-        ),
-    ]
-
-
-MLPERF = (
-    "Tokens per second per device, of the fastest layout that fits: how many devices share one copy of the model and"
-    " how many sequences run at once is what the prediction says, not what the submission did. Nothing was fitted to"
-    " these results. Where no mean length of the prompts is published, it is an estimate (data/mlperf_benchmarks.json)."
-    " MLPerf is a trademark of MLCommons; these results are unverified here."
-)
-
-
-def _mlperf_tables(checks: list[Check]) -> list[AccuracyTable]:
-    def table(name: str, title: str, group: Callable[[Check], str]) -> AccuracyTable:
-        groups: dict[str, list[Check]] = defaultdict(list)
-        for check in checks:
-            groups[group(check)].append(check)
-        errors = {key: [each.measured_seconds / each.predicted_seconds - 1 for each in groups[key]] for key in groups}
-        held = {key: fmean(each.inside for each in groups[key]) for key in groups}
-        rows = [_accuracy(key, errors[key], held[key]) for key in sorted(groups)]
-        return AccuracyTable(id=name, title=title, note=MLPERF if name == "mlperf" else "", groups=rows)
-
-    return [
-        table("mlperf", "MLPerf Inference, closed division", lambda check: check.what),
-        table(
-            "mlperf-stacks",
-            "MLPerf by model, accelerator, engine and scenario",
-            lambda check: f"{check.model}, {check.gpu}, {check.engine}, {check.what}",
         ),
     ]
 
@@ -199,7 +163,7 @@ def _ratios(checks: list[Check]) -> AccuracyTable:
             "Two models under the same engine, accelerator and load; or the loads and placements of one model against"
             " the middle of them, once the stack's common error is taken out."
         ),
-        groups=[_accuracy(name, errors) for name, errors in sorted(pairs.items())],
+        groups=[accuracy_of(name, errors) for name, errors in sorted(pairs.items())],
     )
 
 
@@ -231,7 +195,7 @@ def _ablation(runs: list[Row]) -> AccuracyTable:
             return change(shipped_device(gpu, engine))
 
         checks = serving_checks(some, device_of)
-        groups.append(_accuracy(name, [check.error for check in checks if not check.contradicted]))
+        groups.append(accuracy_of(name, [check.error for check in checks if not check.contradicted]))
     return AccuracyTable(
         id="ablation", title="TPOT with a part left out", note=f"Every {ABLATION_STRIDE}th serving run.", groups=groups
     )
