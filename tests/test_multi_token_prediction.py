@@ -5,14 +5,18 @@ import pytest
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
+from sparsecalc.decide.compare import compare
 from sparsecalc.decide.multi_token_prediction import published_recipe
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show
+from sparsecalc.decide.simulate import simulate
+from sparsecalc.decide.simulation_question import asked_of
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.estimate.results import Speculation
 from sparsecalc.estimate.serving import acceptance_of, accepted_tokens
 from sparsecalc.library.models import load_model
 from sparsecalc.model.prediction_step import prediction_model
+from sparsecalc.reports.formats import render
 
 RECIPES = read_data("multi_token_prediction.json")["recipes"]
 
@@ -139,3 +143,20 @@ def test_what_is_not_published_must_be_said() -> None:
         ask(gpu="h100", mtp=True, draft_model="qwen3-0.6b")
     with pytest.raises(InputError, match=r"--acceptance is 1\.5"):
         ask(gpu="h100", mtp=True, acceptance=1.5)
+
+
+def test_models_with_and_without_stand_side_by_side() -> None:
+    asked = ask(gpu="h200-sxm", num_gpus=8, dtype="fp8", mtp=True)
+    text = render(compare(["llama-3.1-70b", "deepseek-v3"], asked), "markdown")
+    (row,) = [line for line in text.splitlines() if line.startswith("| speculation")]
+    assert "none" in row
+    assert "x as fast" in row
+
+
+def test_a_replay_drafts_too() -> None:
+    def tokens_per_second(**more: object) -> float:
+        question = ask(**{"gpu": "h200-sxm", "num_gpus": 8, "dtype": "fp8", "concurrency": 4} | more)  # type: ignore[arg-type]
+        report = simulate(["deepseek-v3"], question, asked_of(concurrency=4, requests=24, prompt_len="500"))
+        return report.models[0].simulation.output_tokens_per_second
+
+    assert tokens_per_second(mtp=True) > 1.3 * tokens_per_second(mtp=False)

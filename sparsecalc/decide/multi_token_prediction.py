@@ -7,6 +7,8 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.asked_parts import Speculative
+from sparsecalc.decide.model_name import Variant, load_variant
+from sparsecalc.decide.question import Question
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.serving import acceptance_of
 from sparsecalc.model.ledgers import Ledgers
@@ -73,6 +75,15 @@ def prediction_drafts(deployed: Deployment, asked: Speculative) -> Drafting | No
     plan = deployed.placement.but(offload="none", offload_share=0.0)
     drafter = Deployment(Ledgers(model), deployed.precision, deployed.gpu, device, plan, deployed.routing)
     return Drafting(tokens, acceptance, drafter)
+
+
+def variant_of(name: str, question: Question) -> Variant:
+    """The model of a question in its formats, with the parts beside it: prediction layers that draft are held too."""
+    formats, parts = question.formats, question.parts_beside
+    variant = load_variant(name, formats.dtype, formats.kv_cache_dtype, parts)
+    if question.speculative.mtp and variant.loaded.spec.mtp and "mtp" not in parts:
+        return load_variant(name, formats.dtype, formats.kv_cache_dtype, (*parts, "mtp"))
+    return variant
 
 
 def prediction_notes(spec: ModelSpec, asked: Speculative) -> list[Note]:
