@@ -27,7 +27,9 @@ def test_the_contract_of_a_prediction(quick_run: Run) -> None:
             assert sum(part["by_component"].values()) == pytest.approx(part["seconds"])
         serving = prediction["serving"]
         assert serving["ttft_seconds"] > 0
-        rate = serving["concurrency"] / serving["tpot_seconds"]
+        rate = serving["output_tokens_per_second"]
+        spent = serving["ttft_seconds"] + (serving["output_len"] - 1) * serving["tpot_seconds"]
+        assert rate == pytest.approx(serving["output_len"] / spent)
         assert serving["output_tokens_per_second_per_gpu"] == pytest.approx(rate / 4)
         assert prediction["usd_per_million_output_tokens"] == pytest.approx(
             prediction["usd_per_hour"] / 3600 / rate * 1e6
