@@ -156,7 +156,7 @@ def test_models_with_and_without_stand_side_by_side() -> None:
 def test_a_replay_drafts_too() -> None:
     def tokens_per_second(**more: object) -> float:
         question = ask(**{"gpu": "h200-sxm", "num_gpus": 8, "dtype": "fp8", "concurrency": 4} | more)  # type: ignore[arg-type]
-        report = simulate(["deepseek-v3"], question, asked_of(concurrency=4, requests=24, prompt_len="500"))
+        report = simulate(["deepseek-v3"], question, asked_of({"concurrency": 4, "requests": 24, "prompt_len": "500"}))
         return report.models[0].simulation.output_tokens_per_second
 
     assert tokens_per_second(mtp=True) > 1.3 * tokens_per_second(mtp=False)
