@@ -166,6 +166,7 @@ def ask(
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
+    mtp: bool | None = None,
     with_parts: str | None = None,
     **told: Unpack[EngineWords],
 ) -> Question:
@@ -187,7 +188,7 @@ def ask(
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
-        speculative=speculative_of(draft_tokens, acceptance, draft_model),
+        speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
     )

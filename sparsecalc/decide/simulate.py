@@ -8,7 +8,8 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
-from sparsecalc.decide.model_name import load_variant, split_name
+from sparsecalc.decide.model_name import split_name
+from sparsecalc.decide.multi_token_prediction import prediction_notes, variant_of
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.scene import refuse_what_no_cache_holds, scene_of
 from sparsecalc.decide.targets import Targets
@@ -81,15 +82,15 @@ def simulate(
 def _simulated(
     name: str, question: Question, asked: Asked, traffic: Traffic
 ) -> tuple[SimulatedModel, Callable[[], list[RequestTimes]], list[Note]]:
-    variant = load_variant(name, question.formats.dtype, question.formats.kv_cache_dtype, question.parts_beside)
+    variant = variant_of(name, question)
     gpu = question.devices.accelerators[0]
     deployed = deploy(variant.model, variant.precision, question, gpu)
     requested = bool(variant.dtype or question.formats.dtype)
     notes = [*variant.loaded.warnings, *format_warnings(deployed, requested), *device_warnings(deployed)]
-    notes += speedup_warnings(deployed, question)
+    notes += [*speedup_warnings(deployed, question), *prediction_notes(deployed.model.spec, question.speculative)]
     longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
     capacity = HeldMemory(deployed, question)
-    scene = scene_of(deployed, question, capacity, drafting(question, gpu), longest).but(
+    scene = scene_of(deployed, question, capacity, drafting(question, deployed), longest).but(
         replicas=asked.replicas,
         prefill_replicas=asked.prefill_replicas,
         router=asked.router,
