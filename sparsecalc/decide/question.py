@@ -166,7 +166,6 @@ def ask(
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
-    mtp: bool | None = None,
     with_parts: str | None = None,
     **told: Unpack[EngineWords],
 ) -> Question:
@@ -177,7 +176,7 @@ def ask(
     gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    whole_experts = told.pop("enable_expert_parallel", False)
+    whole_experts, mtp = told.pop("enable_expert_parallel", False), told.pop("mtp", None)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
