@@ -19,7 +19,8 @@ Format = Annotated[str, typer.Option("--format", "-f", help=", ".join(FORMATS))]
 Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[
-    str | None, typer.Option(help="accelerators (sparsecalc gpus), a list: does it fit, how long does it take")
+    str | None,
+    typer.Option(help="accelerators (sparsecalc gpus), a list, or 2xh100: does it fit, how long does it take"),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]
@@ -68,6 +69,13 @@ DraftTokens = Annotated[int, typer.Option("--draft-tokens", help="speculative de
 Acceptance = Annotated[float | None, typer.Option(help="share of guesses that are accepted, one by one")]
 DraftModel = Annotated[
     str | None, typer.Option("--draft-model", help="the model that guesses (default: costs nothing)")
+]
+Prediction = Annotated[
+    bool | None,
+    typer.Option(
+        "--mtp/--no-mtp",
+        help="multi-token prediction: the model's own layers guess, as its publisher says (default: off)",
+    ),
 ]
 CalibrationFile = Annotated[
     str | None,
@@ -146,6 +154,7 @@ SPECULATION: Options = {
     "draft_tokens": (DraftTokens, 0),
     "acceptance": (Acceptance, None),
     "draft_model": (DraftModel, None),
+    "mtp": (Prediction, None),
 }
 PARTS: Options = {"with_parts": (WithParts, None)}
 OUTPUT: Options = {"format": (Format, "table"), "json": (Json, False), "output": (Output, None)}

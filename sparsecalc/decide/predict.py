@@ -9,6 +9,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
 from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
+from sparsecalc.decide.multi_token_prediction import prediction_notes
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -16,9 +17,12 @@ from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import prefill_step
+from sparsecalc.estimate.serving import prefill_step, tpot_seconds
 from sparsecalc.estimate.step import Step
 from sparsecalc.model.ledgers import Ledgers
+
+MOST_REPLAYED = 4096
+"""Requests in flight up to which a closed loop is replayed, so that an answer never takes long."""
 
 
 def predict(
@@ -32,8 +36,8 @@ def predict(
     warnings = [note for deployed in deployments for note in format_warnings(deployed, requested)]
     warnings += [note for deployed in deployments for note in speedup_warnings(deployed, question)]
     warnings += [note for deployed in deployments for note in device_warnings(deployed)]
-    draft = drafting(question, deployments[0].gpu)
-    prediction = _prediction(deployments[0], question, draft)
+    warnings += prediction_notes(model.spec, question.speculative)
+    prediction = _prediction(deployments[0], question, drafting(question, deployments[0]))
     warnings += capacity_warnings(deployments[0], question, prediction)
     if not prediction.fits:
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
@@ -42,7 +46,7 @@ def predict(
     points: list[GridPoint] = []
     if len(deployments) * len(batches) * len(contexts) > 1:
         loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
-        points = [point for deployed in deployments for point in _points(deployed, question, loads, draft)]
+        points = [point for deployed in deployments for point in _points(deployed, question, loads)]
     return prediction, points, warnings
 
 
@@ -77,11 +81,7 @@ def _timed(deployed: Deployment, question: Question, draft: Drafting | None, cap
     prompt = prefill_step(prompt_chunks(deployed, question, question.requests.prompt_len), deployed.step)
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    if question.requests.concurrency > 1:
-        from sparsecalc.decide.closed_loop import serve_together as serve
-    else:
-        serve = _serve_alone
-    served = serve(deployed, question, draft, capacity, prompt)
+    served = _serve(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -97,26 +97,44 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
     )
 
 
-def _serve_alone(
+def _serve(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
-    """One request at a time on an idle server.
+    """Requests in a closed loop: replayed where several are in flight, by the formula for one and for very many."""
+    if 1 < question.requests.concurrency <= MOST_REPLAYED:
+        from sparsecalc.decide.closed_loop import serve_together
+
+        return serve_together(deployed, question, draft, capacity, prompt)
+    return _serve_by_formula(deployed, question, draft, capacity, prompt)
+
+
+def _serve_by_formula(
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
+) -> ServingPrediction:
+    """TPOT of the requests that run at once, by `tpot_seconds`; the others wait as Little's law has it.
 
     A step of speculation yields `accepted_tokens`, and the draft model's steps come on top.
     """
-    requests, device = question.requests, deployed.device
+    requests, guesses = question.requests, draft.draft_tokens if draft else 0
+    running, yielded = capacity.running(requests, question.load), draft.accepted_tokens if draft else 1.0
+    step = tpot_seconds(
+        requests.but(concurrency=running),
+        prompt_chunks(deployed, question, requests.prompt_len),
+        deployed.step,
+        lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
+        yielded,
+    )
     context = requests.prompt_len + requests.output_len // 2
-    step = deployed.step([deployed.decode(context, 1, draft.draft_tokens if draft else 0)])
-    seconds = step.seconds + (draft.seconds(context, 1) if draft else 0.0)
-    tpot = seconds / (draft.accepted_tokens if draft else 1)
-    ttft = prompt.seconds + device.engine.first_token_seconds(requests.prompt_len)
-    rate = requests.output_len / (ttft + (requests.output_len - 1) * tpot)
+    tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)
+    idle = prompt.seconds + deployed.device.engine.first_token_seconds(requests.prompt_len)
+    spent = idle + (requests.output_len - 1) * tpot
+    rate = running * requests.output_len / spent
     return ServingPrediction(
         **vars(requests),
-        running=1,
-        waiting=0,
-        ttft_seconds=ttft,
-        ttft_idle_seconds=ttft,
+        running=running,
+        waiting=requests.concurrency - running,
+        ttft_seconds=idle + spent * (requests.concurrency / running - 1),
+        ttft_idle_seconds=idle,
         tpot_seconds=tpot,
         tpot_seconds_low=tpot * step.seconds_low / step.seconds,
         tpot_seconds_high=tpot * step.seconds_high / step.seconds,
@@ -141,11 +159,9 @@ def _speculation(deployed: Deployment, question: Question, draft: Drafting, deco
     )
 
 
-def _points(
-    deployed: Deployment, question: Question, loads: list[Question], draft: Drafting | None
-) -> Iterator[GridPoint]:
+def _points(deployed: Deployment, question: Question, loads: list[Question]) -> Iterator[GridPoint]:
     """The points of one accelerator's grid."""
-    capacity = HeldMemory(deployed, question)
+    capacity, draft = HeldMemory(deployed, question), drafting(question, deployed)
     return (_point(deployed, load, draft, capacity) for load in loads)
 
 

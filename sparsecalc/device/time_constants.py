@@ -102,12 +102,9 @@ class Engine(Frozen):
         """The engine without CUDA graphs (--enforce-eager)."""
         return self.but(launch_seconds=self.eager_launch_seconds)
 
-    def first_token_seconds(self, prompt_len: Number, step_seconds: Number = 0.0) -> Number:
-        """Seconds of a first token outside of the engine's steps: prefill_seconds + per token + steps it waits for.
-
-        `step_seconds`: of a step; 0 on an idle server, which lets a request in at once.
-        """
-        return self.prefill_seconds + self.prompt_token_seconds * prompt_len + self.first_token_steps * step_seconds
+    def first_token_seconds(self, prompt_len: Number) -> Number:
+        """Seconds of a request before the engine has it: prefill_seconds + prompt_token_seconds * prompt_len."""
+        return self.prefill_seconds + self.prompt_token_seconds * prompt_len
 
 
 class DeviceModel(Frozen):
@@ -129,6 +126,8 @@ class DeviceModel(Frozen):
     constants: dict[str, KernelConstants]
     collectives: dict[str, Collective]
     engine: Engine
+    constants_of: str = ""
+    """The accelerator that the kernels were measured on; empty: general constants, or a calibration's."""
     calibrated: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
 

@@ -163,12 +163,15 @@ class StepCosts:
 
     def local(self, decoding: int, context: float, parts: Sequence[tuple[int, int]]) -> tuple[float, int]:
         """Seconds of one copy's step without its experts, and its tokens; `context` with the new tokens, mean."""
-        new = [new for new, _ in parts]
-        tokens = ceil(decoding / self.pp) * (1 + self.guesses) + (max(ceil(sum(new) / self.pp), max(new)) if new else 0)
-        sequences = ceil((decoding + len(parts)) / self.pp)
+        own = -(-decoding // self.pp)
+        tokens, sequences = own * (1 + self.guesses), own
+        if parts:
+            new = [new for new, _ in parts]
+            tokens += max(ceil(sum(new) / self.pp), *new)
+            sequences = -(-(decoding + len(parts)) // self.pp)
         seconds = self.tokens.at(tokens) + self.sequences.at(sequences)
         if decoding:
-            seconds += self.decode.at(ceil(decoding / self.pp), context)
+            seconds += self.decode.at(own, context)
         if parts:
             seconds += self.chunks(parts)
         return seconds, tokens
