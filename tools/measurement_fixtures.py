@@ -46,17 +46,24 @@ MODELS = {
     "zhipuai/GLM-5": "glm-5",
 }
 """The benchmark's model and the built-in one of the same text architecture."""
-FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "fp8_block": "fp8-block", "int4_wo": "int4", "bfloat16": "bf16"}
-STORED = {
-    ("deepseek-v3", "nvfp4"): "nvfp4,attention=bf16",
-    ("minimax-m2", "nvfp4"): "nvfp4,attention=bf16",
-    ("qwen3.5-397b-a17b", "nvfp4"): "bf16,experts=nvfp4",
-    ("kimi-k2", "int4"): "bf16,experts=int4",
-    ("qwen3-235b-a22b", "fp8"): "fp8-block",
+CHECKPOINTS = {
+    ("MiniMaxAI/MiniMax-M2.5", "fp8"): "MiniMaxAI/MiniMax-M2.5",
+    ("MiniMaxAI/MiniMax-M2.5", "fp4"): "nvidia/MiniMax-M2.5-NVFP4",
+    ("Qwen/Qwen3-235B-A22B-FP8", "fp8"): "Qwen/Qwen3-235B-A22B-FP8",
+    ("Qwen/Qwen3.5-397B-A17B", "fp4"): "nvidia/Qwen3.5-397B-A17B-NVFP4",
+    ("deepseek-ai/DeepSeek-R1", "fp8"): "deepseek-ai/DeepSeek-R1",
+    ("deepseek-ai/DeepSeek-R1", "fp4"): "nvidia/DeepSeek-V3.1-NVFP4",  # R1's has the same layers
+    ("deepseek-ai/DeepSeek-V3", "fp8"): "deepseek-ai/DeepSeek-R1",
+    ("deepseek-ai/DeepSeek-V3", "fp4"): "nvidia/DeepSeek-V3.1-NVFP4",
+    ("meta-llama/Llama-3.1-70B", "fp4"): "nvidia/Llama-3.3-70B-Instruct-NVFP4",
+    ("moonshotai/Kimi-K2.5", "int4"): "moonshotai/Kimi-K2.5",
+    ("moonshotai/Kimi-K2.5", "fp4"): "nvidia/Kimi-K2.5-NVFP4",
+    ("nvidia/Qwen3-32B-NVFP4", "fp4"): "nvidia/Qwen3-32B-NVFP4",
+    ("zhipuai/GLM-5", "fp8"): "zai-org/GLM-5-FP8",
+    ("zhipuai/GLM-5", "fp4"): "nvidia/GLM-5-NVFP4",
 }
-"""What the published checkpoints of a format store, where the benchmark's label is of the experts: exclude_modules in
-hf_quant_config.json of nvidia/DeepSeek-V3.1-NVFP4, nvidia/MiniMax-M2.5-NVFP4 and nvidia/Qwen3.5-397B-A17B-NVFP4;
-quantization_config in config.json of moonshotai/Kimi-K2.5 and Qwen/Qwen3-235B-A22B-FP8."""
+"""The checkpoint that is served in a precision, where the library knows its formats: many keep attention in 16 bits."""
+FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "fp8_block": "fp8-block", "int4_wo": "int4", "bfloat16": "bf16"}
 REAL_LENGTH = 0.9
 """InferenceMAX draws lengths from 0.8 to 1 times the nominal one."""
 CONTRADICTION = 1.6
@@ -187,7 +194,6 @@ def _run(row: Row) -> Row:
     dense, precision = spec.kind == "dense", row["precision"]
     whole, experts = FORMATS.get(row["gemm_quant_mode"], "bf16"), FORMATS.get(row["moe_quant_mode"], "bf16")
     dtype = "bf16" if precision == "bf16" else whole if dense or whole == experts else f"{whole},experts={experts}"
-    dtype = STORED.get((spec.id, dtype), dtype)
     kv_cache = "fp8" if row["backend"] == "trtllm" and precision != "bf16" else "bf16"
     inferencemax = "gap-analysis/" not in row["src"]
     share = REAL_LENGTH if inferencemax else 1.0
@@ -195,6 +201,7 @@ def _run(row: Row) -> Row:
         "published_model": row["model_path"],
         "model": spec.id,
         "dtype": dtype,
+        "checkpoint": CHECKPOINTS.get((row["model_path"], precision)),
         "kv_cache": kv_cache,
         "gpu": row["system"].replace("_", "-"),
         "engine": row["backend"],
@@ -211,8 +218,8 @@ def _run(row: Row) -> Row:
 
 def _fits(run: Row) -> bool:
     """Whether weights and the caches of all requests in flight fit in the devices' memory."""
-    spec = load_model(run["model"]).spec
-    formats = precision_for(spec, run["dtype"], run["kv_cache"])
+    spec = load_model(run["checkpoint"] or run["model"]).spec
+    formats = precision_for(spec, None if run["checkpoint"] else run["dtype"], run["kv_cache"])
     ops = spec.ops(Workload.decode(run["prompt_len"] + run["output_len"] // 2, run["concurrency"]))
     held = ops.sum(formats.weight_bytes) + formats.kv_cache_bytes(ops.total("kv_elements"))
     return held < run["tp"] * run["dp"] * load_accelerator(run["gpu"]).memory_bytes
@@ -300,7 +307,10 @@ SERVING_NOTES = {
         " more devices are left out, since no model's heads divide so"
     ),
     "fields": {
-        "dtype": "as the published checkpoint stores it: NVFP4 and INT4 mixtures keep their attention in 16 bits",
+        "checkpoint": (
+            "whose formats are taken, module by module; null: dtype for all. The rows name the precision alone: fp4"
+            " rows are taken to serve NVIDIA's checkpoint of the model, or of its family"
+        ),
         "prompt_len, output_len": "mean lengths: 0.9 of the nominal ones, as InferenceMAX draws them",
         "kv_cache": "not stated: TensorRT-LLM keeps it in FP8 for quantized models, the others in 16 bits",
         "contradicted": (

@@ -52,8 +52,8 @@ def model_of(model: str) -> Ledgers:
 
 
 @cache
-def precision_of(model: str, dtype: str, kv_cache: str) -> Precision:
-    """Formats of a built-in model by their names."""
+def precision_of(model: str, dtype: str | None, kv_cache: str) -> Precision:
+    """Formats of a built-in model by their names; None: as its checkpoint stores it."""
     return precision_for(_spec(model), dtype, kv_cache)
 
 
@@ -201,9 +201,15 @@ IDLE_CONCURRENCY = 4
 """The least concurrency of the serving runs."""
 
 
+def served_model(row: Row) -> tuple[Ledgers, Precision]:
+    """The model of a serving run and its formats: those of the checkpoint that is served, where it is known."""
+    name, dtype = (row["checkpoint"], None) if row.get("checkpoint") else (row["model"], row["dtype"])
+    return model_of(name), precision_of(name, dtype, row["kv_cache"])
+
+
 def _run(row: Row, device_of: DeviceOf) -> tuple[Requests, list[Workload], StepOf]:
     """The requests of a serving run, the chunks of a prompt, and what a step takes."""
-    model, precision = model_of(row["model"]), precision_of(row["model"], row["dtype"], row["kv_cache"])
+    model, precision = served_model(row)
     device, plan = device_of(row["gpu"], row["engine"]), _placement(row)
     if row.get("eager"):
         device = device.but(engine=device.engine.in_eager_mode())
