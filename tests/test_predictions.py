@@ -159,7 +159,7 @@ def test_a_step_of_what_cannot_be_held_is_refused(quick_run: Run) -> None:
     shown = quick_run("show", "llama-70b", "--gpu", "rtx-4090", "--json")
     assert shown.rc == 0
     assert shown.json["prediction"]["fits"] is False
-    assert [warn["code"] for warn in shown.json["warnings"]] == ["alias", "does-not-fit"]
+    assert [warn["code"] for warn in shown.json["warnings"]] == ["alias", "default-constants", "does-not-fit"]
 
 
 @pytest.mark.parametrize(("gpu", "warned"), [("h100-sxm", False), ("mi300x", True), ("m3-ultra", True)])

@@ -8,6 +8,7 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
 from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
+from sparsecalc.decide.counted import counted
 from sparsecalc.decide.engine_words import EngineWords, engine_options, engine_release, kv_cache_format
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
@@ -165,7 +166,6 @@ def ask(
     draft_tokens: int = 0,
     acceptance: float | None = None,
     draft_model: str | None = None,
-    mtp: bool | None = None,
     with_parts: str | None = None,
     **told: Unpack[EngineWords],
 ) -> Question:
@@ -173,9 +173,10 @@ def ask(
 
     Several batch sizes, contexts or accelerators make a grid. Raises InputError for an option that makes no sense.
     """
+    gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    whole_experts = told.pop("enable_expert_parallel", False)
+    whole_experts, mtp = told.pop("enable_expert_parallel", False), told.pop("mtp", None)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),

@@ -8,6 +8,7 @@ from statistics import fmean, median
 
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.error_groups import accuracy_of
+from sparsecalc.decide.kin_errors import STRIDE, kin_groups
 from sparsecalc.decide.load_tables import mlperf_tables, replay_tables
 from sparsecalc.decide.mlperf import offline_checks
 from sparsecalc.decide.mlperf_server import server_checks
@@ -49,6 +50,7 @@ def validate(*, servers: bool = False) -> ValidateReport:
             *_kernel_tables(kernels),
             _ratios([*steps, *serving]),
             _coverage(kernels, steps, serving),
+            _kin(runs),
             _ablation(runs),
         ],
         peers=[Peer(**peer) for peer in read_data("measurements/peers.json")["peers"]],
@@ -182,6 +184,22 @@ def _coverage(kernels: list[Check], steps: list[Check], serving: list[Check]) ->
         title="How often the 80 % band holds the measured time",
         note="No seconds were fitted to these rows. Models on one stack share its error, so single stacks differ.",
         groups=[accuracy(name, checks) for name, checks in groups.items()],
+    )
+
+
+def _kin(runs: list[Row]) -> AccuracyTable:
+    """Each accelerator with others' constants, as one that was not measured has them."""
+    return AccuracyTable(
+        id="kin",
+        title="Accelerators without measurements: each device left out in turn",
+        note=(
+            "With its own constants; with those of its nearest kin (one vendor and family, both with HBM or neither),"
+            " which an accelerator takes that was not measured; with those of the nearest one that is no kin; and with"
+            " general ones, which it takes where it has no kin. The general ones were chosen on H100, H200 and B200, so"
+            " only the others test them; their bands are wider, as fitted on these kernels by tools/fit_kin.py."
+            f" Serving runs: one in {STRIDE}."
+        ),
+        groups=[accuracy(name, checks) for name, checks in kin_groups(runs)],
     )
 
 

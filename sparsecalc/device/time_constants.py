@@ -104,6 +104,8 @@ class DeviceModel(Frozen):
     constants: dict[str, KernelConstants]
     collectives: dict[str, Collective]
     engine: Engine
+    constants_of: str = ""
+    """The accelerator that the kernels were measured on; empty: general constants, or a calibration's."""
     calibrated: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
 
