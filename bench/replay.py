@@ -1,6 +1,6 @@
 """Seconds of replays in one process: 10,000 requests, and 100 rates of them; as shares of the least that Python needs.
 
-python bench/replay.py   (the goals on one core: 2 s, and 60 s for all rates; the floor is a loop of as many heap events)
+python bench/replay.py   (the goals on one core: 2 s, 60 s for all rates; the floor: a loop of as many heap events)
 """
 
 import heapq
