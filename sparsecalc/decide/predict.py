@@ -16,7 +16,7 @@ from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import prefill_step, tpot_seconds
+from sparsecalc.estimate.serving import Copies, prefill_step, tpot_seconds
 from sparsecalc.estimate.step import Step
 from sparsecalc.model.ledgers import Ledgers
 
@@ -110,6 +110,7 @@ def _serve(
         deployed.step,
         lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
         yielded,
+        Copies.of(deployed.placement, deployed.model.spec),
     )
     tpot = step.seconds + draft / yielded
     rate, gpus, watts = running / tpot, deployed.placement.num_gpus, deployed.device.tdp_watts
