@@ -13,7 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import fit_constants as fits
+import fit_constants as collectives
+import kernel_fits as fits
 import numpy as np
 from silicon import ACCELERATORS, Row, rows, shapes
 
@@ -98,10 +99,10 @@ def kernel_tables(folder: Path) -> list[Row]:
 
 def collective_tables(folder: Path) -> list[Row]:
     found = []
-    for (system, kind, engine), table_rows in sorted(fits.collective_rows(folder).items()):
+    for (system, kind, engine), table_rows in sorted(collectives.collective_rows(folder).items()):
         if kind == "all_reduce" and not engine:
             continue
-        chosen = sorted((row for row in table_rows if fits.held_out_size(row)), key=order)[: ROWS[""]]
+        chosen = sorted((row for row in table_rows if collectives.held_out_size(row)), key=order)[: ROWS[""]]
         table: Row = {"op": kind, "gpu": ACCELERATORS[system]}
         table["columns"] = ["engine", "version", "ranks", "message_bytes", "seconds"]
         table["rows"] = [
@@ -109,7 +110,7 @@ def collective_tables(folder: Path) -> list[Row]:
                 engine or "generic",
                 row["version"],
                 int(row["num_gpus"]),
-                int(fits.message_bytes(row)),
+                int(collectives.message_bytes(row)),
                 short(float(row["latency_ms"]) * 1e-3),
             ]
             for row in chosen

@@ -1,6 +1,7 @@
 """Put a device model together: data sheet, constants of its kernels from data, an engine's profile, a calibration."""
 
 from functools import cache
+from math import hypot
 from typing import Any
 
 from sparsecalc.core.errors import InputError
@@ -9,6 +10,7 @@ from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import load_calibration
+from sparsecalc.device.levels import base_of, level
 from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
 
 GENERIC = "generic"
@@ -68,11 +70,10 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
         model = calibrated(gpu.calibration, found.constants, engine)
         return model.but(accelerator=found.accelerator or gpu.calibration)
     table, profile = _kernels(), engine_profile(engine, gpu)
-    kernels: dict[str, KernelConstants] = {}
     collectives: dict[str, Collective] = {}
     fitted = _entries_for(gpu, profile, table["devices"])
+    kernels = _kernels_of(gpu, [table["default"], *fitted])
     for entry in [table["default"], *fitted]:
-        kernels.update({name: _constants(fields, entry) for name, fields in entry.get("kernels", {}).items()})
         for name, fields in entry.get("collectives", {}).items():
             collectives[name] = Collective(**{"origin": entry["origin"], **fields})
     for form, other in table["same_as"].items():
@@ -96,6 +97,28 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
         engine=profile,
         notes=() if any("kernels" in entry for entry in fitted) else (_unfitted(gpu),),
     )
+
+
+def _kernels_of(gpu: Accelerator, entries: list[dict[str, Any]]) -> dict[str, KernelConstants]:
+    """Constants from the general to the special, each scaled from where it was fitted to this accelerator."""
+    from sparsecalc.device.find import load_accelerator
+
+    table = _kernels()
+    share, default = table["measured_share"], table["default"]
+    products = [entry for entry in entries if "gemm" in entry.get("kernels", {})][-1]
+    first = products.get("accelerators", [None])[0]
+    kin, sibling = (load_accelerator(name) if name else None for name in (first, table["measured_as"].get(gpu.id)))
+    own = level(gpu, products, share, kin, sibling)
+    found: dict[str, KernelConstants] = {}
+    for entry in entries:
+        base = own if gpu.id in entry.get("accelerators", ()) else base_of(entry, table["devices"]) or own
+        if entry is default and (gpu.id in default["chosen_on"] or gpu.arch.startswith(tuple(default["chosen_on"]))):
+            base = own
+        for name, fields in entry.get("kernels", {}).items():
+            found[name] = own.scaled(_constants(fields, entry), base)
+    if products is default:
+        found = {name: one.but(spread=hypot(one.spread, share["spread"])) for name, one in found.items()}
+    return found
 
 
 def _unfitted(gpu: Accelerator) -> str:
