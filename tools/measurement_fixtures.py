@@ -38,6 +38,22 @@ MODELS = {
     "zhipuai/GLM-5": "glm-5",
 }
 """The benchmark's model and the built-in one of the same text architecture."""
+CHECKPOINTS = {
+    ("MiniMaxAI/MiniMax-M2.5", "fp8"): "MiniMaxAI/MiniMax-M2.5",
+    ("MiniMaxAI/MiniMax-M2.5", "fp4"): "nvidia/MiniMax-M2.5-NVFP4",
+    ("Qwen/Qwen3.5-397B-A17B", "fp4"): "nvidia/Qwen3.5-397B-A17B-NVFP4",
+    ("deepseek-ai/DeepSeek-R1", "fp8"): "deepseek-ai/DeepSeek-R1",
+    ("deepseek-ai/DeepSeek-R1", "fp4"): "nvidia/DeepSeek-V3.1-NVFP4",  # R1's has the same layers
+    ("deepseek-ai/DeepSeek-V3", "fp8"): "deepseek-ai/DeepSeek-R1",
+    ("deepseek-ai/DeepSeek-V3", "fp4"): "nvidia/DeepSeek-V3.1-NVFP4",
+    ("meta-llama/Llama-3.1-70B", "fp4"): "nvidia/Llama-3.3-70B-Instruct-NVFP4",
+    ("moonshotai/Kimi-K2.5", "int4"): "moonshotai/Kimi-K2.5",
+    ("moonshotai/Kimi-K2.5", "fp4"): "nvidia/Kimi-K2.5-NVFP4",
+    ("nvidia/Qwen3-32B-NVFP4", "fp4"): "nvidia/Qwen3-32B-NVFP4",
+    ("zhipuai/GLM-5", "fp8"): "zai-org/GLM-5-FP8",
+    ("zhipuai/GLM-5", "fp4"): "nvidia/GLM-5-NVFP4",
+}
+"""The checkpoint that is served in a precision, where the library knows its formats: many keep attention in 16 bits."""
 FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "fp8_block": "fp8-block", "int4_wo": "int4", "bfloat16": "bf16"}
 REAL_LENGTH = 0.9
 """InferenceMAX draws lengths from 0.8 to 1 times the nominal one."""
@@ -150,6 +166,7 @@ def _run(row: Row) -> Row:
         "published_model": row["model_path"],
         "model": spec.id,
         "dtype": dtype,
+        "checkpoint": CHECKPOINTS.get((row["model_path"], precision)),
         "kv_cache": kv_cache,
         "gpu": row["system"].replace("_", "-"),
         "engine": row["backend"],
@@ -167,8 +184,8 @@ def _run(row: Row) -> Row:
 
 def _fits(run: Row) -> bool:
     """Whether weights and the caches of all requests in flight fit in the devices' memory."""
-    spec = load_model(run["model"]).spec
-    formats = precision_for(spec, run["dtype"], run["kv_cache"])
+    spec = load_model(run["checkpoint"] or run["model"]).spec
+    formats = precision_for(spec, None if run["checkpoint"] else run["dtype"], run["kv_cache"])
     ops = spec.ops(Workload.decode(run["prompt_len"] + run["output_len"] // 2, run["concurrency"]))
     held = ops.sum(formats.weight_bytes) + formats.kv_cache_bytes(ops.total("kv_elements"))
     return held < run["tp"] * load_accelerator(run["gpu"]).memory_bytes
@@ -214,6 +231,10 @@ SERVING_NOTES = {
     ),
     "fields": {
         "prompt_len, output_len": "mean lengths: 0.9 of the nominal ones, as InferenceMAX draws them",
+        "checkpoint": (
+            "whose formats are taken, module by module; null: dtype for all. The rows name the precision alone: fp4"
+            " rows are taken to serve NVIDIA's checkpoint of the model, or of its family"
+        ),
         "kv_cache": "not stated: TensorRT-LLM keeps it in FP8 for quantized models, the others in 16 bits",
         "contradicted": (
             "the same configuration was measured with times that differ by more than 1.6x: with and without"

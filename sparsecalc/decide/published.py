@@ -51,7 +51,7 @@ def _model(model: str) -> Ledgers:
 
 
 @cache
-def _precision(model: str, dtype: str, kv_cache: str) -> Precision:
+def _precision(model: str, dtype: str | None, kv_cache: str) -> Precision:
     return precision_for(_spec(model), dtype, kv_cache)
 
 
@@ -178,7 +178,8 @@ IDLE_CONCURRENCY = 4
 
 def _run(row: Row, device_of: DeviceOf) -> tuple[Requests, list[Workload], StepOf]:
     """The requests of a serving run, the chunks of a prompt, and what a step takes."""
-    model, precision = _model(row["model"]), _precision(row["model"], row["dtype"], row["kv_cache"])
+    name, dtype = (row["checkpoint"], None) if row["checkpoint"] else (row["model"], row["dtype"])
+    model, precision = _model(name), _precision(name, dtype, row["kv_cache"])
     device, plan = device_of(row["gpu"], row["engine"]), Placement(tp=row["tp"], ep=row["ep"])
     requests = Requests(**{name: row[name] for name in ("prompt_len", "output_len", "concurrency")})
     prompt = chunks(requests.prompt_len, whole_default("max_num_batched_tokens"))
