@@ -105,7 +105,7 @@ LARGEST_SPREAD = 0.45
 def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], default: dict[str, Any]) -> Row:
     """What is kept of the fits of one accelerator: classes whose errors on the held-out rows are moderate.
 
-    Attention, quantized products and all-reduces keep at most the default's overhead inside a step; what is more is
+    Attention, quantized products and experts, and all-reduces keep at most the default's overhead inside a step; what is more is
     their time alone. Quantized products keep the default on devices that it was chosen on.
     """
     kept = {}
@@ -117,8 +117,9 @@ def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], d
             continue
         if family == "gemm" and (engine or (form and accelerator[0] == "h") or form == "nvfp4"):
             continue
-        if family in ("attention_decode", "latent_decode", "attention_prefill") or (family == "gemm" and form):
-            inside = default["kernels"][name if family == "gemm" else family]["overhead_seconds"]
+        quantized = bool(form) and family in ("gemm", "experts")
+        if family in ("attention_decode", "latent_decode", "attention_prefill") or quantized:
+            inside = default["kernels"][name if quantized else family]["overhead_seconds"]
             if values["overhead_seconds"] > 8 * inside:
                 continue
             values = {**values, **inside_a_step(values, inside)}
