@@ -29,6 +29,7 @@ STANDS_FOR = {
     "b200-sxm": ["Blackwell GB100", "Blackwell Ultra"],
     "rtx-pro-6000-blackwell": ["Blackwell GB20"],
     "l40s": ["Ada"],
+    "arc-pro-b60": ["Xe2"],
 }
 """Architectures whose other devices take their constants from this one."""
 COLLECTIVE_LIMITS = {
@@ -105,8 +106,8 @@ LARGEST_SPREAD = 0.45
 def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], default: dict[str, Any]) -> Row:
     """What is kept of the fits of one accelerator: classes whose errors on the held-out rows are moderate.
 
-    Attention, quantized products and experts, and all-reduces keep at most the default's overhead inside a step; what is more is
-    their time alone. Quantized products keep the default on devices that it was chosen on.
+    Attention, quantized products and experts, and all-reduces keep at most the default's overhead inside a step; what
+    is more is their time alone. Quantized products keep the default on devices that it was chosen on.
     """
     kept = {}
     for name, values in classes.items():

@@ -20,6 +20,7 @@ ACCELERATORS = {
     "gb300": "gb300",
     "rtx_pro_6000_server": "rtx-pro-6000-blackwell",
     "l40s": "l40s",
+    "b60": "arc-pro-b60",
 }
 COLUMNS = {
     "gemm": {"m": "m", "n": "n", "k": "k"},

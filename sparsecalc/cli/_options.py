@@ -19,7 +19,8 @@ Format = Annotated[str, typer.Option("--format", "-f", help=", ".join(FORMATS))]
 Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[
-    str | None, typer.Option(help="accelerators (sparsecalc gpus), a list: does it fit, how long does it take")
+    str | None,
+    typer.Option(help="accelerators (sparsecalc gpus), a list, or 2xh100: does it fit, how long does it take"),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]
@@ -69,6 +70,13 @@ Acceptance = Annotated[float | None, typer.Option(help="share of guesses that ar
 DraftModel = Annotated[
     str | None, typer.Option("--draft-model", help="the model that guesses (default: costs nothing)")
 ]
+Prediction = Annotated[
+    bool | None,
+    typer.Option(
+        "--mtp/--no-mtp",
+        help="multi-token prediction: the model's own layers guess, as its publisher says (default: off)",
+    ),
+]
 CalibrationFile = Annotated[
     str | None,
     typer.Option("--calibration", help="constants of your own device: a file of sparsecalc calibrate, or local"),
@@ -107,13 +115,12 @@ def _spelling(kind: type, of: str) -> Any:
 Options = dict[str, tuple[Any, Any]]
 """Annotation and default of options by their Python names."""
 
-LOAD: Options = {
-    "batch_size": (Batch, "1"),
-    "context": (Context, None),
+FORMATS_ASKED: Options = {
     "dtype": (Dtype, None),
     "kv_cache_dtype": (KvDtype, None),
     "quantization": (_spelling(str, "--dtype"), None),
 }
+LOAD: Options = {"batch_size": (Batch, "1"), "context": (Context, None), **FORMATS_ASKED}
 DEVICES: Options = {
     "gpu": (Gpu, None),
     "num_gpus": (NumGpus, None),
@@ -147,6 +154,7 @@ SPECULATION: Options = {
     "draft_tokens": (DraftTokens, 0),
     "acceptance": (Acceptance, None),
     "draft_model": (DraftModel, None),
+    "mtp": (Prediction, None),
 }
 PARTS: Options = {"with_parts": (WithParts, None)}
 OUTPUT: Options = {"format": (Format, "table"), "json": (Json, False), "output": (Output, None)}

@@ -13,6 +13,7 @@ from sparsecalc.core.text import printable
 COMMANDS = {
     "show": ("show.show", "show qwen3-30b-a3b --gpu h100-sxm --context 32k"),
     "compare": ("compare.compare", "compare mixtral-8x7b llama-70b --gpu h100-sxm --num-gpus 4 --batch-size 1,16,64"),
+    "simulate": ("simulate.simulate", "simulate qwen3-30b-a3b --gpu h100-sxm --rate 8 --slo ttft=1s,tpot=50ms"),
     "explain": ("explain.explain", "explain mixtral-8x7b decode --gpu h100-sxm --num-gpus 2 --batch-size 16"),
     "models": ("models.models", "models --format csv"),
     "gpus": ("gpus.gpus", "gpus --json"),

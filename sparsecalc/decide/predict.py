@@ -7,8 +7,9 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
-from sparsecalc.decide.capacity import HeldMemory, capacity_warnings
+from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
+from sparsecalc.decide.multi_token_prediction import prediction_notes
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -19,6 +20,9 @@ from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPred
 from sparsecalc.estimate.serving import Copies, prefill_step, tpot_seconds
 from sparsecalc.estimate.step import Step
 from sparsecalc.model.ledgers import Ledgers
+
+MOST_REPLAYED = 4096
+"""Requests in flight up to which a closed loop is replayed, so that an answer never takes long."""
 
 
 def predict(
@@ -32,8 +36,8 @@ def predict(
     warnings = [note for deployed in deployments for note in format_warnings(deployed, requested)]
     warnings += [note for deployed in deployments for note in speedup_warnings(deployed, question)]
     warnings += [note for deployed in deployments for note in device_warnings(deployed)]
-    draft = drafting(question, deployments[0].gpu)
-    prediction = _prediction(deployments[0], question, draft)
+    warnings += prediction_notes(model.spec, question.speculative)
+    prediction = _prediction(deployments[0], question, drafting(question, deployments[0]))
     warnings += capacity_warnings(deployments[0], question, prediction)
     if not prediction.fits:
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
@@ -42,7 +46,7 @@ def predict(
     points: list[GridPoint] = []
     if len(deployments) * len(batches) * len(contexts) > 1:
         loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
-        points = [point for deployed in deployments for point in _points(deployed, question, loads, draft)]
+        points = [point for deployed in deployments for point in _points(deployed, question, loads)]
     return prediction, points, warnings
 
 
@@ -74,11 +78,10 @@ class _Timed(Frozen):
 
 
 def _timed(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> _Timed:
-    prompt = prefill_step(deployed.prompt(question.requests, question.load), deployed.step)
+    prompt = prefill_step(prompt_chunks(deployed, question, question.requests.prompt_len), deployed.step)
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    running = capacity.running(question.requests, question.load)
-    served = _serve(deployed, question, prompt, speculation, running)
+    served = _serve(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -95,36 +98,50 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
 
 
 def _serve(
-    deployed: Deployment, question: Question, prompt: Step, speculation: Speculation | None, running: int
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
-    """Closed loop of the requests that run at once; the others in flight wait.
+    """Requests in a closed loop: replayed where several are in flight, by the formula for one and for very many."""
+    if 1 < question.requests.concurrency <= MOST_REPLAYED:
+        from sparsecalc.decide.closed_loop import serve_together
+
+        return serve_together(deployed, question, draft, capacity, prompt)
+    return _serve_by_formula(deployed, question, draft, capacity, prompt)
+
+
+def _serve_by_formula(
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
+) -> ServingPrediction:
+    """TPOT of the requests that run at once, by `tpot_seconds`; the others wait as Little's law has it.
 
     A step of speculation yields `accepted_tokens`, and the draft model's steps come on top.
     """
-    requests, guesses, yielded, draft = question.requests.but(concurrency=running), 0, 1.0, 0.0
-    if speculation:
-        guesses, yielded, draft = speculation.draft_tokens, speculation.accepted_tokens, speculation.draft_seconds
+    requests, guesses = question.requests, draft.draft_tokens if draft else 0
+    running, yielded = capacity.running(requests, question.load), draft.accepted_tokens if draft else 1.0
     step = tpot_seconds(
-        requests,
-        deployed.prompt(requests, question.load),
+        requests.but(concurrency=running),
+        prompt_chunks(deployed, question, requests.prompt_len),
         deployed.step,
         lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
         yielded,
         Copies.of(deployed.placement, deployed.model.spec),
     )
-    tpot = step.seconds + draft / yielded
-    rate, gpus, watts = running / tpot, deployed.placement.num_gpus, deployed.device.tdp_watts
+    context = requests.prompt_len + requests.output_len // 2
+    tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)
+    idle = prompt.seconds + deployed.device.engine.first_token_seconds(requests.prompt_len)
+    spent = idle + (requests.output_len - 1) * tpot
+    rate = running * requests.output_len / spent
     return ServingPrediction(
-        **vars(question.requests),
+        **vars(requests),
         running=running,
-        waiting=question.requests.concurrency - running,
-        ttft_seconds=prompt.seconds + deployed.device.engine.prefill_seconds,
+        waiting=requests.concurrency - running,
+        ttft_seconds=idle + spent * (requests.concurrency / running - 1),
+        ttft_idle_seconds=idle,
         tpot_seconds=tpot,
         tpot_seconds_low=tpot * step.seconds_low / step.seconds,
         tpot_seconds_high=tpot * step.seconds_high / step.seconds,
         output_tokens_per_second=rate,
-        output_tokens_per_second_per_gpu=rate / gpus,
-        joules_per_output_token_at_most=watts * gpus / rate if watts else None,
+        output_tokens_per_second_per_gpu=rate / deployed.placement.num_gpus,
+        joules_per_output_token_at_most=deployed.joules_per_token_at_most(rate),
     )
 
 
@@ -143,11 +160,9 @@ def _speculation(deployed: Deployment, question: Question, draft: Drafting, deco
     )
 
 
-def _points(
-    deployed: Deployment, question: Question, loads: list[Question], draft: Drafting | None
-) -> Iterator[GridPoint]:
+def _points(deployed: Deployment, question: Question, loads: list[Question]) -> Iterator[GridPoint]:
     """The points of one accelerator's grid."""
-    capacity = HeldMemory(deployed, question)
+    capacity, draft = HeldMemory(deployed, question), drafting(question, deployed)
     return (_point(deployed, load, draft, capacity) for load in loads)
 
 

@@ -46,21 +46,25 @@ def _spec(model: str) -> ModelSpec:
 
 
 @cache
-def _model(model: str) -> Ledgers:
+def model_of(model: str) -> Ledgers:
+    """A built-in model."""
     return Ledgers(_spec(model))
 
 
 @cache
-def _precision(model: str, dtype: str | None, kv_cache: str) -> Precision:
+def precision_of(model: str, dtype: str | None, kv_cache: str) -> Precision:
+    """Formats of a built-in model by their names; None: as published."""
     return precision_for(_spec(model), dtype, kv_cache)
 
 
-def kernel_checks() -> Iterator[Check]:
-    """Single kernels that were not fitted, as their benchmark times them: alone."""
+def kernel_checks(device_of: DeviceOf = shipped_device, gpu: str | None = None) -> Iterator[Check]:
+    """Single kernels that were not fitted, of every accelerator or of one, as their benchmark times them: alone."""
     for table in read_data("measurements/kernels.json")["tables"]:
+        if gpu not in (None, table["gpu"]):
+            continue
         for values in table["rows"]:
             row = dict(zip(table["columns"], values, strict=True))
-            device = shipped_device(table["gpu"], row["engine"])
+            device = device_of(table["gpu"], row["engine"])
             if table["op"] in ("all_reduce", "all_to_all"):
                 size = row["message_bytes"]
                 time = transfer_time("", table["op"], 1, row["ranks"], size, device, alone=True)
@@ -100,14 +104,16 @@ FITTED_ENGINES = ("llama.cpp", "ik_llama.cpp", "gpt-fast")
 
 def fits_engines(row: Row) -> bool:
     """Whether tools/fit_engines.py fits an engine's profile to the row: a small model with one sequence."""
-    small = _model(row["model"]).ops(Workload()).total("params") <= LARGEST_FITTED
+    small = model_of(row["model"]).ops(Workload()).total("params") <= LARGEST_FITTED
     return small and row["batch_size"] == 1 and row["engine"] in FITTED_ENGINES
 
 
-def step_checks() -> Iterator[Check]:
-    """Published steps with a fixed batch."""
+def step_checks(device_of: DeviceOf = shipped_device, gpu: str | None = None) -> Iterator[Check]:
+    """Published steps with a fixed batch, of every accelerator or of one."""
     for row in step_rows():
-        step = predict_step(row, shipped_device(row["gpu"], row["engine"]))
+        if gpu not in (None, row["gpu"]):
+            continue
+        step = predict_step(row, device_of(row["gpu"], row["engine"]))
         yield Check(
             source="steps",
             what=row["phase"],
@@ -127,7 +133,7 @@ def step_checks() -> Iterator[Check]:
 
 def predict_step(row: Row, device: DeviceModel) -> Step:
     """What the time model says of a row of data/measurements/fixed_batch.json."""
-    model, precision = _model(row["model"]), _precision(row["model"], row["weights"], row["kv_cache"])
+    model, precision = model_of(row["model"]), precision_of(row["model"], row["weights"], row["kv_cache"])
     if "weights_bytes" in row:  # mixed formats are larger than their name says
         share = row["weights_bytes"] / model.ops(Workload()).sum(precision.weight_bytes)
         device = device.but(engine=device.engine.but(bandwidth_factor=device.engine.bandwidth_factor / share))
@@ -179,7 +185,7 @@ IDLE_CONCURRENCY = 4
 def _run(row: Row, device_of: DeviceOf) -> tuple[Requests, list[Workload], StepOf]:
     """The requests of a serving run, the chunks of a prompt, and what a step takes."""
     name, dtype = (row["checkpoint"], None) if row["checkpoint"] else (row["model"], row["dtype"])
-    model, precision = _model(name), _precision(name, dtype, row["kv_cache"])
+    model, precision = model_of(name), precision_of(name, dtype, row["kv_cache"])
     device, plan = device_of(row["gpu"], row["engine"]), Placement(tp=row["tp"], ep=row["ep"])
     requests = Requests(**{name: row[name] for name in ("prompt_len", "output_len", "concurrency")})
     prompt = chunks(requests.prompt_len, whole_default("max_num_batched_tokens"))

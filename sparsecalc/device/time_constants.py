@@ -2,6 +2,7 @@
 
 from dataclasses import field
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.frozen import Frozen
 
 
@@ -70,10 +71,18 @@ class Engine(Frozen):
     """A further factor on that share for a prompt's attention."""
     prefill_seconds: float = 0.0
     """Seconds of a prompt outside of its kernels: tokenizing, queueing, the first token's way back."""
+    prompt_token_seconds: float = 0.0
+    """The same, per token of the prompt."""
+    first_token_steps: float = 0.0
+    """Steps that a request waits besides on a busy server: until it is polled for, until its first token is sent."""
     supports: tuple[str, ...] = ()
     spread: float = 0.12
     """Standard deviation that the engine adds to a step's error."""
     source: str = ""
+
+    def first_token_seconds(self, prompt_len: Number) -> Number:
+        """Seconds of a request before the engine has it: prefill_seconds + prompt_token_seconds * prompt_len."""
+        return self.prefill_seconds + self.prompt_token_seconds * prompt_len
 
 
 class DeviceModel(Frozen):
@@ -95,6 +104,8 @@ class DeviceModel(Frozen):
     constants: dict[str, KernelConstants]
     collectives: dict[str, Collective]
     engine: Engine
+    constants_of: str = ""
+    """The accelerator that the kernels were measured on; empty: general constants, or a calibration's."""
     calibrated: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
 

@@ -75,6 +75,7 @@ def experts_kernel(ops: Sequence[Op], load: ExpertsLoad, setting: Setting) -> Ke
         vector_bytes=ACTIVATION_BYTES * (load.held_pairs * (per_pair_out + inner_in) + load.own_tokens * first.cols),
         speedup=setting.speedup(first),
         technique=first.technique,
+        scope="experts",
     )
 
 

@@ -25,6 +25,10 @@ Family = Literal[
     "all_to_all",
 ]
 
+Scope = Literal["tokens", "experts", "sequences", "work", "engine"]
+"""What the seconds of a kernel follow: the step's tokens on this device; the tokens of all copies of the attention;
+its sequences; the attention and states of one workload; the engine's own time, by sequences."""
+
 ACTIVATION_BYTES = 2
 """Engines keep activations in 16 bits between kernels."""
 
@@ -60,6 +64,7 @@ class Kernel:
     speedup: Number = 1
     """Of a sparse kernel over its dense twin, by measurement."""
     technique: str = ""
+    scope: Scope = "tokens"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sparsecalc.core.arrays import Number, is_array
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.expert_kernels import fused_experts
-from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Family, Kernel, Setting, wide_format
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Family, Kernel, Scope, Setting, wide_format
 
 
 def kernels(
@@ -134,6 +134,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         extent=first.tokens,
         speedup=setting.speedup(first),
         technique=first.technique,
+        scope="sequences" if first.component == "lm_head" else "tokens",
     )
     ways = setting.placement.ways(first)
     if first.component in ("dense_ffn", "shared_experts") and first.role in ("gate_up", "gate_up_adapter"):
@@ -168,10 +169,11 @@ def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
         extent=work.context_len,
         rows_per_cache_head=work.new_tokens * first.heads / first.kv_heads if first.kv_heads else math.inf,
         technique=first.technique,
+        scope="work",
     )
     written = sum(op.kv_elements_per_token / plan.ways(op) for op in ops) * work.tokens
     moved = ACTIVATION_BYTES * (2 * written + sum(op.activation_elements for op in scores) / plan.tp)
-    yield _vector("rotary embedding, cache write", first, moved)
+    yield _vector("rotary embedding, cache write", first, moved, "work")
 
 
 def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:
@@ -189,6 +191,7 @@ def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
             flops=op.flops / ways if op.kind == "scan" else 0,
             cache_bytes=moved,
             dtype=wide_format(setting.peaks),
+            scope="work",
         )
 
 
@@ -201,7 +204,13 @@ def _elementwise(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
             yield _vector(op.name, op, 2 * ACTIVATION_BYTES * op.activation_elements)
 
 
-def _vector(name: str, op: Op, moved: Number) -> Kernel:
+def _vector(name: str, op: Op, moved: Number, scope: Scope = "tokens") -> Kernel:
     return Kernel(
-        name=name, component=op.component, family="vector", group=op.group, layers=op.layers, activation_bytes=moved
+        name=name,
+        component=op.component,
+        family="vector",
+        group=op.group,
+        layers=op.layers,
+        activation_bytes=moved,
+        scope=scope,
     )

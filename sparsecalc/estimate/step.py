@@ -10,7 +10,7 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.engine_defaults import engine_default
-from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Setting
+from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Scope, Setting
 from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
@@ -58,6 +58,13 @@ class Step:
 
             return np.array(list(sums))[np.argmax(np.broadcast_arrays(*sums.values()), axis=0)]
         return max(sums, key=lambda name: sums[name])
+
+    def by_scope(self) -> dict[Scope, Number]:
+        """Seconds by what they follow: a step of many sequences is put together from these."""
+        sums: dict[Scope, Number] = {}
+        for time in self.times:
+            sums[time.kernel.scope] = sums.get(time.kernel.scope, 0.0) + time.seconds
+        return sums
 
     def by_component(self) -> dict[str, Number]:
         """Seconds by component of the model; `network` beside them."""
@@ -147,7 +154,7 @@ def total(times: list[KernelTime], system_spread: float) -> Step:
 def _engine_time(sequences: Number, device: DeviceModel) -> KernelTime:
     engine = device.engine
     seconds = engine.step_seconds + engine.sequence_seconds * sequences
-    kernel = Kernel(name=f"{engine.name}, per step", component="other", family="vector")
+    kernel = Kernel(name=f"{engine.name}, per step", component="other", family="vector", scope="engine")
     return KernelTime(kernel, seconds, engine_default("framework_spread"), {"overhead": seconds})
 
 
@@ -169,12 +176,15 @@ def _collectives(
         transfers.append(transfer_time("all-reduce", "all_reduce", mixers + dense, plan.tp, size, device))
         if spec.head:
             logits = ACTIVATION_BYTES * sequences * spec.head.out_features / plan.tp
-            transfers.append(transfer_time("gather of the logits", "all_to_all", 1, plan.tp, logits * plan.tp, device))
+            gather = transfer_time(
+                "gather of the logits", "all_to_all", 1, plan.tp, logits * plan.tp, device, scope="sequences"
+            )
+            transfers.append(gather)
     if spread_out:
         for count, mixture in spec.mixtures:
             rows = min(mixture.num_experts_per_tok, plan.ep) * size / plan.tp
-            transfers.append(transfer_time("dispatch", "all_to_all", count, plan.ep, rows, device))
-            transfers.append(transfer_time("combine", "all_to_all", count, plan.ep, rows, device))
+            for name in ("dispatch", "combine"):
+                transfers.append(transfer_time(name, "all_to_all", count, plan.ep, rows, device, scope="experts"))
     if plan.pp > 1:
         transfers.append(transfer_time("between stages", "all_to_all", plan.pp - 1, 2, 2 * size, device))
     return transfers

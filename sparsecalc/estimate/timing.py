@@ -8,7 +8,7 @@ from typing import Literal
 
 from sparsecalc.core.arrays import Number, most
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate.kernel import Kernel
+from sparsecalc.estimate.kernel import Kernel, Scope
 
 COMPUTE_FAMILIES = ("gemm", "experts", "attention_prefill")
 """Kernels whose share of the peak depends on the engine."""
@@ -91,7 +91,15 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
 
 
 def transfer_time(
-    name: str, kind: str, count: Number, devices: int, size: Number, device: DeviceModel, *, alone: bool = False
+    name: str,
+    kind: str,
+    count: Number,
+    devices: int,
+    size: Number,
+    device: DeviceModel,
+    *,
+    alone: bool = False,
+    scope: Scope = "tokens",
 ) -> KernelTime:
     """Seconds of `count` collectives among `devices`, `size` bytes per device each.
 
@@ -114,6 +122,10 @@ def transfer_time(
         traffic = traffic + crossing * size / (constants.bandwidth * device.node_bytes_per_second)
     seconds = norm(latency, traffic, constants.power)
     kernel = Kernel(
-        name=name, component="other", family="all_reduce" if kind == "all_reduce" else "all_to_all", layers=count
+        name=name,
+        component="other",
+        family="all_reduce" if kind == "all_reduce" else "all_to_all",
+        layers=count,
+        scope=scope,
     )
     return KernelTime(kernel, seconds * count, constants.spread, {"network": seconds * count})
