@@ -13,7 +13,7 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import load_calibration
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.kin import Taken, constants_for, matches
-from sparsecalc.device.levels import base_of, level
+from sparsecalc.device.levels import MEASURED, base_of, level, measured
 from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
 
 GENERIC = "generic"
@@ -89,8 +89,8 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
-    measured = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
-    unknown = 0.0 if measured else float(table["unmeasured_spread"])
+    kept = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
+    unknown = 0.0 if kept else float(table["unmeasured_spread"])
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
@@ -134,6 +134,8 @@ def _unmeasured(gpu: Accelerator, taken: Taken) -> str:
     whose = (
         f"those of {taken.measured_on}" if taken.measured_on else "its family's" if taken.entries else "general ones"
     )
+    if any(measured(gpu, side) for side in MEASURED):
+        whose += ", scaled to the product or copy that was measured on it"
     return f"no kernels were measured on {gpu.id}: its constants are {whose}; calibrate it, or expect larger errors"
 
 
