@@ -14,6 +14,8 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model, engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.kin import are_kin, constants_for, nearest
+from sparsecalc.device.levels import MEASURED
+from sparsecalc.device.levels import measured as measured_share
 from sparsecalc.documents.validate import Check
 
 IDS = accelerator_ids()
@@ -75,12 +77,18 @@ def test_who_is_kin(arch: str, memory: str, more: dict[str, Any], kin: bool) -> 
 def test_the_note_names_the_kin(name: str, kin: str) -> None:
     device = device_model(load_accelerator(name))
     assert device.constants_of == kin
+    scaled = any(measured_share(load_accelerator(name), side) for side in MEASURED)
+    whose = f"those of {kin}" + ", scaled to the product or copy that was measured on it" * scaled
     assert device.notes == (
-        f"no kernels were measured on {name}: its constants are those of {kin}; calibrate it, or expect larger errors",
+        f"no kernels were measured on {name}: its constants are {whose}; calibrate it, or expect larger errors",
     )
     own = device_model(load_accelerator(kin))
     assert own.notes == ()
-    assert device.constants == own.constants
+    siblings = read_data("kernel_constants.json")["measured_as"]
+    assert (device.constants == own.constants) is (name in ("h800-sxm", "h20-141gb", "arc-pro-b70"))
+    assert scaled or name in siblings or device.constants == own.constants
+    for key, constants in device.constants.items():
+        assert constants.overhead_seconds == own.constants[key].overhead_seconds
 
 
 def test_without_kin_the_general_constants_are_taken_and_said() -> None:

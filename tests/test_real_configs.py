@@ -61,7 +61,7 @@ FORMATS = {
     "deepseek-v4.1-flash": "mxfp4,attention=fp8-block,shared_experts=fp8-block",
     "gemma-4-31b-nvfp4": "nvfp4,attention=bf16",
     "kimi-k2.5": "int4-g32,attention=bf16,dense_ffn=bf16,shared_experts=bf16",
-    "kimi-k3": "mxfp4,attention=bf16,dense_ffn=bf16,shared_experts=bf16,state_space=bf16",
+    "kimi-k3": "mxfp4-w4a16,attention=bf16,dense_ffn=bf16,shared_experts=bf16,state_space=bf16",
     "llama-bnb4": "nf4",
     "mimo-v2-flash": "fp8-block",
     "minimax-m2.5": "fp8-block",

@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 from sparsecalc.core.ops import Op
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.estimate.kernel import Setting
+from sparsecalc.estimate.placement import Placement
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
@@ -250,6 +254,48 @@ def test_mixed_precision_names_experts_together() -> None:
     spec = spec_of({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers}, MOE)
     formats = {(op.name, fmt.id) for op in spec.ops(Workload()) for fmt, _ in op.stored_as}
     assert formats == {("experts.gate_up_proj", "nvfp4"), ("experts.down_proj", "nvfp4"), ("q_proj", "fp8")}
+
+
+FP4_GROUP = {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "float", "group_size": 16}}
+FP8_GROUP = {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "name", "form"),
+    [
+        ({"config_groups": {"all": FP4_GROUP}}, "nvfp4-w4a16", "weight-only"),
+        ({"config_groups": {"all": {**FP4_GROUP, "input_activations": None}}}, "nvfp4-w4a16", "weight-only"),
+        ({"config_groups": {"all": {**FP4_GROUP, "input_activations": {"num_bits": 4}}}}, "nvfp4", "nvfp4"),
+        ({"config_groups": {"all": FP8_GROUP}}, "fp8-channel", "weight-only"),
+        ({"config_groups": {"all": {**FP8_GROUP, "input_activations": {"num_bits": 8}}}}, "fp8-channel", "fp8-channel"),
+        ({"quant_method": "modelopt", "quant_algo": "W4A16_NVFP4"}, "nvfp4-w4a16", "weight-only"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "nvfp4", "nvfp4"),
+        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "NVFP4WeightOnlyConfig"}}},
+         "nvfp4-w4a16", "weight-only"),
+        ({"quant_method": "torchao", "quant_type": "float8_weight_only"}, "fp8-channel", "weight-only"),
+        ({"quant_method": "auto-round", "bits": 4, "data_type": "nv_fp", "group_size": 16}, "nvfp4-w4a16",
+         "weight-only"),
+        ({"quant_method": "auto-round", "bits": 4, "act_bits": 4, "data_type": "nv_fp", "group_size": 16}, "nvfp4",
+         "nvfp4"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4"}}}, "mxfp4-w4a16", "weight-only"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4"},
+          "input_tensors": {"dtype": "fp4"}}}, "mxfp4", "mxfp4"),
+    ],
+)  # fmt: skip
+def test_weights_alone_are_widened_where_activations_stay_in_16_bits(
+    quantization: dict[str, Any], name: str, form: str
+) -> None:
+    """On B200, which multiplies FP4 and FP8: what the activations are decides."""
+    spec = spec_of(quantization)
+    device = device_model(load_accelerator("b200-sxm"))
+    setting = Setting(precision_for(spec), Placement(), device.peak_flops_per_second, device.accelerator)
+    up = next(op for op in spec.ops(Workload()) if op.name.startswith(("up_proj", "gate_up_proj")))
+    assert up.stored_as[0][0] is not None
+    assert up.stored_as[0][0].id == name
+    assert setting.form(up)[0] == form
+    for asked in ("nvfp4-w4a16", "mxfp4-w4a16"):
+        wide = Setting(precision_for(spec, asked), Placement(), device.peak_flops_per_second, device.accelerator)
+        assert wide.form(up) == ("weight-only", "bf16")
 
 
 def test_gpt_oss_leaves_all_but_the_experts_alone() -> None:

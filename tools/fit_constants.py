@@ -1,187 +1,42 @@
 """Fit the constants of data/kernel_constants.json to measured kernels: python tools/fit_constants.py FOLDER [FILE].
 
 FOLDER holds aic_gemm, aic_moe, aic_attn_decode, aic_attn_prefill, aic_mla_decode and aic_comm as gzipped CSV (figures
-of ai-dynamo/aiconfigurator at 095f58a5, Apache-2.0). The fit sees only the rows that `training` names; errors are
-printed for the others. FILE is data/kernel_constants.json, whose fitted entries are replaced.
+of ai-dynamo/aiconfigurator at 095f58a5, Apache-2.0), and beside it lies measured.json, which has a few kernels of the
+same benchmark on accelerators and in formats that the tables lack. The fit sees only the rows that `training` names;
+errors are printed for the others. FILE is data/kernel_constants.json, whose fitted entries are replaced.
 """
 
 import json
 import sys
-import zlib
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from silicon import ACCELERATORS, Row, column, rows, shapes, spread_of, summary
+from few_kernels import fit_few
+from kernel_fits import FITS, FORMS, wanted
+from silicon import ACCELERATORS, Row, column, rows, spread_of, summary
 
-from sparsecalc.device.assemble import blank_device, device_model
+from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.device.time_constants import Collective, KernelConstants
-from sparsecalc.estimate.benchmarked_kernels import Operands, benchmarked_kernels
-from sparsecalc.measure.calibrate.constants_fit import KernelFit, bounds_of, collective_errors, least_error
-from sparsecalc.read.number_formats import number_format
+from sparsecalc.device.levels import MEASURED, measured
+from sparsecalc.device.time_constants import Collective
+from sparsecalc.measure.calibrate.constants_fit import bounds_of, collective_errors, least_error
 
 STANDS_FOR = {
     "a100-80gb-sxm": ["Ampere GA100"],
     "h100-sxm": ["Hopper"],
     "b200-sxm": ["Blackwell GB100", "Blackwell Ultra"],
     "rtx-pro-6000-blackwell": ["Blackwell GB20"],
+    "l40s": ["Ada"],
     "arc-pro-b60": ["Xe2"],
 }
 """Architectures whose other devices take their constants from this one."""
-FORMS = {
-    "bfloat16": ("bf16", "bf16", "bf16"),
-    "fp8": ("fp8", "fp8", "fp8"),
-    "fp8_block": ("fp8-block", "fp8", "fp8-block"),
-    "nvfp4": ("nvfp4", "fp4", "nvfp4"),
-    "int4_wo": ("weight-only", "bf16", "int4"),
-    "w4a16_mxfp4": ("weight-only", "bf16", "mxfp4"),
-}
-"""The benchmark's name: form, dtype of the peak, format of the weights."""
-TRAINING_MODELS = ("Qwen3-30B-A3B", "Mixtral-8x7B", "gpt-oss-20b", "DeepSeek-V3/R1")
-DOUBTFUL = (
-    ("moe", "VLLM", "fp8"),  # about 0.6 TB/s on Hopper
-    ("gemm", "VLLM", "fp8_block"),  # timed without graphs at small m
-    ("attn_prefill", "VLLM", "h200_sxm"),  # faster than physics
-    ("attn_decode", "TRTLLM", "a100_sxm"),
-    ("gemm", "TRTLLM", "fp8"),  # times a quantizing kernel of 10 us too
-    ("gemm", "TRTLLM", "nvfp4"),
-    ("moe", "SGLang", "bfloat16"),  # expert parallelism without a tuned kernel
-    ("mla_decode", "VLLM", "VLLM"),  # timed without graphs: 150 to 320 us of overhead
-    ("mla_decode", "TRTLLM", "a100_sxm"),  # errors of any fit above 60 %
-    ("mla_decode", "TRTLLM", "rtx_pro_6000_server"),
-)
-UNTUNED = ("sglang_fused_moe_triton",)
-"""Kernels without a tuned configuration for the device: left to `calibrate`."""
-LIMITS = {"compute": (0.05, 1.0), "bandwidth": (0.1, 1.05), "power": (1.0, 8.0), "vector": (0.05, 3.0)}
-WIDE = (1e-8, 1e4)
-PULL = 0.01
-"""Weight of a constant's distance from the default, per square root of rows."""
 COLLECTIVE_LIMITS = {
     **{"overhead_seconds": (1e-7, 1e-3), "per_device_seconds": (1e-9, 1e-4)},
     **{"bandwidth": (0.02, 1.0), "power": (0.4, 4.0)},
 }
 COLLECTIVE_BEGIN = {"overhead_seconds": 5e-6, "per_device_seconds": 3e-7, "bandwidth": 0.6, "power": 0.8}
-
-
-def doubtful(name: str, row: Row) -> bool:
-    words = {row["framework"], row["system"], row.get("moe_dtype", ""), row.get("gemm_dtype", "")}
-    return any(kind == name and {first, second} <= words for kind, first, second in DOUBTFUL)
-
-
-def half(*shape: str) -> bool:
-    """A split of shapes that is the same on every run."""
-    return zlib.crc32("x".join(shape).encode()) % 2 == 0
-
-
-SIXTEEN_BITS = ("bf16", "bfloat16")
-QUANTIZED_NAMES = ("compute", "overhead_seconds", "power")
-"""Of quantized products: too few shapes lie beyond L2 to tell bandwidth from overhead, so the default's stays."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One class of kernels: which of its rows are fitted, and which constants."""
-
-    name: str
-    family: str
-    form_of: Callable[[Row], str]
-    """The benchmark's name of a row's format."""
-    training: Callable[[Row], bool]
-    names: tuple[str, ...]
-
-    def operands(self, form: str) -> Operands:
-        """What the rows of one format multiply: attention in bf16 over a cache of that format."""
-        name, dtype, stored = FORMS[form] if self.family in ("gemm", "experts") else (form, "bf16", form)
-        return Operands(form=name, dtype=dtype, stored=number_format(stored))
-
-    def run(self, table: list[Row], form: str, accelerator: str) -> tuple[KernelConstants, np.ndarray, np.ndarray]:
-        """Constants from the training rows; ln(predicted / measured) of the training rows and of the others."""
-        device = device_model(load_accelerator(accelerator)).but(constants=blank_device(accelerator).constants)
-        train = np.array([self.training(row) for row in table])
-        kernel = benchmarked_kernels(self.family, shapes(self.name, table), self.operands(form))
-        built_in = device.of(self.family, kernel.form)
-        names = self.names if form in SIXTEEN_BITS or self.family != "gemm" else QUANTIZED_NAMES
-        fit = KernelFit(
-            kernel,
-            column(table, "latency_ms") * 1e-3,
-            device,
-            {name: LIMITS.get(name, WIDE) for name in names},
-            first={"power": min(built_in.power, 4.0), "half_length": max(built_in.half_length, 100.0)},
-            margin=1e-6,
-        )
-        best = fit.fitted(fit.begin, train, PULL)
-        errors = fit.errors(best)
-        test = errors[~train] if (~train).any() else errors
-        return fit.constants(best).but(spread=spread_of(test)), errors[train], test
-
-
-FITS = (
-    Fit(
-        "gemm",
-        "gemm",
-        lambda row: row["gemm_dtype"],
-        lambda row: half(row["n"], row["k"]),
-        ("compute", "bandwidth", "overhead_seconds", "power"),
-    ),
-    Fit(
-        "moe",
-        "experts",
-        lambda row: row["moe_dtype"],
-        lambda row: row["model"] in TRAINING_MODELS,
-        ("compute", "bandwidth", "overhead_seconds", "vector"),
-    ),
-    Fit(
-        "attn_decode",
-        "attention_decode",
-        lambda row: "fp8" if row["kv_cache_dtype"] == "fp8" else "bf16",
-        lambda row: half(row["num_heads"], row["num_key_value_heads"]),
-        ("bandwidth", "overhead_seconds"),
-    ),
-    Fit(
-        "mla_decode",
-        "latent_decode",
-        lambda row: "fp8" if row["kv_cache_dtype"] == "fp8" else "bf16",
-        lambda row: half(row["num_heads"], row["batch_size"]),
-        ("compute", "bandwidth", "overhead_seconds"),
-    ),
-    Fit(
-        "attn_prefill",
-        "attention_prefill",
-        lambda row: "fp8" if row["kv_cache_dtype"] == "fp8" else "bf16",
-        lambda row: half(row["num_heads"], row["num_key_value_heads"]),
-        ("compute", "half_length", "overhead_seconds"),
-    ),
-)
-
-
-def multiplied(row: Row) -> bool:
-    """Whether the device has units for the row's format; where it has none, another format is multiplied."""
-    form = FORMS.get(row.get("gemm_dtype") or row.get("moe_dtype") or "")
-    peaks = load_accelerator(ACCELERATORS[row["system"]]).peak_flops_per_second
-    return form is None or peaks.get(form[1]) is not None
-
-
-def wanted(name: str, row: Row) -> bool:
-    """Rows that an engine would run, and that say how a kernel uses memory.
-
-    Weights beyond L2; more pairs than experts under drawn loads; a prompt over an fp8 cache in fp8 where engines can.
-    """
-    if doubtful(name, row) or not multiplied(row):
-        return False
-    if name == "gemm" and row["gemm_dtype"] in FORMS:
-        weights = number_format(FORMS[row["gemm_dtype"]][2]).matrix_bytes(int(row["n"]), int(row["k"]))
-        return weights > (load_accelerator(ACCELERATORS[row["system"]]).l2_bytes or 0)
-    if name == "attn_prefill" and row["kv_cache_dtype"] == "fp8":
-        return row["attn_dtype"] == "fp8" or row["framework"] == "VLLM"
-    if name == "moe":
-        few = float(row["num_tokens"]) * float(row["topk"]) <= float(row["num_experts"])
-        untuned = row["kernel_source"] in UNTUNED and row["system"] in ("b200_sxm", "gb200", "a100_sxm")
-        return not untuned and not (few and row["distribution"] != "balanced")
-    return True
 
 
 def inside_a_step(values: dict[str, float], most: float) -> dict[str, float]:
@@ -251,8 +106,8 @@ LARGEST_SPREAD = 0.45
 def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], default: dict[str, Any]) -> Row:
     """What is kept of the fits of one accelerator: classes whose errors on the held-out rows are moderate.
 
-    Attention, quantized products and all-reduces keep at most the default's overhead inside a step; what is more is
-    their time alone. Quantized products keep the default on devices that it was chosen on.
+    Attention, quantized products and experts, and all-reduces keep at most the default's overhead inside a step; what
+    is more is their time alone. Quantized products keep the default on devices that it was chosen on.
     """
     kept = {}
     for name, values in classes.items():
@@ -263,8 +118,9 @@ def entry(accelerator: str, engine: str, classes: dict[str, dict[str, float]], d
             continue
         if family == "gemm" and (engine or (form and accelerator[0] == "h") or form == "nvfp4"):
             continue
-        if family in ("attention_decode", "latent_decode", "attention_prefill") or (family == "gemm" and form):
-            inside = default["kernels"][name if family == "gemm" else family]["overhead_seconds"]
+        quantized = bool(form) and family in ("gemm", "experts")
+        if family in ("attention_decode", "latent_decode", "attention_prefill") or quantized:
+            inside = default["kernels"][name if quantized else family]["overhead_seconds"]
             if values["overhead_seconds"] > 8 * inside:
                 continue
             values = {**values, **inside_a_step(values, inside)}
@@ -285,6 +141,29 @@ ORIGIN = (
     "fitted by tools/fit_constants.py to a part of the kernels that ai-dynamo/aiconfigurator@095f58a5 (Apache-2.0)"
     " commits for the first accelerator named; errors on the others: docs/accuracy.md"
 )
+
+
+SHARE_SOURCE = (
+    "median over the accelerators above of what fitted 16-bit products reach, over what the best product and copy were"
+    " measured to (measured_fraction in data/accelerators), for accelerators without kernels of their own; spread: our"
+    " choice for those of whose architecture nothing was fitted"
+)
+
+
+def measured_share(devices: list[dict[str, Any]]) -> Row:
+    """What engines' products reach of the best product and of a copy; the error of doing without each is printed."""
+    found: Row = {}
+    for side in MEASURED:
+        ratios = {}
+        for known in devices:
+            if "gemm" in known["kernels"] and "engine" not in known:
+                first = known["accelerators"][0]
+                if best := measured(load_accelerator(first), side):
+                    ratios[first] = known["kernels"]["gemm"][side] / best
+        found[side] = round(float(np.median([*ratios.values()])), 3)
+        left_out = {name: np.median([r for n, r in ratios.items() if n != name]) / ratios[name] for name in ratios}
+        print(side, found[side], {name: f"{error - 1:+.1%}" for name, error in left_out.items()})
+    return found
 
 
 def main(folder: Path, target: Path | None) -> None:
@@ -308,6 +187,7 @@ def main(folder: Path, target: Path | None) -> None:
             print(
                 f"{fit.name:12} {system:20} {form:12} {engine:7} train {summary(train)}  test {summary(test)}  {kept}"
             )
+    fit_few(folder.parent / "measured.json", entries)
     fit_collectives(folder, entries)
     if target:
         table = json.loads(target.read_text())
@@ -317,6 +197,7 @@ def main(folder: Path, target: Path | None) -> None:
         ]
         others = [kept for kept in table["devices"] if not kept["origin"].startswith(ORIGIN[:20])]
         table["devices"] = others + [kept for kept in fitted if kept["kernels"] or kept["collectives"]]
+        table["measured_share"].update(measured_share(table["devices"]), source=SHARE_SOURCE)
         target.write_text(json.dumps(table, indent=1) + "\n")
 
 

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import fit_constants as fits
+import fit_constants as collectives
+import kernel_fits as fits
 import numpy as np
 from silicon import ACCELERATORS, Row, rows, shapes
 
@@ -134,10 +135,10 @@ def kernel_tables(folder: Path) -> list[Row]:
 
 def collective_tables(folder: Path) -> list[Row]:
     found = []
-    for (system, kind, engine), table_rows in sorted(fits.collective_rows(folder).items()):
+    for (system, kind, engine), table_rows in sorted(collectives.collective_rows(folder).items()):
         if kind == "all_reduce" and not engine:
             continue
-        chosen = sorted((row for row in table_rows if fits.held_out_size(row)), key=order)[: ROWS[""]]
+        chosen = sorted((row for row in table_rows if collectives.held_out_size(row)), key=order)[: ROWS[""]]
         table: Row = {"op": kind, "gpu": ACCELERATORS[system]}
         table["columns"] = ["engine", "version", "ranks", "message_bytes", "seconds"]
         table["rows"] = [
@@ -145,7 +146,7 @@ def collective_tables(folder: Path) -> list[Row]:
                 engine or "generic",
                 row["version"],
                 int(row["num_gpus"]),
-                int(fits.message_bytes(row)),
+                int(collectives.message_bytes(row)),
                 short(float(row["latency_ms"]) * 1e-3),
             ]
             for row in chosen
@@ -307,11 +308,11 @@ SERVING_NOTES = {
         " more devices are left out, since no model's heads divide so"
     ),
     "fields": {
+        "prompt_len, output_len": "mean lengths: 0.9 of the nominal ones, as InferenceMAX draws them",
         "checkpoint": (
             "whose formats are taken, module by module; null: dtype for all. The rows name the precision alone: fp4"
             " rows are taken to serve NVIDIA's checkpoint of the model, or of its family"
         ),
-        "prompt_len, output_len": "mean lengths: 0.9 of the nominal ones, as InferenceMAX draws them",
         "kv_cache": "not stated: TensorRT-LLM keeps it in FP8 for quantized models, the others in 16 bits",
         "contradicted": (
             "the same configuration was measured with times that differ by more than 1.6x, or with fewer requests at"

@@ -2,6 +2,8 @@
 
 import csv
 import gzip
+import json
+import re
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +19,7 @@ ACCELERATORS = {
     "b300_sxm": "b300-sxm",
     "gb300": "gb300",
     "rtx_pro_6000_server": "rtx-pro-6000-blackwell",
+    "l40s": "l40s",
     "b60": "arc-pro-b60",
 }
 COLUMNS = {
@@ -42,6 +45,42 @@ def rows(folder: Path, name: str) -> list[Row]:
         usable = [row for row in csv.DictReader(file) if not row.get("suspect")]
     cold = [row for row in usable if row.get("l2_resident") != "True" or name == "attn_prefill"]
     return [row for row in cold if row["system"] in ACCELERATORS]
+
+
+SYSTEMS = {"1x L40S": "l40s", "1x B200 SXM": "b200_sxm"}
+SHAPES = {
+    "gemm": r"kernel: GEMM M=(?P<m>\d+) N=(?P<n>\d+) K=(?P<k>\d+)",
+    "attn_decode": r"kernel: GQA decode attention heads (?P<num_heads>\d+)/(?P<num_key_value_heads>\d+)"
+    r" d(?P<head_dim>\d+)",
+    "attn_prefill": r"kernel: GQA prefill attention \(causal\) heads (?P<num_heads>\d+)/(?P<num_key_value_heads>\d+)"
+    r" d(?P<head_dim>\d+)",
+    "moe": r"kernel: fused MoE (?P<model>\S+) layer \(hidden (?P<hidden_size>\d+), inter (?P<inter_size>\d+),"
+    r" top-(?P<topk>\d+) of (?P<num_experts>\d+)\), tokens=(?P<num_tokens>\d+)",
+}
+"""How measured.json names the kernels of the same benchmark."""
+
+
+def excerpts(file: Path, name: str) -> list[Row]:
+    """The few kernels of measured.json on accelerators or in formats that the tables lack, with the tables' columns."""
+    found = []
+    for row in json.loads(file.read_text()):
+        shape = re.match(SHAPES[name], row["model"])
+        if not shape or row["hardware"] not in SYSTEMS:
+            continue
+        split = dict(re.findall(r"(moe_[te]p)(\d+)", row["parallelism"] or ""))
+        found.append(
+            {
+                **shape.groupdict(),
+                **{"system": SYSTEMS[row["hardware"]], "framework": "VLLM" if "vLLM" in row["engine"] else "TRTLLM"},
+                **{"kernel_source": row["engine"], "gemm_dtype": row["weights_dtype"]},
+                **{"moe_dtype": row["weights_dtype"], "attn_dtype": row["weights_dtype"]},
+                **{"kv_cache_dtype": row["kv_dtype"], "batch_size": row["batch_or_concurrency"]},
+                **{"ctx": row["input_len"], "isl": row["input_len"], "distribution": "power_law_1.01"},
+                **{"moe_tp_size": split.get("moe_tp", 1), "moe_ep_size": split.get("moe_ep", 1)},
+                "latency_ms": row["value"] * 1e-3,
+            }
+        )
+    return found
 
 
 def column(table: list[Row], name: str) -> np.ndarray:

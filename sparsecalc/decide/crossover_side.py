@@ -14,7 +14,7 @@ from sparsecalc.documents.crossover import Axis, Costs
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
-from sparsecalc.estimate.serving import tpot_seconds
+from sparsecalc.estimate.serving import Copies, tpot_seconds
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.model.spec import Layer, ModelSpec
 from sparsecalc.techniques.parse import VARIED
@@ -100,7 +100,8 @@ def _costs(deployed: Deployment, question: Question) -> Costs:
     work = deployed.decode_of(load)
     step = deployed.step([work])
     prompt = prompt_chunks(deployed, question, requests.prompt_len)
-    tpot = tpot_seconds(requests, prompt, deployed.step, deployed.decode).seconds
+    copies = Copies.of(plan, deployed.model.spec)
+    tpot = tpot_seconds(requests, prompt, deployed.step, deployed.decode, copies=copies).seconds
     held = DeviceMemory(deployed.model, deployed.precision, plan).at(load).total
     per_hour = usd_per_hour(deployed.gpu, plan.num_gpus)
     return Costs(

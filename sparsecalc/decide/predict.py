@@ -17,7 +17,7 @@ from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import prefill_step, tpot_seconds
+from sparsecalc.estimate.serving import Copies, prefill_step, tpot_seconds
 from sparsecalc.estimate.step import Step
 from sparsecalc.model.ledgers import Ledgers
 
@@ -123,6 +123,7 @@ def _serve_by_formula(
         deployed.step,
         lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
         yielded,
+        Copies.of(deployed.placement, deployed.model.spec),
     )
     context = requests.prompt_len + requests.output_len // 2
     tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)

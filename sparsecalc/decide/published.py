@@ -18,7 +18,7 @@ from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.serving import StepOf, chunks, prefill_step, tpot_seconds
+from sparsecalc.estimate.serving import Copies, StepOf, chunks, prefill_step, tpot_seconds
 from sparsecalc.estimate.step import BAND, Step, step_time
 from sparsecalc.estimate.timing import kernel_time, transfer_time
 from sparsecalc.library.formats import precision_for
@@ -185,7 +185,8 @@ def serving_checks(rows: list[Row], device_of: DeviceOf = shipped_device) -> Ite
     """TPOT of serving runs; tools/fit_serving.py fits the engines' time per step and per sequence to them."""
     for row in rows:
         requests, prompt, step = _run(row, device_of)
-        tpot = tpot_seconds(requests, prompt, step, _decode)
+        copies = Copies.of(_placement(row), _spec(row["model"]))
+        tpot = tpot_seconds(requests, prompt, step, _decode, copies=copies)
         yield _serving_check("serving", row, row["tpot_seconds"], tpot)
 
 

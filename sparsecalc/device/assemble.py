@@ -11,7 +11,9 @@ from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import load_calibration
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.kin import Taken, constants_for, matches
+from sparsecalc.device.levels import MEASURED, base_of, level, measured
 from sparsecalc.device.time_constants import ELSEWHERE, Collective, DeviceModel, Engine, KernelConstants
 
 GENERIC = "generic"
@@ -80,20 +82,19 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         model = calibrated(gpu.calibration, found.constants, engine)
         return model.but(accelerator=found.accelerator or gpu.calibration)
     table, profile = _kernels(), engine_profile(engine, gpu, without)
-    kernels: dict[str, KernelConstants] = {}
     collectives: dict[str, Collective] = {}
     entries = [entry for entry in table["devices"] if entry.get("engine", profile.id) == profile.id]
     fitted = constants_for(gpu, entries, without)
+    kernels = _kernels_of(gpu, [table["default"], *fitted.entries])
     for entry in [table["default"], *fitted.entries]:
-        kernels.update({name: _constants(fields, entry) for name, fields in entry.get("kernels", {}).items()})
         for name, fields in entry.get("collectives", {}).items():
             collectives[name] = Collective(**{"origin": entry["origin"], **fields})
     for form, other in table["same_as"].items():
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
-    measured = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
-    unknown = 0.0 if measured else float(table["unmeasured_spread"])
+    kept = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
+    unknown = 0.0 if kept else float(table["unmeasured_spread"])
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
@@ -114,11 +115,31 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
     )
 
 
+def _kernels_of(gpu: Accelerator, entries: list[dict[str, Any]]) -> dict[str, KernelConstants]:
+    """Constants from the general to the special, each scaled from where it was fitted to this accelerator."""
+    table = _kernels()
+    share, default = table["measured_share"], table["default"]
+    products = [entry for entry in entries if "gemm" in entry.get("kernels", {})][-1]
+    first = products.get("accelerators", [None])[0]
+    kin, sibling = (load_accelerator(name) if name else None for name in (first, table["measured_as"].get(gpu.id)))
+    own = level(gpu, products, share, kin, sibling)
+    found: dict[str, KernelConstants] = {}
+    for entry in entries:
+        base = own if gpu.id in entry.get("accelerators", ()) else base_of(entry, table["devices"]) or own
+        if entry is default and (gpu.id in default["chosen_on"] or gpu.arch.startswith(tuple(default["chosen_on"]))):
+            base = own
+        for name, fields in entry.get("kernels", {}).items():
+            found[name] = own.scaled(_constants(fields, entry), base)
+    return found
+
+
 def _unmeasured(gpu: Accelerator, taken: Taken) -> str:
     """What to know of an accelerator whose kernels were not measured."""
     whose = (
         f"those of {taken.measured_on}" if taken.measured_on else "its family's" if taken.entries else "general ones"
     )
+    if any(measured(gpu, side) for side in MEASURED):
+        whose += ", scaled to the product or copy that was measured on it"
     return f"no kernels were measured on {gpu.id}: its constants are {whose}; calibrate it, or expect larger errors"
 
 

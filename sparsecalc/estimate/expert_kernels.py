@@ -26,8 +26,10 @@ class ExpertsLoad:
     """Experts whose weights it reads."""
 
 
-def fused_experts(ops: list[Op], read_share: Number, works: Sequence[Workload], setting: Setting) -> Iterator[Kernel]:
-    """The fused layer of experts of the busiest rank.
+def fused_experts(
+    ops: list[Op], read_share: Number, works: Sequence[Workload], whole: Sequence[Workload], setting: Setting
+) -> Iterator[Kernel]:
+    """The fused layer of experts of the busiest rank: of the tokens of all copies of the attention (`whole`).
 
     Fused kernels keep the intermediate results of all T * k pairs whole on every rank, but where pairs are dispatched
     to their rank (data-parallel attention).
@@ -35,10 +37,11 @@ def fused_experts(ops: list[Op], read_share: Number, works: Sequence[Workload], 
     first, plan = ops[0], setting.placement
     if not first.num_experts_per_tok:
         return
-    tokens, all_pairs = sum(work.tokens for work in works) * plan.dp, first.tokens * plan.dp
-    pairs, distinct = _busiest_rank(first, all_pairs, read_share, works, plan)
+    own, tokens = (sum(work.tokens for work in each) for each in (works, whole))
+    all_pairs = first.tokens * tokens / most(own, 1)
+    pairs, distinct = _busiest_rank(first, all_pairs, read_share, whole, plan)
     held = pairs if plan.dp > 1 and plan.ep > 1 else all_pairs
-    yield experts_kernel(ops, ExpertsLoad(tokens, tokens / plan.dp, held, pairs, distinct), setting)
+    yield experts_kernel(ops, ExpertsLoad(tokens, own, held, pairs, distinct), setting)
 
 
 def experts_kernel(ops: Sequence[Op], load: ExpertsLoad, setting: Setting) -> Kernel:
@@ -77,15 +80,15 @@ def experts_kernel(ops: Sequence[Op], load: ExpertsLoad, setting: Setting) -> Ke
 
 
 def _busiest_rank(
-    op: Op, all_pairs: Number, read_share: Number, works: Sequence[Workload], plan: Placement
+    op: Op, all_pairs: Number, read_share: Number, whole: Sequence[Workload], plan: Placement
 ) -> tuple[Number, Number]:
     """Token-expert pairs and distinct experts of the busiest rank of expert parallelism."""
     if plan.ep == 1:
         return all_pairs, op.num_experts * read_share
     tokens, sequences = (
-        plan.dp * sum(counts) for counts in zip(*((work.tokens, work.batch_size) for work in works), strict=True)
+        sum(counts) for counts in zip(*((work.tokens, work.batch_size) for work in whole), strict=True)
     )
-    load = works[0].routing.busiest_rank(
+    load = whole[0].routing.busiest_rank(
         op.num_experts,
         op.expected_experts_per_tok,
         tokens,

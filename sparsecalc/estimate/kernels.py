@@ -16,14 +16,22 @@ from sparsecalc.estimate.expert_kernels import fused_experts
 from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Family, Kernel, Scope, Setting, wide_format
 
 
-def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, setting: Setting) -> list[Kernel]:
+def kernels(
+    rows: Sequence[Ledger],
+    works: Sequence[Workload],
+    reach: Ledger,
+    setting: Setting,
+    whole: Sequence[Workload] | None = None,
+) -> list[Kernel]:
     """Kernels of one step on the busiest device: `rows` are the ledgers of the step's `works`, which share products.
 
-    `reach` is the ledger of all the step's tokens together: from it comes which share of the experts they read.
+    `reach` is the ledger of all the step's tokens together: from it comes which share of the experts they read. `whole`
+    are the works of all copies of the attention, whose tokens the experts compute; by default each has as much.
 
     A step may mix sequences that decode with a chunk of a prompt: products take all their tokens at once, attention
     and state updates run for each apart.
     """
+    whole = whole or [work.but(batch_size=work.batch_size * setting.placement.dp) for work in works]
     merged = [_merge(ops) for ops in zip(*rows, strict=True)]
     launched: list[Kernel] = []
     for _, places in groupby(range(len(merged)), key=lambda index: _fusion(merged, index)):
@@ -35,7 +43,7 @@ def kernels(rows: Sequence[Ledger], works: Sequence[Workload], reach: Ledger, se
         if first.kind == "matmul":
             launched += _products(own, setting)
         elif first.kind == "experts":
-            launched += fused_experts(own, reach[members[0]].read_share, works, setting)
+            launched += fused_experts(own, reach[members[0]].read_share, works, whole, setting)
         elif _is_attention(first):
             for ledger, work in zip(rows, works, strict=True):
                 launched += _attention([ledger[index] for index in members], work, setting)

@@ -1,5 +1,6 @@
 """How a model is split over devices: tensor, expert, pipeline parallelism, data-parallel attention, host memory."""
 
+from math import ceil
 from typing import Literal
 
 from sparsecalc.core.errors import InputError
@@ -47,11 +48,15 @@ class Placement(Frozen):
         parts = [f"{key} {getattr(self, key)}" for key in ("tp", "pp", "dp", "ep") if getattr(self, key) > 1]
         return ", ".join(parts) or "one device"
 
-    def ways(self, op: Op) -> int:
-        """Devices of one stage among which the op's weights or cache are split; the others hold copies."""
+    def ways(self, op: Op) -> float:
+        """Devices of one stage among which the op's weights or cache are split; the others hold copies.
+
+        Key-value heads (`shards`) are copied where there are fewer than devices, as vLLM, SGLang and TensorRT-LLM do;
+        where they do not divide, it is the number of heads over the most that a device has.
+        """
         if op.kind == "experts":
             return self.tp * self.dp
-        return min(self.tp, op.shards) if op.shards else self.tp
+        return op.shards / ceil(op.shards / self.tp) if op.shards else self.tp
 
     def check_against(self, spec: ModelSpec) -> None:
         """Raise InputError where the model cannot be split this way."""

@@ -1,17 +1,37 @@
 """A server under load: TTFT of an idle server, TPOT in closed loop, speculative decoding."""
 
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from sparsecalc.core.arrays import Number, is_array, least, most
+from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.load import Requests
+from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.step import Step
+from sparsecalc.model.spec import ModelSpec
 
 StepOf = Callable[[Sequence[Workload]], Step]
 """Seconds of a step that computes these workloads together."""
 DecodeOf = Callable[[Number, Number], Workload]
 """The decode step of so many sequences (second) at a context (first)."""
+
+
+class Copies(Frozen):
+    """Copies of the attention, each with an equal share of the requests (data parallelism)."""
+
+    count: int = 1
+    in_lockstep: bool = True
+    """Whether they compute the experts together, so that each step takes as long as that of the slowest."""
+
+    @classmethod
+    def of(cls, plan: Placement, spec: ModelSpec) -> Self:
+        """Those of a placement: mixtures of experts keep them in lockstep."""
+        return cls(count=plan.dp, in_lockstep=bool(spec.mixtures))
+
+
+ONE_COPY = Copies()
 
 
 def chunks(prompt_len: Number, size: int, routing: Routing | None = None) -> list[Workload]:
@@ -39,26 +59,53 @@ def prefill_step(prompt: Sequence[Workload], step: StepOf) -> Step:
 
 
 def tpot_seconds(
-    requests: Requests, prompt: Sequence[Workload], step: StepOf, decode: DecodeOf, tokens_per_step: float = 1
+    requests: Requests,
+    prompt: Sequence[Workload],
+    step: StepOf,
+    decode: DecodeOf,
+    tokens_per_step: float = 1,
+    copies: Copies = ONE_COPY,
 ) -> Step:
     """Seconds per output token of one request, when each slot prefills its `prompt`, in chunks, once per request.
 
-        [t(c) + (c - 1) / (n - 1) * sum over chunks of (t(c - 1 with the chunk) - t(c))] / tokens_per_step
+        [t(c) + sum over chunks of (own_i * stalls / K + shared_i * r)] / tokens_per_step
 
     c the concurrency, n = output_len / tokens_per_step the steps of a request, contexts at their mean,
-    prompt_len + output_len / 2. prompt_len and concurrency may be arrays that broadcast.
+    prompt_len + output_len / 2. r = (c - 1) / (n - 1) prompts begin per step, each in K chunks. A chunk on one of dp
+    copies makes the step longer by own_i, what its copy computes, and a further one by shared_i, what it leaves to the
+    experts of all copies. Of dp copies in lockstep a step waits where any has a chunk; each has one with the chance
+    q = r K / dp, so stalls = 1 - (1 - q)^dp, or q where q is above 1. One copy: own_i = t(c - 1 with the chunk) - t(c),
+    shared_i = 0, stalls = r K. Copies without common experts wait for nobody: r = (c / dp - 1) / (n - 1).
+
+    prompt_len and concurrency may be arrays that broadcast.
     """
     concurrency, steps = requests.concurrency, requests.output_len / tokens_per_step
     context = requests.prompt_len + requests.output_len // 2
     alone = step([decode(context, concurrency)])
+    if steps <= 1:
+        return Step(alone.times, alone.seconds / tokens_per_step, alone.spread)
+    others = decode(context, most(concurrency - 1, 1))
+    seen = concurrency - 1 if copies.in_lockstep else most(concurrency / copies.count - 1, 0)
+    rate = seen / (steps - 1)
+    parts = sum(1 * (chunk.new_tokens > 0) for chunk in prompt)
+    stalls = _stalls(rate * parts, copies) / parts
     extra: Number = 0.0
-    if steps > 1:
-        others = decode(context, most(concurrency - 1, 1))
-        for chunk in prompt:
-            longer = most(step([others, chunk]).seconds - alone.seconds, 0.0)
-            extra = extra + longer * (chunk.new_tokens > 0)
-        extra = extra * (concurrency - 1) / (steps - 1)
+    for chunk in prompt:
+        longer = most(step([others, chunk]).seconds - alone.seconds, 0.0)
+        shared: Number = 0.0
+        if copies.in_lockstep and copies.count > 1:
+            everywhere = step([others, chunk.but(batch_size=copies.count)]).seconds - alone.seconds
+            shared = most(everywhere - longer, 0.0) / (copies.count - 1)
+        extra = extra + ((longer - shared) * stalls + shared * rate) * (chunk.new_tokens > 0)
     return Step(alone.times, (alone.seconds + extra) / tokens_per_step, alone.spread)
+
+
+def _stalls(chunks_per_step: Number, copies: Copies) -> Number:
+    """Stalls per step by chunks of which so many are begun per step: steps with a chunk, or more where they queue."""
+    if copies.count == 1 or not copies.in_lockstep:
+        return chunks_per_step
+    chance = chunks_per_step / copies.count
+    return 1 - (1 - least(chance, 1.0)) ** copies.count + most(chance - 1, 0.0)
 
 
 def acceptance_of(draft_tokens: int, accepted_length: float) -> float:

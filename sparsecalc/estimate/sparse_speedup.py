@@ -23,7 +23,7 @@ from sparsecalc.techniques.weights import Blocks, SemiStructured, Unstructured
 _TWINS = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8", "int8": "fp8"}
 _UNITS: dict[str, Dtype] = {
     **{"fp32": "fp32", "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "fp4": "fp4", "int4": "int4"},
-    **{"nvfp4": "fp4", "mxfp4": "fp4", "mxfp8": "fp8", "nf4": "int4"},
+    **{"nvfp4": "fp4", "mxfp4": "fp4", "nvfp4-w4a16": "fp4", "mxfp4-w4a16": "fp4", "mxfp8": "fp8", "nf4": "int4"},
 }
 """Number formats, and the format of the tensor cores that multiply them."""
 

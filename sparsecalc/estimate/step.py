@@ -86,24 +86,27 @@ def step_time(
 
     sum over kernels + collectives + engine's step_seconds + sequence_seconds * sequences
 
-    The works' batch is that of all devices: each copy of the attention (dp) has its share. With pp stages, a batch
-    passes them as pp micro-batches, so `works` is split by pp, and the step is a pass of one of them.
+    The works' batch is that of all devices: each copy of the attention (dp) has its share, the busiest one the largest,
+    while the experts compute what all copies send them. With pp stages, a batch passes them as pp micro-batches, so
+    `works` is split by pp, and the step is a pass of one of them.
     """
     ledgers, plan = Ledgers.of(model), placement or Placement()
     works = [works] if isinstance(works, Workload) else list(works)
-    local = [_share(work, plan.dp * plan.pp) for work in works]
+    whole = [_share(work, plan.pp) for work in works]
+    local = [_share(work, plan.dp) for work in whole]
     tokens = sum(work.tokens for work in local)
     setting = Setting(precision, plan, device.peak_flops_per_second, device.accelerator)
-    sequences = sum(work.batch_size for work in local)
+    sequences, all_sequences = (sum(work.batch_size for work in each) for each in (local, whole))
     rows = [ledgers.ops(work) for work in local]
     reach = rows[0]
     if len(local) > 1 or plan.dp > 1:
-        reach = ledgers.ops(_together(tokens * plan.dp, sequences * plan.dp, local[0].routing))
-    times = [kernel_time(kernel, device) for kernel in _on_devices(kernels(rows, local, reach, setting), plan)]
+        reach = ledgers.ops(_together(sum(work.tokens for work in whole), all_sequences, local[0].routing))
+    launched = _on_devices(kernels(rows, local, reach, setting, whole), plan)
+    times = [kernel_time(kernel, device) for kernel in launched]
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
     times += _launches(times, device)
-    times.append(_engine_time(sequences * plan.dp, device))
+    times.append(_engine_time(all_sequences, device))
     engine = device.engine
     return total(times, engine.spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
 

@@ -10,6 +10,7 @@ from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.offload import offload_times, resident_share, whole_experts
 from sparsecalc.estimate.placement import Placement, attention_heads
+from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
 
 WORK = Workload.decode(5, 2)
@@ -41,6 +42,20 @@ def test_two_key_value_heads_are_split_in_two_at_most() -> None:
     spec = model(EXPERTS, SPARSE.mixers[0].but(num_attention_heads=4, num_key_value_heads=2))
     assert [Placement(tp=tp).ways(op_of(spec, "k_proj")) for tp in (1, 2, 4)] == [1, 2, 2]
     assert attention_heads(spec) == [4]
+
+
+def test_devices_beyond_the_key_value_heads_hold_copies_and_no_tp_but_that_of_the_queries_is_refused() -> None:
+    """As vLLM, SGLang and TensorRT-LLM do; ten heads on four devices: the busiest has three."""
+    spec = model(EXPERTS, SPARSE.mixers[0].but(num_attention_heads=40, num_key_value_heads=10))
+    ways = {tp: Placement(tp=tp).ways(op_of(spec, "k_proj")) for tp in (1, 2, 4, 5, 8, 10, 20, 40)}
+    assert ways == {1: 1, 2: 2, 4: 10 / 3, 5: 5, 8: 5, 10: 10, 20: 10, 40: 10}
+    for tp in ways:
+        Placement(tp=tp).check_against(spec)
+    for name, most in (("deepseek-v3", 128), ("kimi-k2", 64), ("qwen3.5-397b-a17b", 32), ("glm-5", 64)):
+        for tp in (1, 16, most):
+            Placement(tp=tp).check_against(load_model(name).spec)
+        with pytest.raises(InputError, match=f"tp {2 * most} does not divide the {most} attention heads"):
+            Placement(tp=2 * most).check_against(load_model(name).spec)
 
 
 def test_counts_of_a_placement() -> None:

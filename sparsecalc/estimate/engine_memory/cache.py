@@ -117,7 +117,7 @@ def _row_sizes(
     yield from (((0.0, None, held), layers) for held, layers in states)
 
 
-def _token_bytes(op: Op, later: Op, precision: Precision, ways: int) -> tuple[float, int | None] | None:
+def _token_bytes(op: Op, later: Op, precision: Precision, ways: float) -> tuple[float, int | None] | None:
     held, grown = (each.kv_elements + each.index_elements for each in (op, later))
     per_token = op.kv_elements_per_token + op.index_elements_per_token
     if not held or not per_token:

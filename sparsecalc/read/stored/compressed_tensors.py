@@ -63,19 +63,25 @@ def _format(section: Section, group: dict[str, Any]) -> NumberFormat | None:
     static = isinstance(inputs, dict) and inputs.get("dynamic") in (False, "local")
     layout = group.get("format") or section.entries.get("format") or ""
     if kind == "float":
-        found = _float(section, bits, size, weights, static)
-        weight_only = "input_activations" in group and inputs is None
-        return found.but(compute="", compute_needs="") if weight_only else found
+        return _float(section, bits, size, weights, static, weight_only=not isinstance(inputs, dict))
     return _integer(section, bits, size, weights, str(layout))
 
 
-def _float(section: Section, bits: int, size: int, weights: dict[str, Any], static: bool) -> NumberFormat:
-    """FP8 per tensor, channel, block or group of 32 (MXFP8); FP4 in groups of 16 (NVFP4) or 32 (MXFP4)."""
+def _float(
+    section: Section, bits: int, size: int, weights: dict[str, Any], static: bool, weight_only: bool
+) -> NumberFormat:
+    """A float's format; without a format of the activations they stay in 16 bits, and weights are widened."""
     if bits == 4 and size in (16, 32):
-        found = number_format("nvfp4" if size == 16 else "mxfp4")
+        found = number_format(("nvfp4" if size == 16 else "mxfp4") + "-w4a16" * weight_only)
         return found.but(tensor_bytes=found.tensor_bytes + INPUT_SCALE_BYTES * (static and size == 16))
     if bits != 8:
         raise UnknownSchemeError(f"{bits}-bit floats in groups of {size}")
+    found = _fp8(section, size, weights, static)
+    return found.but(compute="", compute_needs="") if weight_only else found
+
+
+def _fp8(section: Section, size: int, weights: dict[str, Any], static: bool) -> NumberFormat:
+    """FP8 per tensor, channel, block or group of 32 (MXFP8)."""
     strategy = weights.get("strategy") or ("group" if size > 0 else "tensor")
     if strategy == "group":
         return number_format("mxfp8").but(block_cols=size)

@@ -123,7 +123,10 @@ def _round_format(section: Section, entries: dict[str, Any]) -> NumberFormat | N
         return fp8("block", FP32_BYTES, block=(section.side(sides[0]), section.side(sides[1])))
     group = section.whole("group_size", 128, entries)
     if kind.startswith(("mx_fp", "nv_fp")):
-        return number_format("nvfp4" if kind.startswith("nv") else "mxfp8" if bits == 8 else "mxfp4")
+        if bits == 8:
+            return number_format("mxfp8")
+        wide = section.whole("act_bits", UNQUANTIZED_BITS, entries) >= UNQUANTIZED_BITS  # AutoRound's default
+        return number_format(("nvfp4" if kind.startswith("nv") else "mxfp4") + "-w4a16" * wide)
     if kind.startswith("fp8"):
         return number_format("fp8-channel" if group < 0 else "fp8")
     return packed(bits, group, block_bytes=SCALE_BYTES + bits / 8)

@@ -208,9 +208,11 @@ def _torchao_format(section: Section, kind: Any) -> NumberFormat | None:
         return packed(8, -1, block_bytes=section.scale_bytes).but(id="int8")
     if plain.startswith("float8"):
         rows = "PerRow" in str(data.get("granularity"))
-        return fp8("channel" if rows or plain.startswith("float8weightonly") else "tensor", FP32_BYTES)
+        if plain.startswith("float8weightonly"):
+            return fp8("channel", FP32_BYTES).but(compute="", compute_needs="")
+        return fp8("channel" if rows else "tensor", FP32_BYTES)
     if plain.startswith("nvfp4"):
-        return number_format("nvfp4")
+        return number_format("nvfp4-w4a16" if plain.startswith("nvfp4weightonly") else "nvfp4")
     if plain.startswith(("mxfp", "mxdynamicactivationmxweight")):
         four = "float4" in str(data.get("weight_dtype") or data.get("elem_dtype")) or plain.startswith("mxfp4")
         return number_format("mxfp4" if four else "mxfp8")
@@ -268,7 +270,8 @@ def _quark_format(section: Section, config: dict[str, Any]) -> NumberFormat | No
     kind, scheme = str(weights.get("dtype")), str(weights.get("qscheme"))
     group, block = section.whole("group_size", -1, weights), weights.get("block_size")
     if kind == "fp4":
-        return number_format("mxfp4").but(block_cols=group if group > 0 else 32)
+        name = "mxfp4" if config.get("input_tensors") else "mxfp4-w4a16"
+        return number_format(name).but(block_cols=group if group > 0 else 32)
     if kind.startswith("fp6"):
         return number_format("mxfp4").but(id="mxfp6", bits=6, block_cols=group if group > 0 else 32, compute="")
     if kind.startswith("fp8") and scheme == "per_block" and isinstance(block, list) and len(block) == 2:

@@ -76,7 +76,10 @@ def _format(section: Section, entries: dict[str, Any]) -> NumberFormat | None:
     name = str(entries.get("quant_algo")).upper()
     group = section.whole("group_size", 0, entries)
     if name in ("NVFP4", "NVFP4_AWQ", "W4A8_NVFP4_FP8", "W4A16_NVFP4", "NVFP4_SVDQUANT"):
-        return number_format("nvfp4").but(block_cols=group or 16, tensor_bytes=2 * FP32_BYTES)
+        found = number_format("nvfp4-w4a16" if name.startswith("W4A16") else "nvfp4")
+        if name.startswith("W4A8"):
+            found = found.but(compute="fp8", compute_needs="fp8")
+        return found.but(block_cols=group or 16, tensor_bytes=2 * FP32_BYTES)
     if name == "FP8":
         return fp8("tensor", FP32_BYTES, more_bytes=FP32_BYTES)
     if name in ("FP8_PB_WO", "FP8_PB_REAL"):
