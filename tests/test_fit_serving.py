@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Run
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
@@ -148,3 +149,16 @@ def test_bands_are_wider_where_nothing_was_measured() -> None:
     assert seen.spread_factor("moe", dp=4) == seen.spread_factors[COPIES]
     assert engine_profile("llama.cpp").spread_factor("dense") == 1
     assert engine_profile("vllm").spread_factor("dense") == 1
+
+
+@pytest.mark.parametrize("command", ["show", "simulate"])
+def test_eager_mode_reaches_the_times_of_a_loaded_server(quick_run: Run, command: str) -> None:
+    """--enforce-eager as users give it, through the replay."""
+    words = (command, "qwen3-1.7b", "--gpu", "h100-sxm", "--engine", "vllm", "--concurrency", "4", "--format", "json")
+    times = []
+    for more in ((), ("--enforce-eager",)):
+        document = quick_run(*words, *more).json
+        model = document.get("models", [document])[0]
+        found = model["simulation"] if command == "simulate" else model["prediction"]["serving"]
+        times.append(found["tpot_seconds"]["mean"] if command == "simulate" else found["tpot_seconds"])
+    assert times[1] > 2 * times[0]
