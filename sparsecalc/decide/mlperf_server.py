@@ -23,9 +23,10 @@ from sparsecalc.estimate.replay.policy import policy_of
 from sparsecalc.estimate.replay.served import Scene, costs_of
 from sparsecalc.estimate.replay.traffic import Traffic, poisson
 from sparsecalc.estimate.saturated import mean_step, output_tokens_per_second
+from sparsecalc.estimate.serving import chunks, prefill_step
 
 CANDIDATES, PROMISING = 2, 0.8
-"""Layouts that are replayed: those that promise most under the limit of TPOT, no less than this share of the best."""
+"""Layouts that are replayed: those that promise most under both limits, no less than this share of the best."""
 ATTAINED = 0.99
 """Share of the requests that keep the limits. Source: MLPerf's rules, p99."""
 LEAST_REQUESTS, MOST_REQUESTS, TURNS = 1500, 8000, 20
@@ -60,18 +61,29 @@ def best_server(
     """The layout that keeps the limits at the highest rate, and its tokens per second; None where none keeps them."""
     entry = _benchmarks()["benchmarks"][benchmark]
     lengths = Requests(prompt_len=entry["prompt_len"], output_len=entry["output_len"], concurrency=1)
-    limit = entry["limits"][scenario]["tpot_seconds"]
+    limits = entry["limits"][scenario]
     promising = [
-        (*_under_limit(deployed, lengths, most, limit), deployed, most)
+        (
+            _slack(deployed, entry, limits),
+            *_under_limit(deployed, lengths, most, limits["tpot_seconds"]),
+            deployed,
+            most,
+        )
         for deployed, most in layouts(entry["model"], dtype, kv_cache, gpu, engine, devices, lengths)
     ]
-    promising = sorted((each for each in promising if each[0]), key=lambda each: -each[0])[:CANDIDATES]
+    promising = sorted((each for each in promising if each[0] * each[1] > 0), key=lambda each: -each[0] * each[1])
     found = [
         _replayed(entry, scenario, deployed, most, promise, devices)
-        for *promise, deployed, most in promising
-        if promise[0] >= PROMISING * promising[0][0]
+        for slack, *promise, deployed, most in promising[:CANDIDATES]
+        if slack * promise[0] >= PROMISING * promising[0][0] * promising[0][1]
     ]
     return max((best for best in found if best), key=lambda best: best.tokens_per_second, default=None)
+
+
+def _slack(deployed: Deployment, entry: dict[str, Any], limits: dict[str, float]) -> float:
+    """Share of the limit of TTFT that the longest prompt leaves on an idle server: the less, the emptier it must be."""
+    prompt = chunks(entry["longest_prompt"], _benchmarks()["scheduler"]["max_num_batched_tokens"], deployed.routing)
+    return max(0.0, 1 - float(prefill_step(prompt, deployed.step).seconds) / limits["ttft_seconds"])
 
 
 def _under_limit(deployed: Deployment, lengths: Requests, most: int, limit: float) -> tuple[float, int]:
