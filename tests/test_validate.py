@@ -2,13 +2,21 @@
 
 import json
 from functools import cache
+from statistics import median
 from typing import Any
 
 import pytest
 
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import data_folder, read_data
-from sparsecalc.decide.published import fits_engines, kernel_of, serving_rows, shipped_device, step_rows
+from sparsecalc.decide.published import (
+    fits_engines,
+    kernel_of,
+    serving_checks,
+    serving_rows,
+    shipped_device,
+    step_rows,
+)
 from sparsecalc.decide.validate import validate
 from sparsecalc.device.assemble import device_model, engine_ids, engine_profile
 from sparsecalc.device.find import load_accelerator
@@ -158,6 +166,26 @@ def test_serving_runs_are_of_built_in_models_and_accelerators() -> None:
         assert load_accelerator(row["gpu"]).id == row["gpu"]
         assert row["ep"] in (1, row["tp"] * row["dp"])
         assert 0 < row["tpot_seconds"] < 1
+
+
+def test_serving_runs_take_the_formats_of_the_checkpoint_that_is_served() -> None:
+    """The same model in every size, and its attention in 16 bits where the checkpoint keeps it so."""
+    pairs = {(row["model"], row["checkpoint"], row["dtype"]) for row in serving_rows() if row["checkpoint"]}
+    assert {dtype for _, _, dtype in pairs} >= {"nvfp4", "int4", "fp8"}
+    for model, checkpoint, _ in pairs:
+        served, built_in = load_model(checkpoint).spec, load_model(model).spec
+        assert served.ops(Workload()).total("params") == built_in.ops(Workload()).total("params")
+        assert precision_for(served).origin == "as published"
+    wide = [name for _, name, dtype in pairs if dtype in ("nvfp4", "int4") and "attention=bf16" in _formats(name)]
+    assert len(wide) >= 3
+    rows = [row for row in serving_rows() if row["checkpoint"] in wide and row["engine"] != "trtllm"]
+    errors = [abs(check.error) for check in serving_checks(rows)]
+    assert len(errors) > 50
+    assert median(errors) < 0.1
+
+
+def _formats(checkpoint: str) -> str:
+    return precision_for(load_model(checkpoint).spec).name
 
 
 def test_contradicted_runs_have_a_twin() -> None:

@@ -283,7 +283,8 @@ KERNEL_NOTES = {
     "left_out": (
         "H200 vLLM prefill attention (faster than physics), vLLM fp8 experts on Hopper (about 0.6 TB/s), vLLM block-fp8"
         " products (timed without graphs), TensorRT-LLM decode attention on A100, TensorRT-LLM fp8 and nvfp4 products"
-        " (they time a quantizing kernel), SGLang's experts in 16 bits and untuned kernels; working sets within L2;"
+        " (they time a quantizing kernel), SGLang's experts in 16 bits, its MXFP4 experts (weights widened to 16 bits"
+        " when loaded) and untuned kernels; working sets within L2;"
         " decode attention within twice L2; eager all-reduces; latent attention of vLLM (timed without graphs) and of"
         " TensorRT-LLM on A100 and RTX PRO 6000 (no constants describe it)"
     ),
