@@ -80,6 +80,9 @@ class Engine(Frozen):
     first_token_steps: float = 0.0
     """Steps that a request waits besides on a busy server: until it is polled for, until its first token is sent."""
     supports: tuple[str, ...] = ()
+    mixed_tile_rows: int = 0
+    """Where one kernel computes a step's prompts and decoding sequences: rows of a tile that each query head of the
+    latter takes alone; 0 where they have kernels of their own, or their heads share tiles all the same."""
     launch_seconds: float = 0.0
     """Seconds of Python before each of a step's kernels; 0 where CUDA graphs replay them."""
     eager_launch_seconds: float = 0.0

@@ -27,9 +27,9 @@ class Deployment:
     placement: Placement = field(default_factory=Placement)
     routing: Routing = field(default_factory=Routing)
 
-    def step(self, works: Sequence[Workload]) -> Step:
-        """Seconds of one step that computes these workloads together."""
-        return step_time(self.model, works, self.precision, self.device, self.placement)
+    def step(self, works: Sequence[Workload], *, mixed: bool = False) -> Step:
+        """Seconds of one step that computes these workloads together; `mixed`: and prompts beside them."""
+        return step_time(self.model, works, self.precision, self.device, self.placement, mixed=mixed)
 
     def decode(self, context_len: Number, batch_size: Number, draft_tokens: int = 0) -> Workload:
         """One more token of each sequence, and `draft_tokens` guesses that are verified beside it."""

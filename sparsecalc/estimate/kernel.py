@@ -61,6 +61,8 @@ class Kernel:
     """What small kernels lack: rows of a product, rows per expert, context of a prompt's attention."""
     rows_per_cache_head: Number = math.inf
     """Attention: query rows that share one head of the cache, which fill a tile of the matrix units."""
+    tile_rows: int = 0
+    """Attention: rows of the tile that they fill; 0: those of the device's matrix units."""
     speedup: Number = 1
     """Of a sparse kernel over its dense twin, by measurement."""
     technique: str = ""
@@ -75,6 +77,8 @@ class Setting:
     placement: Placement
     peaks: dict[str, float]
     accelerator: str
+    mixed_tile_rows: int = 0
+    """In a step with prompts: rows of a tile that each query head of a decoding sequence takes alone; 0: none does."""
 
     def form(self, op: Op) -> tuple[str, str]:
         """Form of an op's operands, and the format whose peak bounds it: 16 bits where the device lacks the format."""

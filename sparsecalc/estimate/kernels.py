@@ -167,13 +167,21 @@ def _attention(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kern
         cache_bytes=read if work.phase == "decode" else 0,
         activation_bytes=ACTIVATION_BYTES * sum(op.activation_elements for op in scores) / plan.tp,
         extent=work.context_len,
-        rows_per_cache_head=work.new_tokens * first.heads / first.kv_heads if first.kv_heads else math.inf,
+        rows_per_cache_head=_rows_per_tile(first, work, setting),
+        tile_rows=setting.mixed_tile_rows,
         technique=first.technique,
         scope="work",
     )
     written = sum(op.kv_elements_per_token / plan.ways(op) for op in ops) * work.tokens
     moved = ACTIVATION_BYTES * (2 * written + sum(op.activation_elements for op in scores) / plan.tp)
     yield _vector("rotary embedding, cache write", first, moved, "work")
+
+
+def _rows_per_tile(first: Op, work: Workload, setting: Setting) -> Number:
+    """Query rows of one sequence in a tile: those that share a head of the cache, or one head's alone."""
+    if not first.kv_heads:
+        return math.inf
+    return work.new_tokens if setting.mixed_tile_rows else work.new_tokens * first.heads / first.kv_heads
 
 
 def _recurrent(ops: list[Op], work: Workload, setting: Setting) -> Iterator[Kernel]:

@@ -81,8 +81,12 @@ def step_time(
     precision: Precision,
     device: DeviceModel,
     placement: Placement | None = None,
+    *,
+    mixed: bool = False,
 ) -> Step:
     """Seconds of a step that computes `works` together, on the busiest device.
+
+    `mixed`: prompts are computed beside them, as if they were among `works`.
 
     sum over kernels + collectives + engine's step_seconds + sequence_seconds * sequences
 
@@ -95,7 +99,9 @@ def step_time(
     whole = [_share(work, plan.pp) for work in works]
     local = [_share(work, plan.dp) for work in whole]
     tokens = sum(work.tokens for work in local)
-    setting = Setting(precision, plan, device.peak_flops_per_second, device.accelerator)
+    mixed = mixed or len({work.phase for work in works}) > 1
+    tile = device.engine.mixed_tile_rows if mixed else 0
+    setting = Setting(precision, plan, device.peak_flops_per_second, device.accelerator, tile)
     sequences, all_sequences = (sum(work.batch_size for work in each) for each in (local, whole))
     rows = [ledgers.ops(work) for work in local]
     reach = rows[0]
@@ -208,7 +214,7 @@ def _collectives(
         for count, mixture in spec.mixtures:
             rows = min(mixture.num_experts_per_tok, plan.ep) * size / plan.tp
             for name in ("dispatch", "combine"):
-                transfers.append(transfer_time(name, "all_to_all", count, plan.ep, rows, device, scope="experts"))
+                transfers.append(transfer_time(name, "all_to_all", count, plan.ep, rows, device))
     if plan.pp > 1:
         transfers.append(transfer_time("between stages", "all_to_all", plan.pp - 1, 2, 2 * size, device))
     return transfers

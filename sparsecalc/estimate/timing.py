@@ -64,7 +64,8 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     reached = min(1.0, factor * constants.compute)  # nothing is faster than the data sheet, here and below
     compute = flops / (reached * device.peak(kernel.dtype)) if kernel.dtype else 0.0
     if kernel.family == "attention_decode":
-        compute = compute * most(1.0, device.matrix_unit_rows / kernel.rows_per_cache_head)
+        rows = kernel.tile_rows or device.matrix_unit_rows
+        compute = compute * most(1.0, rows / kernel.rows_per_cache_head)
     if constants.half_length:
         compute = compute * (1 + constants.half_length / most(kernel.extent, 1))
     bandwidth_share = min(1.0, constants.bandwidth)

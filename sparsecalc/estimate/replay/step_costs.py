@@ -118,10 +118,13 @@ class StepCosts:
     def _decode(self, most: int, longest: int) -> None:
         rows, columns = nodes(most, COARSE), nodes(longest + 1, COARSE)[1:]
         batch, context = np.array(rows, float)[:, None], np.array(columns, float)[None, :]
-        own = self._scopes(self.deployed.decode(context, np.maximum(batch, 1) * self.ways, self.guesses))["work"]
-        if self.drafting:
-            own = own + self._draft_seconds(batch, context)
-        self.decode = Plane(rows, columns, own * (batch > 0))
+        work = self.deployed.decode(context, np.maximum(batch, 1) * self.ways, self.guesses)
+        drafts = self._draft_seconds(batch, context) if self.drafting else 0.0
+        self.decode = Plane(rows, columns, (self._scopes(work)["work"] + drafts) * (batch > 0))
+        self.decode_beside = self.decode
+        if self.deployed.device.engine.mixed_tile_rows:
+            own = self._scopes(work, mixed=True)["work"]
+            self.decode_beside = Plane(rows, columns, (own + drafts) * (batch > 0))
 
     def _draft_seconds(self, batch: Array, context: Array) -> Any:
         assert self.drafting is not None
@@ -148,9 +151,9 @@ class StepCosts:
         found = self._scopes(work(np.maximum(sizes, 1.0)))
         return {name: seconds * (sizes > 0) if name != "engine" else seconds for name, seconds in found.items()}
 
-    def _scopes(self, work: Workload) -> dict[str, Any]:
+    def _scopes(self, work: Workload, *, mixed: bool = False) -> dict[str, Any]:
         names = ("tokens", "experts", "sequences", "work", "engine")
-        return dict.fromkeys(names, 0.0) | self.deployed.step([work]).by_scope()
+        return dict.fromkeys(names, 0.0) | self.deployed.step([work], mixed=mixed).by_scope()
 
     def chunks(self, parts: Sequence[tuple[int, int]]) -> float:
         """The own part of the chunks of a step, each (new tokens, tokens before them)."""
@@ -171,7 +174,7 @@ class StepCosts:
             sequences = -(-(decoding + len(parts)) // self.pp)
         seconds = self.tokens.at(tokens) + self.sequences.at(sequences)
         if decoding:
-            seconds += self.decode.at(own, context)
+            seconds += (self.decode_beside if parts else self.decode).at(own, context)
         if parts:
             seconds += self.chunks(parts)
         return seconds, tokens
