@@ -1,0 +1,125 @@
+"""Learn the prior of `calibrate --from-serving` from whole stacks: python tools/fit_anchor.py [--write].
+
+Rows: data/measurements/serving.json, without those that are contradicted. A stack is a model, device, engine and format.
+The prior maximises the marginal likelihood of the stacks' errors, each stack counted as at most 40 rows, with a wide
+prior on its own constants. What it is worth is measured on stacks that it was not learnt from: of each, some rows drawn
+at random are the anchor, and the others are predicted (mean over 20 draws).
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from sparsecalc.decide.published import serving_checks, serving_rows
+from sparsecalc.device.anchor import AnchorPrior, StackLoad, covariance, posterior
+from sparsecalc.documents.validate import Check
+from sparsecalc.estimate.step import BAND
+
+TARGET = Path(__file__).parent.parent / "data" / "anchor.json"
+NAMES = ("scale", "shape", "noise", "sequences_octaves", "split_octaves", "whole_experts")
+START = np.log([0.05, 0.1, 0.04, 2.0, 2.0, 1.0])
+LIMITS = [(-6.0, 1.0)] * 2 + [(-4.6, 0.0)] + [(-2.0, 2.5)] * 3
+WEIGHT, FOLDS, DRAWS, ANCHORS = 40, 7, 20, (0, 1, 3, 5, 8)
+
+
+class Stack:
+    """The rows of one stack: where they lie, their errors, and what was said of their spread."""
+
+    def __init__(self, pairs: list[tuple[dict[str, Any], Check]]) -> None:
+        self.loads = [StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"]) for row, _ in pairs]
+        self.errors = np.array([np.log(check.measured_seconds / check.predicted_seconds) for _, check in pairs])
+        self.spreads = np.array([np.log(check.seconds_high / check.predicted_seconds) / BAND for _, check in pairs])
+        self.sparse = pairs[0][1].sparse
+
+
+def stacks() -> list[Stack]:
+    rows = [row for row in serving_rows() if not row["contradicted"]]
+    found: dict[tuple[str, ...], list[tuple[dict[str, Any], Check]]] = {}
+    for row, check in zip(rows, serving_checks(rows), strict=True):
+        found.setdefault((row["model"], row["gpu"], row["engine"], row["dtype"]), []).append((row, check))
+    return [Stack(pairs) for pairs in found.values()]
+
+
+def prior_of(x: np.ndarray) -> AnchorPrior:
+    return AnchorPrior(**dict(zip(NAMES, np.exp(x).tolist(), strict=True)))
+
+
+def unlikeliness(x: np.ndarray, some: list[Stack]) -> float:
+    """-ln of the likelihood of the stacks' errors, and of the constants themselves."""
+    prior, total = prior_of(x), float(np.sum((x - START) ** 2) / 2)
+    for stack in some:
+        matrix = covariance(stack.loads, stack.loads, prior) + prior.noise**2 * np.eye(len(stack.loads))
+        lower = np.linalg.cholesky(matrix + 1e-6 * np.eye(len(stack.loads)))
+        z = np.linalg.solve(lower, stack.errors)
+        total += min(1, WEIGHT / len(stack.loads)) * float(z @ z / 2 + np.log(np.diag(lower)).sum())
+    return total
+
+
+def learnt(some: list[Stack]) -> AnchorPrior:
+    best = minimize(unlikeliness, START, args=(some,), method="L-BFGS-B", bounds=LIMITS).x
+    return AnchorPrior(**{name: float(f"{value:.3g}") for name, value in vars(prior_of(best)).items()})
+
+
+def left_out(all_stacks: list[Stack]) -> dict[str, dict[str, dict[str, float]]]:
+    """Errors of stacks that the prior was not learnt from, by the rows that anchor them."""
+    order = np.random.default_rng(1).permutation(len(all_stacks))
+    found: dict[int, list[tuple[bool, float, bool]]] = {count: [] for count in ANCHORS}
+    for fold in range(FOLDS):
+        test = [all_stacks[place] for place in order[fold::FOLDS]]
+        prior = learnt([stack for stack in all_stacks if stack not in test])
+        for stack in test:
+            for count in ANCHORS:
+                found[count] += drawn(stack, count, prior)
+    return {str(count): summaries(rows) for count, rows in found.items()}
+
+
+def drawn(stack: Stack, count: int, prior: AnchorPrior) -> list[tuple[bool, float, bool]]:
+    """Of the rows that are not the anchor: sparse, the error, whether the band held."""
+    rng, rows = np.random.default_rng(0), []
+    for _ in range(DRAWS if count else 1):
+        picked = rng.permutation(len(stack.loads))
+        seen, rest = picked[:count], picked[count:]
+        loads = [[stack.loads[place] for place in places] for places in (seen, rest)]
+        means, spreads = posterior(loads[0], stack.errors[seen].tolist(), loads[1], prior)
+        off = stack.errors[rest] - np.array(means)
+        band = BAND * (np.minimum(spreads, stack.spreads[rest]) if count else stack.spreads[rest])
+        rows += [(stack.sparse, abs(np.expm1(-e)), bool(abs(e) <= b)) for e, b in zip(off, band, strict=True)]
+    return rows
+
+
+def summaries(rows: list[tuple[bool, float, bool]]) -> dict[str, dict[str, float]]:
+    kinds = {
+        "all": rows,
+        "dense": [row for row in rows if not row[0]],
+        "mixture of experts": [row for row in rows if row[0]],
+    }
+    return {
+        name: {
+            "median": round(float(np.median([row[1] for row in some])), 4),
+            "p90": round(float(np.percentile([row[1] for row in some], 90)), 4),
+            "in_band": round(float(np.mean([row[2] for row in some])), 3),
+        }
+        for name, some in kinds.items()
+    }
+
+
+def main() -> None:
+    found = stacks()
+    prior, errors = learnt(found), left_out(found)
+    print(prior)
+    for count, kinds in errors.items():
+        print(count, "rows:", *(f"{name} {values}" for name, values in kinds.items()))
+    if "--write" in sys.argv:
+        table = json.loads(TARGET.read_text())
+        rows = sum(len(stack.loads) for stack in found)
+        table["source"] = f"fitted by tools/fit_anchor.py to {rows} rows of {len(found)} stacks in measurements/serving.json"
+        table["prior"], table["left_out"] = vars(prior), errors
+        TARGET.write_text(json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
