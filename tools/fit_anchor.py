@@ -1,6 +1,6 @@
 """Learn the prior of `calibrate --from-serving` from whole stacks: python tools/fit_anchor.py [--write].
 
-Rows: data/measurements/serving.json, without those that are contradicted. A stack is a model, device, engine and format.
+Rows: data/measurements/serving.json, without the contradicted ones. A stack is a model, device, engine and format.
 The prior maximises the marginal likelihood of the stacks' errors, each stack counted as at most 40 rows, with a wide
 prior on its own constants. What it is worth is measured on stacks that it was not learnt from: of each, some rows drawn
 at random are the anchor, and the others are predicted (mean over 20 draws).
@@ -116,7 +116,9 @@ def main() -> None:
     if "--write" in sys.argv:
         table = json.loads(TARGET.read_text())
         rows = sum(len(stack.loads) for stack in found)
-        table["source"] = f"fitted by tools/fit_anchor.py to {rows} rows of {len(found)} stacks in measurements/serving.json"
+        table["source"] = (
+            f"fitted by tools/fit_anchor.py to {rows} rows of {len(found)} stacks in measurements/serving.json"
+        )
         table["prior"], table["left_out"] = vars(prior), errors
         TARGET.write_text(json.dumps(table, indent=1) + "\n")
 

@@ -4,6 +4,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.anchored import anchored
 from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.placement import placement_for
@@ -19,6 +20,7 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     """A model on one of the question's accelerators. Raises InputError where it cannot be split as is asked."""
     device = device_model(gpu, question.engine)
     plan = placement_for(model.spec, question.parallelism, device.domain_size)
+    device = anchored(device, question.devices.calibration, model, precision, plan)
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
 
 
@@ -70,4 +72,8 @@ def speedup_warnings(deployed: Deployment, question: Question) -> list[Note]:
 
 def device_warnings(deployed: Deployment) -> list[Note]:
     """What the time model does not know of the device."""
-    return [Note(code="default-constants", text=f"{deployed.gpu.id}: {text}") for text in deployed.device.notes]
+    device, gpu = deployed.device, deployed.gpu.id
+    notes = [Note(code="default-constants", text=f"{gpu}: {text}") for text in device.notes]
+    if device.anchor_note:
+        notes.append(Note(code="anchor", text=f"{gpu}: {device.anchor_note}", model=deployed.model.spec.id))
+    return notes

@@ -268,13 +268,14 @@ def hardware_of(
         raise InputError(f"the share of device memory is {device_memory_share}", hint="It must be in (0, 1]")
     if gpu is None:
         return None
+    from sparsecalc.device.calibration import load_calibration
     from sparsecalc.device.find import load_accelerator
 
     names = [name.strip() for name in gpu.split(",")]
     if not all(names):
         raise InputError(f"--gpu is {brief(gpu)}", hint="Name one, or several joined by commas: h100-sxm,l40s")
     accelerators = tuple(load_accelerator(name, calibration) for name in names)
-    if calibration and not any(accelerator.calibration for accelerator in accelerators):
+    if calibration and not any(each.calibration for each in accelerators) and not load_calibration(calibration).anchor:
         named = ", ".join(accelerator.id for accelerator in accelerators)
         raise InputError(f"the calibration is not of {named}", hint="Name its device: --gpu local")
     return Hardware(

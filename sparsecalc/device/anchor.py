@@ -3,11 +3,11 @@
 A row's error is e = ln(measured TPOT / predicted TPOT). Before anything is measured e is normal around 0 with
 
     cov(e_i, e_j) = scale^2 + shape^2 exp(-d_ij^2 / 2) + noise^2 [i = j]
-    d_ij^2        = (log2 c_i / c_j)^2 / sequences_octaves^2 + (split)^2 / split_octaves^2 + [whole experts differ] / w^2
+    d_ij^2        = (log2 c_i / c_j)^2 / sequences_octaves^2 + split^2 / split_octaves^2 + [whole experts differ] / w^2
 
-c the sequences that run at once, split the distance in log2 of tp, pp and dp, w `whole_experts`. The five constants are
-data (data/anchor.json). Given rows, mean and deviation at any other load follow in closed form (Rasmussen and Williams,
-Gaussian Processes for Machine Learning, 2006, equations 2.25 and 2.26): near the rows their own errors, far from them 0.
+c the sequences that run at once, split the distance in log2 of tp, pp and dp, w `whole_experts`. The constants are data
+(data/anchor.json). Given rows, mean and deviation at any other load follow in closed form (Rasmussen and Williams,
+Gaussian Processes for Machine Learning, 2006, equations 2.25 and 2.26): near the rows their own errors, far off 0.
 """
 
 from collections.abc import Sequence

@@ -4,6 +4,7 @@ from dataclasses import field
 
 from sparsecalc.core.arrays import Number
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.device.anchor import LoadCurve
 
 
 class KernelConstants(Frozen):
@@ -78,7 +79,13 @@ class Engine(Frozen):
     supports: tuple[str, ...] = ()
     spread: float = 0.12
     """Standard deviation that the engine adds to a step's error."""
+    anchor: LoadCurve | None = None
+    """What rows of the user's own stack say of steps that decode; None: nothing was measured there."""
     source: str = ""
+
+    def factor(self, sequences: Number) -> Number:
+        """What all seconds of a step that decodes so many sequences are multiplied by: 1 without an anchor."""
+        return self.anchor.factor(sequences) if self.anchor else 1.0
 
     def first_token_seconds(self, prompt_len: Number, step_seconds: Number) -> Number:
         """Seconds of a first token outside of the engine's steps: prefill_seconds + per token + steps it waits for."""
@@ -106,6 +113,8 @@ class DeviceModel(Frozen):
     engine: Engine
     calibrated: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
+    anchor_note: str = ""
+    """What became of the rows of the user's own stack, where there are any."""
 
     def of(self, family: str, form: str = "bf16") -> KernelConstants:
         """Constants of a family of kernels (`gemm`, `experts`, `attention_decode`...) for a form of its operands."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 
-from sparsecalc.core.arrays import Number, is_array
+from sparsecalc.core.arrays import Number, is_array, least
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.device.time_constants import DeviceModel, Engine
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Scope, Setting
 from sparsecalc.estimate.kernels import kernels
@@ -84,10 +84,11 @@ def step_time(
 ) -> Step:
     """Seconds of a step that computes `works` together, on the busiest device.
 
-    sum over kernels + collectives + engine's step_seconds + sequence_seconds * sequences
+    [sum over kernels + collectives + engine's step_seconds + sequence_seconds * sequences] * engine's factor
 
-    The works' batch is that of all devices: each copy of the attention (dp) has its share. With pp stages, a batch
-    passes them as pp micro-batches, so `works` is split by pp, and the step is a pass of one of them.
+    The factor is that of an anchor, for a step that decodes; without one it is 1. The works' batch is that of all
+    devices: each copy of the attention (dp) has its share. With pp stages, a batch passes them as pp micro-batches, so
+    `works` is split by pp, and the step is a pass of one of them.
     """
     ledgers, plan = Ledgers.of(model), placement or Placement()
     works = [works] if isinstance(works, Workload) else list(works)
@@ -103,7 +104,8 @@ def step_time(
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
     times.append(_engine_time(sequences * plan.dp, device))
-    return total(times, device.engine.spread)
+    step = total(times, device.engine.spread)
+    return _anchored(step, works, sequences * plan.dp * plan.pp, device.engine)
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
@@ -146,6 +148,17 @@ def total(times: list[KernelTime], system_spread: float) -> Step:
     shared = engine_default("shared_error")
     variance = ((1 - shared) * alone + shared * together) / (seconds * seconds)
     return Step(times, seconds, (variance + system_spread**2) ** 0.5)
+
+
+def _anchored(step: Step, works: list[Workload], sequences: Number, engine: Engine) -> Step:
+    """The step as the user's own stack takes it, with what is still unknown; a step of prompts alone stays as it is."""
+    if engine.anchor is None or all(work.phase == "prefill" for work in works):
+        return step
+    factor = engine.factor(sequences)
+    for time in step.times:
+        time.seconds = time.seconds * factor
+        time.parts = {bound: seconds * factor for bound, seconds in time.parts.items()}
+    return Step(step.times, step.seconds * factor, least(step.spread, engine.anchor.spread_at(sequences)))
 
 
 def _engine_time(sequences: Number, device: DeviceModel) -> KernelTime:

@@ -64,12 +64,14 @@ class Server:
 
     def _seconds(self, ahead: int, parts: list[list[tuple[int, int]]], decodes: bool) -> float:
         """Seconds of the step that comes `ahead` steps from now."""
-        slowest, tokens = 0.0, 0
+        slowest, tokens, decoded, sequences = 0.0, 0, 0, 0
         for rank, own in zip(self.ranks, parts, strict=True):
             decoding = rank.decoding if decodes else 0
             seconds, count = self.costs.local(decoding, rank.context + ahead * rank.yielded, own)
             slowest, tokens = max(slowest, seconds), tokens + count
-        return slowest + self.costs.experts.at(tokens)
+            decoded, sequences = decoded + decoding, sequences + decoding + len(own)
+        factor = self.costs.factor.at(sequences) if decoded else 1.0
+        return (slowest + self.costs.experts.at(tokens)) * factor
 
     def _after(self, steps: int) -> float:
         """Seconds of the first `steps` steps of the run."""
