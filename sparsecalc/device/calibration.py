@@ -28,7 +28,7 @@ class Calibration(Frozen):
     created: str
     """Time of the calibration, UTC, in ISO 8601."""
     device: str
-    """Kind of device, as torch names it: cpu, cuda or mps."""
+    """Kind of device, as torch names it: cpu, cuda or mps; `serving` of an anchor."""
     device_name: str
     """Name of the device, as it calls itself."""
     accelerator: str | None = None
