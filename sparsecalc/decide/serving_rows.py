@@ -84,6 +84,7 @@ def _measured(row: ServingRow, given: ServingRow) -> Measured:
     stack = Stack(accelerator=deployed.gpu.id, engine=deployed.device.engine.id, dtype=variant.precision.name)
     _check_named(stack, given, variant)
     prediction, _, _ = predict(variant.model, variant.precision, question, requested=False)
+    assert prediction.serving is not None  # a question with requests in flight has it
     return _beside(full, stack, variant, deployed, prediction.serving)
 
 

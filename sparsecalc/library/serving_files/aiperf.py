@@ -23,7 +23,8 @@ METRIC = re.compile(r"^(?P<name>[^()]+?)\s*(\((?P<unit>[^()]*)\))?$")
 
 def read_aiperf(record: Record, where: str) -> list[ServingRow] | None:
     """The row of a JSON export; None where the object is of another tool."""
-    metrics = record.get("records") if isinstance(record.get("records"), dict) else record
+    older = record.get("records")
+    metrics = older if isinstance(older, dict) else record
     asked = record.get("input_config")
     if not isinstance(asked, dict) or not (part(metrics, "request_latency") or part(metrics, "request_throughput")):
         return None

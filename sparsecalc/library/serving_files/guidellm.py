@@ -48,7 +48,7 @@ def _row(benchmark: Record, report: Record, where: str) -> ServingRow:
 
 def _concurrency(benchmark: Record, measured: Any, where: str) -> float | None:
     """Streams of a closed loop; of any other what was in flight on average."""
-    strategy = next(filter(None, (part(benchmark, *path) for path in STRATEGIES)), {})
+    strategy: Any = next(filter(None, (part(benchmark, *path) for path in STRATEGIES)), {})
     kind = part(strategy, "type_") or part(strategy, "kind")
     if kind == "synchronous":
         return 1.0

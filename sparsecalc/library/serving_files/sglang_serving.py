@@ -4,6 +4,8 @@
 --enable-dp-attention the tp_size devices are dp_size copies of the attention, else there are dp_size servers.
 """
 
+from typing import Any
+
 from sparsecalc.library.serving_files.rows import (
     Record,
     ServingRow,
@@ -43,7 +45,7 @@ def read_sglang_serving(record: Record, where: str) -> list[ServingRow] | None:
     return [row.but(concurrency=_concurrency(record, row, where))]
 
 
-def _split(server: Record | None, where: str) -> dict[str, int | None]:
+def _split(server: Record | None, where: str) -> dict[str, Any]:
     tp, dp, ep, pp = (whole(part(server, f"{name}_size"), f"{name}_size", where) for name in ("tp", "dp", "ep", "pp"))
     if tp and dp and part(server, "enable_dp_attention"):
         tp = max(1, tp // dp)

@@ -4,9 +4,11 @@
 the names of our columns are read. TensorRT-LLM's benchmark_serving writes the same keys.
 """
 
+from typing import Any
+
 from sparsecalc.library.serving_files.rows import Record, ServingRow, in_flight, mean, number, seconds, whole, word
 
-METADATA = ("gpu", "engine", "dtype", "kv_cache_dtype")
+METADATA = ("gpu", "dtype", "kv_cache_dtype")
 DEGREES = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size", "dp": "data_parallel_size", "ep": "ep"}
 SERVERS = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm"}
 """Values of --backend that name an engine; `openai` is any."""
@@ -17,12 +19,13 @@ def read_vllm_serve(record: Record, where: str) -> list[ServingRow] | None:
     if not {"model_id", "mean_tpot_ms", "total_input_tokens"} <= record.keys():
         return None
     done = record.get("completed")
+    told: dict[str, Any] = {name: word(record.get(name)) for name in METADATA}
+    told |= {name: whole(record.get(name) or record.get(long), name, where) for name, long in DEGREES.items()}
     row = ServingRow(
         where=where,
         tool="vllm bench serve",
         model=word(record["model_id"]),
-        **{name: word(record.get(name)) for name in METADATA if name != "engine"},
-        **{name: whole(record.get(name) or record.get(long), name, where) for name, long in DEGREES.items()},
+        **told,
         num_gpus=whole(record.get("num_gpus"), "num_gpus", where),
         engine=word(record.get("engine")) or SERVERS.get(str(record.get("backend"))),
         prompt_len=mean(record["total_input_tokens"], done, "total_input_tokens", where),
