@@ -29,7 +29,8 @@ WEIGHT, FOLDS, DRAWS, ANCHORS = 40, 7, 20, (0, 1, 3, 5, 8)
 class Stack:
     """The rows of one stack: where they lie, their errors, and what was said of their spread."""
 
-    def __init__(self, pairs: list[tuple[dict[str, Any], Check]]) -> None:
+    def __init__(self, name: tuple[str, ...], pairs: list[tuple[dict[str, Any], Check]]) -> None:
+        self.model, self.device, self.engine, self.dtype = name
         self.loads = [StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"]) for row, _ in pairs]
         self.errors = np.array([np.log(check.measured_seconds / check.predicted_seconds) for _, check in pairs])
         self.spreads = np.array([np.log(check.seconds_high / check.predicted_seconds) / BAND for _, check in pairs])
@@ -41,7 +42,7 @@ def stacks() -> list[Stack]:
     found: dict[tuple[str, ...], list[tuple[dict[str, Any], Check]]] = {}
     for row, check in zip(rows, serving_checks(rows), strict=True):
         found.setdefault((row["model"], row["gpu"], row["engine"], row["dtype"]), []).append((row, check))
-    return [Stack(pairs) for pairs in found.values()]
+    return [Stack(name, pairs) for name, pairs in found.items()]
 
 
 def prior_of(x: np.ndarray) -> AnchorPrior:
@@ -62,6 +63,28 @@ def unlikeliness(x: np.ndarray, some: list[Stack]) -> float:
 def learnt(some: list[Stack]) -> AnchorPrior:
     best = minimize(unlikeliness, START, args=(some,), method="L-BFGS-B", bounds=LIMITS).x
     return AnchorPrior(**{name: float(f"{value:.3g}") for name, value in vars(prior_of(best)).items()})
+
+
+def between_models(all_stacks: list[Stack], prior: AnchorPrior) -> float:
+    """The correlation between models that makes the errors of one device under one engine in one format likeliest."""
+    groups: dict[tuple[str, str, str], list[Stack]] = {}
+    for stack in all_stacks:
+        groups.setdefault((stack.device, stack.engine, stack.dtype), []).append(stack)
+
+    def unlikely(correlation: float) -> float:
+        return sum(_together(group, correlation, prior) for group in groups.values())
+
+    return min((share / 20 for share in range(20)), key=unlikely)
+
+
+def _together(group: list[Stack], correlation: float, prior: AnchorPrior) -> float:
+    loads = [load for stack in group for load in stack.loads]
+    errors = np.concatenate([stack.errors for stack in group])
+    owner = np.repeat(range(len(group)), [len(stack.loads) for stack in group])
+    alike = np.where(owner[:, None] == owner[None, :], 1.0, correlation)
+    matrix = covariance(loads, loads, prior) * alike + (prior.noise**2 + 1e-6) * np.eye(len(loads))
+    _, log_determinant = np.linalg.slogdet(matrix)
+    return float(errors @ np.linalg.solve(matrix, errors) + log_determinant) / 2
 
 
 def left_out(all_stacks: list[Stack]) -> dict[str, dict[str, dict[str, float]]]:
@@ -110,7 +133,8 @@ def summaries(rows: list[tuple[bool, float, bool]]) -> dict[str, dict[str, float
 def main() -> None:
     found = stacks()
     prior, errors = learnt(found), left_out(found)
-    print(prior)
+    shared = between_models(found, prior)
+    print(prior, "correlation between models:", shared)
     for count, kinds in errors.items():
         print(count, "rows:", *(f"{name} {values}" for name, values in kinds.items()))
     if "--write" in sys.argv:
@@ -119,7 +143,7 @@ def main() -> None:
         table["source"] = (
             f"fitted by tools/fit_anchor.py to {rows} rows of {len(found)} stacks in measurements/serving.json"
         )
-        table["prior"], table["left_out"] = vars(prior), errors
+        table["prior"], table["between_models"], table["left_out"] = vars(prior), shared, errors
         TARGET.write_text(json.dumps(table, indent=1) + "\n")
 
 
