@@ -1,19 +1,23 @@
 """What the devices of a deployment hold: by the engine's own rules where its memory is modelled, else by a share."""
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.notes import Note
 from sparsecalc.core.units import nbytes
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.engine_words import engine_release
-from sparsecalc.decide.question import Question
+from sparsecalc.decide.question import LARGEST, Question
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
 from sparsecalc.estimate.engine_memory.rules import engine_rules, knows_memory
 from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit, largest_batch
-from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.load import Load
+from sparsecalc.estimate.replay.policy import policy_of
 from sparsecalc.estimate.results import Prediction
+from sparsecalc.estimate.serving import chunks
 
 
 class HeldMemory:
-    """One truth about memory for every command: does a load fit, and how many requests run at once."""
+    """One truth about memory for every command: does a load fit, and how large may it be."""
 
     def __init__(self, deployed: Deployment, question: Question) -> None:
         self.deployed, self.share = deployed, question.devices.device_memory_share
@@ -31,27 +35,9 @@ class HeldMemory:
         generic = fit(one.model, one.precision, load, one.gpu, one.placement, self.share)
         return self.engine.fitted(generic, load) if self.engine else generic
 
-    def chunk_tokens(self, question: Question) -> int:
-        """Tokens of a step at most: what is asked for, else the engine's default on the device, else the usual one."""
-        asked = question.engine_options.max_num_batched_tokens
-        if asked is None and self.engine:
-            return self.engine.rules.max_num_batched_tokens
-        return asked or question.load.max_num_batched_tokens
-
     def largest_batch(self, load: Load) -> int:
         """Largest batch that is held at the load's context; 0: none."""
         return self.engine.largest_batch(load) if self.engine else largest_batch(self.memory, load, self.budget)
-
-    def running(self, requests: Requests, load: Load) -> int:
-        """Requests that run at once: those that memory holds whole, and that the engine lets in.
-
-        All of them where not even one fits: then figures are those of devices large enough.
-        """
-        whole = load.but(batch_size=requests.concurrency, context_len=requests.prompt_len + requests.output_len)
-        most = int(requests.concurrency)
-        if not self.fits(whole):
-            most = self.largest_batch(whole) or most
-        return min(most, self.engine.most_sequences(load, most)) if self.engine else most
 
 
 def engine_device(deployed: Deployment, question: Question) -> EngineDevice | None:
@@ -64,14 +50,29 @@ def engine_device(deployed: Deployment, question: Question) -> EngineDevice | No
     return EngineDevice(deployed.model, deployed.precision, deployed.placement, rules)
 
 
+def step_tokens(deployed: Deployment, question: Question) -> int:
+    """Tokens of a step at most: what is asked for, else the engine's default on the device, else the usual one."""
+    engine, asked = deployed.device.engine.id, question.engine_options.max_num_batched_tokens
+    if asked is None and knows_memory(engine):
+        release = engine_release(question.engine)
+        rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, None, release)
+        return rules.max_num_batched_tokens
+    return asked or question.load.max_num_batched_tokens
+
+
+def prompt_chunks(deployed: Deployment, question: Question, prompt_len: Number) -> list[Workload]:
+    """The chunks in which the engine computes one prompt: whole where it does not split prompts."""
+    splits = policy_of(deployed.device.engine.id).splits_prompts
+    return chunks(prompt_len, step_tokens(deployed, question) if splits else LARGEST, deployed.routing)
+
+
 def capacity_warnings(deployed: Deployment, question: Question, predicted: Prediction) -> list[Note]:
     """Requests that wait, and weights that a host has no memory for."""
     spec, serving, found = deployed.model.spec, predicted.serving, []
     if serving and serving.waiting:
         text = (
-            f"{serving.running:,} of {serving.concurrency:,} requests of {serving.prompt_len:,} +"
-            f" {serving.output_len:,} tokens run at once and {serving.waiting:,} wait: TPOT and throughput are"
-            f" those of the {serving.running:,}"
+            f"at most {serving.running:,} of {serving.concurrency:,} requests of {serving.prompt_len:,} +"
+            f" {serving.output_len:,} tokens run at once; the others wait for a place"
         )
         found.append(Note(code="requests-wait", text=text, model=spec.id))
     memory = predicted.engine_memory

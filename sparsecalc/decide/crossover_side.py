@@ -5,7 +5,7 @@ from dataclasses import replace
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.capacity import HeldMemory
+from sparsecalc.decide.capacity import HeldMemory, prompt_chunks
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.model_name import Variant, load_variant, split_name
 from sparsecalc.decide.question import Question
@@ -99,7 +99,8 @@ def _costs(deployed: Deployment, question: Question) -> Costs:
     load, requests, plan = question.load, question.requests, deployed.placement
     work = deployed.decode_of(load)
     step = deployed.step([work])
-    tpot = tpot_seconds(requests, deployed.prompt(requests, load), deployed.step, deployed.decode).seconds
+    prompt = prompt_chunks(deployed, question, requests.prompt_len)
+    tpot = tpot_seconds(requests, prompt, deployed.step, deployed.decode).seconds
     held = DeviceMemory(deployed.model, deployed.precision, plan).at(load).total
     per_hour = usd_per_hour(deployed.gpu, plan.num_gpus)
     return Costs(

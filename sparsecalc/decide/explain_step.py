@@ -2,6 +2,7 @@
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import printable
+from sparsecalc.decide.capacity import prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.predict import refuse_what_does_not_fit
@@ -28,7 +29,7 @@ def explain_step(name: str, topic: str, question: Question) -> StepReport:
         step = deployed.step([deployed.decode_of(load)])
         what = f"one step of {load.batch_size} sequences at a context of {load.context_len:,}"
     else:
-        step = prefill_step(deployed.prompt(requests, load), deployed.step)
+        step = prefill_step(prompt_chunks(deployed, question, requests.prompt_len), deployed.step)
         what = f"one prompt of {requests.prompt_len:,} tokens, idle server"
     plan = deployed.placement
     device = f"{plan.num_gpus} x {deployed.gpu.id} ({plan.name}), engine {deployed.device.engine.id}"

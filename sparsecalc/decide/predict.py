@@ -7,7 +7,7 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
-from sparsecalc.decide.capacity import HeldMemory, capacity_warnings
+from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
@@ -16,7 +16,7 @@ from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import prefill_step, tpot_seconds
+from sparsecalc.estimate.serving import prefill_step
 from sparsecalc.estimate.step import Step
 from sparsecalc.model.ledgers import Ledgers
 
@@ -74,11 +74,14 @@ class _Timed(Frozen):
 
 
 def _timed(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> _Timed:
-    prompt = prefill_step(deployed.prompt(question.requests, question.load), deployed.step)
+    prompt = prefill_step(prompt_chunks(deployed, question, question.requests.prompt_len), deployed.step)
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    running = capacity.running(question.requests, question.load)
-    served = _serve(deployed, question, prompt, speculation, running)
+    if question.requests.concurrency > 1:
+        from sparsecalc.decide.closed_loop import serve_together as serve
+    else:
+        serve = _serve_alone
+    served = serve(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -94,36 +97,32 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
     )
 
 
-def _serve(
-    deployed: Deployment, question: Question, prompt: Step, speculation: Speculation | None, running: int
+def _serve_alone(
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
-    """Closed loop of the requests that run at once; the others in flight wait.
+    """One request at a time on an idle server.
 
     A step of speculation yields `accepted_tokens`, and the draft model's steps come on top.
     """
-    requests, guesses, yielded, draft = question.requests.but(concurrency=running), 0, 1.0, 0.0
-    if speculation:
-        guesses, yielded, draft = speculation.draft_tokens, speculation.accepted_tokens, speculation.draft_seconds
-    step = tpot_seconds(
-        requests,
-        deployed.prompt(requests, question.load),
-        deployed.step,
-        lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
-        yielded,
-    )
-    tpot = step.seconds + draft / yielded
-    rate, gpus, watts = running / tpot, deployed.placement.num_gpus, deployed.device.tdp_watts
+    requests, device = question.requests, deployed.device
+    context = requests.prompt_len + requests.output_len // 2
+    step = deployed.step([deployed.decode(context, 1, draft.draft_tokens if draft else 0)])
+    seconds = step.seconds + (draft.seconds(context, 1) if draft else 0.0)
+    tpot = seconds / (draft.accepted_tokens if draft else 1)
+    ttft = prompt.seconds + device.engine.first_token_seconds(requests.prompt_len)
+    rate = requests.output_len / (ttft + (requests.output_len - 1) * tpot)
     return ServingPrediction(
-        **vars(question.requests),
-        running=running,
-        waiting=question.requests.concurrency - running,
-        ttft_seconds=prompt.seconds + deployed.device.engine.prefill_seconds,
+        **vars(requests),
+        running=1,
+        waiting=0,
+        ttft_seconds=ttft,
+        ttft_idle_seconds=ttft,
         tpot_seconds=tpot,
         tpot_seconds_low=tpot * step.seconds_low / step.seconds,
         tpot_seconds_high=tpot * step.seconds_high / step.seconds,
         output_tokens_per_second=rate,
-        output_tokens_per_second_per_gpu=rate / gpus,
-        joules_per_output_token_at_most=watts * gpus / rate if watts else None,
+        output_tokens_per_second_per_gpu=rate / deployed.placement.num_gpus,
+        joules_per_output_token_at_most=deployed.joules_per_token_at_most(rate),
     )
 
 

@@ -46,12 +46,14 @@ def _spec(model: str) -> ModelSpec:
 
 
 @cache
-def _model(model: str) -> Ledgers:
+def model_of(model: str) -> Ledgers:
+    """A built-in model."""
     return Ledgers(_spec(model))
 
 
 @cache
-def _precision(model: str, dtype: str, kv_cache: str) -> Precision:
+def precision_of(model: str, dtype: str, kv_cache: str) -> Precision:
+    """Formats of a built-in model by their names."""
     return precision_for(_spec(model), dtype, kv_cache)
 
 
@@ -100,7 +102,7 @@ FITTED_ENGINES = ("llama.cpp", "ik_llama.cpp", "gpt-fast")
 
 def fits_engines(row: Row) -> bool:
     """Whether tools/fit_engines.py fits an engine's profile to the row: a small model with one sequence."""
-    small = _model(row["model"]).ops(Workload()).total("params") <= LARGEST_FITTED
+    small = model_of(row["model"]).ops(Workload()).total("params") <= LARGEST_FITTED
     return small and row["batch_size"] == 1 and row["engine"] in FITTED_ENGINES
 
 
@@ -127,7 +129,7 @@ def step_checks() -> Iterator[Check]:
 
 def predict_step(row: Row, device: DeviceModel) -> Step:
     """What the time model says of a row of data/measurements/fixed_batch.json."""
-    model, precision = _model(row["model"]), _precision(row["model"], row["weights"], row["kv_cache"])
+    model, precision = model_of(row["model"]), precision_of(row["model"], row["weights"], row["kv_cache"])
     if "weights_bytes" in row:  # mixed formats are larger than their name says
         share = row["weights_bytes"] / model.ops(Workload()).sum(precision.weight_bytes)
         device = device.but(engine=device.engine.but(bandwidth_factor=device.engine.bandwidth_factor / share))
@@ -178,7 +180,7 @@ IDLE_CONCURRENCY = 4
 
 def _run(row: Row, device_of: DeviceOf) -> tuple[Requests, list[Workload], StepOf]:
     """The requests of a serving run, the chunks of a prompt, and what a step takes."""
-    model, precision = _model(row["model"]), _precision(row["model"], row["dtype"], row["kv_cache"])
+    model, precision = model_of(row["model"]), precision_of(row["model"], row["dtype"], row["kv_cache"])
     device, plan = device_of(row["gpu"], row["engine"]), Placement(tp=row["tp"], ep=row["ep"])
     requests = Requests(**{name: row[name] for name in ("prompt_len", "output_len", "concurrency")})
     prompt = chunks(requests.prompt_len, whole_default("max_num_batched_tokens"))

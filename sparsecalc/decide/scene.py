@@ -1,7 +1,7 @@
 """What serves the requests of a replay: a deployment with its engine's scheduler, limits and room for the cache."""
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.capacity import HeldMemory
+from sparsecalc.decide.capacity import HeldMemory, step_tokens
 from sparsecalc.decide.question import Question
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.load import Load
@@ -32,7 +32,7 @@ def limits_of(capacity: HeldMemory, question: Question, load: Load) -> Limits:
     Where no request fits at all the cache has no bound: then the figures are those of devices large enough.
     """
     plan, engine = capacity.deployed.placement, capacity.engine
-    chunk = capacity.chunk_tokens(question) * plan.pp
+    chunk = step_tokens(capacity.deployed, question) * plan.pp
     if engine is None:
         return Limits(max_num_batched_tokens=chunk, max_num_seqs=MOST_SEQUENCES, pool=_even_pool(capacity, load))
     device = engine.serving(load) if engine.room > 0 else engine

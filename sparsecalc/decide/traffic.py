@@ -64,10 +64,15 @@ def _normal_quantiles(quantiles: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any
     return np.array([NormalDist().inv_cdf(each) for each in quantiles])
 
 
+def plain_lengths(mean: int) -> Lengths:
+    """Lengths around a mean, with the usual spread."""
+    return Lengths(mean=mean, spread=engine_default("length_spread"))
+
+
 def lengths_of(text: str | None, name: str, default: int) -> Lengths:
     """Lengths as typed: a number, `1024~0.2`, `lognormal:1024:0.8`, or a file. Raises InputError for anything else."""
     if text is None:
-        return Lengths(mean=default, spread=engine_default("length_spread"))
+        return plain_lengths(default)
     typed = text.strip()
     if typed.lower().startswith("lognormal:"):
         parts = typed.split(":")[1:]

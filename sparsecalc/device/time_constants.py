@@ -75,7 +75,7 @@ class Engine(Frozen):
     prompt_token_seconds: float = 0.0
     """The same, per token of the prompt."""
     first_token_steps: float = 0.0
-    """Steps that a request waits besides: until the engine polls for it, until its first token is sent."""
+    """Steps that a request waits besides on a busy server: until it is polled for, until its first token is sent."""
     supports: tuple[str, ...] = ()
     spread: float = 0.12
     """Standard deviation that the engine adds to a step's error."""
@@ -87,8 +87,11 @@ class Engine(Frozen):
         """What all seconds of a step that decodes so many sequences are multiplied by: 1 without an anchor."""
         return self.anchor.factor(sequences) if self.anchor else 1.0
 
-    def first_token_seconds(self, prompt_len: Number, step_seconds: Number) -> Number:
-        """Seconds of a first token outside of the engine's steps: prefill_seconds + per token + steps it waits for."""
+    def first_token_seconds(self, prompt_len: Number, step_seconds: Number = 0.0) -> Number:
+        """Seconds of a first token outside of the engine's steps: prefill_seconds + per token + steps it waits for.
+
+        `step_seconds`: of a step; 0 on an idle server, which lets a request in at once.
+        """
         return self.prefill_seconds + self.prompt_token_seconds * prompt_len + self.first_token_steps * step_seconds
 
 

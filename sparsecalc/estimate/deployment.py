@@ -9,9 +9,9 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.serving import accepted_tokens, chunks
+from sparsecalc.estimate.serving import accepted_tokens
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.model.ledgers import Ledgers
 
@@ -45,9 +45,10 @@ class Deployment:
         """One more token of each sequence of a load."""
         return self.decode(load.context_len, load.batch_size)
 
-    def prompt(self, requests: Requests, load: Load) -> list[Workload]:
-        """The chunks in which one prompt is computed."""
-        return chunks(requests.prompt_len, load.max_num_batched_tokens, self.routing)
+    def joules_per_token_at_most(self, tokens_per_second: float) -> float | None:
+        """Energy of a token with all devices at their TDP; None without a TDP."""
+        watts = self.device.tdp_watts
+        return watts * self.placement.num_gpus / tokens_per_second if watts else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,13 +182,15 @@ class ServingPrediction(Frozen):
     concurrency: int
     """Requests in flight, those that wait included."""
     running: int
-    """Requests that are computed at once: those that memory, and the engine's limit, let in; the figures are theirs."""
+    """Most requests that are computed at once: those that memory, and the engine's limit, let in."""
     waiting: int
     """Requests in flight that wait for a place."""
     ttft_seconds: float
-    """Seconds to the first token (TTFT) of an idle server, without a queue."""
+    """Seconds to the first token (TTFT), mean of the replayed requests, those of the opening burst among them."""
+    ttft_idle_seconds: float
+    """The same on an idle server, without a queue."""
     tpot_seconds: float
-    """Seconds per output token of a request (TPOT)."""
+    """Seconds per output token of a request (TPOT), mean of the replayed requests."""
     tpot_seconds_low: float
     """Lower end of its 80 % band."""
     tpot_seconds_high: float

@@ -103,10 +103,20 @@ class Served:
         return found
 
     @cached_property
+    def busy(self) -> Array:
+        """For each request whether others are running when it arrives."""
+        columns = self._columns
+        let_in, left = (
+            np.searchsorted(np.sort(columns[name]), columns["arrival"], "right") for name in ("scheduled", "last")
+        )
+        found: Array = let_in - (columns["scheduled"] <= columns["arrival"]) - left > 0
+        return found
+
+    @cached_property
     def to_client(self) -> Array:
-        """Seconds of each first token outside the engine's steps."""
-        engine, step = self.scene.deployed.device.engine, self.itl.mean
-        found: Array = engine.first_token_seconds(self.traffic.prompt_tokens, step) * np.ones(self.traffic.requests)
+        """Seconds of each first token outside the engine's steps, which only a busy server makes it wait for."""
+        engine = self.scene.deployed.device.engine
+        found: Array = engine.first_token_seconds(self.traffic.prompt_tokens, self.itl.mean * self.busy)
         return found
 
     @cached_property
@@ -141,6 +151,12 @@ class Served:
     def peak(self) -> float:
         """Largest share of a cache in use."""
         return max(min(1.0, max(server.samples.used, default=0.0)) for server in self.servers)
+
+    @property
+    def most_running(self) -> int:
+        """Most requests that decode, or wait for others' prompts, at once."""
+        samples = (server.samples for server in self.servers)
+        return sum(max(map(sum, zip(each.decoding, each.stalled, strict=True)), default=0) for each in samples)
 
     @cached_property
     def itl(self) -> Quantiles:

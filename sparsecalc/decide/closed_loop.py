@@ -1,0 +1,45 @@
+"""Requests in a closed loop, by the replay: what `show` and `compare` say of a server with several in flight."""
+
+from sparsecalc.decide.capacity import HeldMemory
+from sparsecalc.decide.question import Question
+from sparsecalc.decide.scene import scene_of
+from sparsecalc.decide.simulate import figures
+from sparsecalc.decide.traffic import TrafficAsked, plain_lengths
+from sparsecalc.estimate.deployment import Deployment, Drafting
+from sparsecalc.estimate.replay.served import Served, costs_of
+from sparsecalc.estimate.results import ServingPrediction
+from sparsecalc.estimate.step import Step
+
+
+def serve_together(
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
+) -> ServingPrediction:
+    """The figures of `simulate --concurrency` for the question's requests."""
+    requests = question.requests
+    concurrency = int(requests.concurrency)
+    asked = TrafficAsked(
+        concurrency=concurrency,
+        prompt=plain_lengths(requests.prompt_len),
+        output=plain_lengths(requests.output_len),
+    )
+    traffic = asked.traffic()
+    longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
+    scene = scene_of(deployed, question, capacity, draft, longest)
+    served = Served(scene, traffic, costs_of(scene, traffic))
+    found, running = figures(served), min(concurrency, max(1, served.most_running))
+    rate = found.output_tokens_per_second
+    tpot = found.tpot_seconds.mean
+    engine = deployed.device.engine
+    return ServingPrediction(
+        **vars(requests),
+        running=running,
+        waiting=concurrency - running,
+        ttft_seconds=found.ttft_seconds.mean,
+        ttft_idle_seconds=prompt.seconds + engine.first_token_seconds(requests.prompt_len),
+        tpot_seconds=tpot,
+        tpot_seconds_low=found.tpot_seconds_low,
+        tpot_seconds_high=found.tpot_seconds_high,
+        output_tokens_per_second=rate,
+        output_tokens_per_second_per_gpu=rate / scene.num_gpus,
+        joules_per_output_token_at_most=deployed.joules_per_token_at_most(rate),
+    )
