@@ -9,14 +9,14 @@ at random are the anchor, and the others are predicted (mean over 20 draws).
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
-from sparsecalc.decide.published import serving_checks, serving_rows
+from sparsecalc.decide.published import model_of, serving_rows
+from sparsecalc.decide.published_load import replayed
+from sparsecalc.decide.simulate import band
 from sparsecalc.device.anchor import AnchorPrior, StackLoad, covariance, posterior
-from sparsecalc.documents.validate import Check
 from sparsecalc.estimate.step import BAND
 
 TARGET = Path(__file__).parent.parent / "data" / "anchor.json"
@@ -26,23 +26,37 @@ LIMITS = [(-6.0, 1.0)] * 2 + [(-4.6, 0.0)] + [(-2.0, 2.5)] * 3
 WEIGHT, FOLDS, DRAWS, ANCHORS = 40, 7, 20, (0, 1, 3, 5, 8)
 
 
+Name = tuple[str, str, str, str]
+Sample = tuple[StackLoad, float, float]
+"""Where a row lies, ln(measured / predicted), and the deviation that was predicted of it (infinite: none was)."""
+
+
 class Stack:
     """The rows of one stack: where they lie, their errors, and what was said of their spread."""
 
-    def __init__(self, name: tuple[str, ...], pairs: list[tuple[dict[str, Any], Check]]) -> None:
+    def __init__(self, name: Name, samples: list[Sample]) -> None:
         self.model, self.device, self.engine, self.dtype = name
-        self.loads = [StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"]) for row, _ in pairs]
-        self.errors = np.array([np.log(check.measured_seconds / check.predicted_seconds) for _, check in pairs])
-        self.spreads = np.array([np.log(check.seconds_high / check.predicted_seconds) / BAND for _, check in pairs])
-        self.sparse = pairs[0][1].sparse
+        self.loads = [load for load, _, _ in samples]
+        self.errors = np.array([error for _, error, _ in samples])
+        self.spreads = np.array([spread for _, _, spread in samples])
+        self.sparse = model_of(self.model).spec.kind != "dense"
 
 
-def stacks() -> list[Stack]:
-    rows = [row for row in serving_rows() if not row["contradicted"]]
-    found: dict[tuple[str, ...], list[tuple[dict[str, Any], Check]]] = {}
-    for row, check in zip(rows, serving_checks(rows), strict=True):
-        found.setdefault((row["model"], row["gpu"], row["engine"], row["dtype"]), []).append((row, check))
-    return [Stack(name, pairs) for name, pairs in found.items()]
+def stacks() -> dict[str, list[Stack]]:
+    """The stacks, once with their errors of TPOT and once with those of TTFT, as far as it was measured."""
+    found: dict[str, dict[Name, list[Sample]]] = {"tpot": {}, "ttft": {}}
+    for row in serving_rows():
+        if row["contradicted"]:
+            continue
+        served, name = replayed(row), (row["model"], row["gpu"], row["engine"], row["dtype"])
+        low, high = band(served)
+        load = StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"])
+        off = np.log(row["tpot_seconds"] / served.tpot.mean())
+        found["tpot"].setdefault(name, []).append((load, off, np.log(high / low) / 2 / BAND))
+        if row["ttft_seconds"]:
+            off = np.log(row["ttft_seconds"] / served.ttft.mean())
+            found["ttft"].setdefault(name, []).append((load, off, np.inf))
+    return {of: [Stack(name, samples) for name, samples in groups.items()] for of, groups in found.items()}
 
 
 def prior_of(x: np.ndarray) -> AnchorPrior:
@@ -109,8 +123,9 @@ def drawn(stack: Stack, count: int, prior: AnchorPrior) -> list[tuple[bool, floa
         loads = [[stack.loads[place] for place in places] for places in (seen, rest)]
         means, spreads = posterior(loads[0], stack.errors[seen].tolist(), loads[1], prior)
         off = stack.errors[rest] - np.array(means)
-        band = BAND * (np.minimum(spreads, stack.spreads[rest]) if count else stack.spreads[rest])
-        rows += [(stack.sparse, abs(np.expm1(-e)), bool(abs(e) <= b)) for e, b in zip(off, band, strict=True)]
+        own = stack.spreads[rest]
+        limits = BAND * (np.minimum(spreads, own) if count else np.where(np.isinf(own), spreads, own))
+        rows += [(stack.sparse, abs(np.expm1(-e)), bool(abs(e) <= b)) for e, b in zip(off, limits, strict=True)]
     return rows
 
 
@@ -131,19 +146,18 @@ def summaries(rows: list[tuple[bool, float, bool]]) -> dict[str, dict[str, float
 
 
 def main() -> None:
-    found = stacks()
-    prior, errors = learnt(found), left_out(found)
-    shared = between_models(found, prior)
-    print(prior, "correlation between models:", shared)
-    for count, kinds in errors.items():
-        print(count, "rows:", *(f"{name} {values}" for name, values in kinds.items()))
-    if "--write" in sys.argv:
-        table = json.loads(TARGET.read_text())
+    table = json.loads(TARGET.read_text())
+    for of, found in stacks().items():
+        prior, errors = learnt(found), left_out(found)
+        shared = between_models(found, prior)
+        print(of, prior, "correlation between models:", shared)
+        for count, kinds in errors.items():
+            print(count, "rows:", *(f"{name} {values}" for name, values in kinds.items()))
         rows = sum(len(stack.loads) for stack in found)
-        table["source"] = (
-            f"fitted by tools/fit_anchor.py to {rows} rows of {len(found)} stacks in measurements/serving.json"
-        )
-        table["prior"], table["between_models"], table["left_out"] = vars(prior), shared, errors
+        table["prior"][of], table["left_out"][of] = vars(prior), errors
+        table["between_models"][of] = shared
+        table["rows"][of] = f"{rows} of {len(found)} stacks"
+    if "--write" in sys.argv:
         TARGET.write_text(json.dumps(table, indent=1) + "\n")
 
 

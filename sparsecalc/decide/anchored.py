@@ -6,8 +6,7 @@ from typing import Any
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.anchor import StackLoad, anchor_prior, load_curve
-from sparsecalc.device.calibration import load_calibration
-from sparsecalc.device.time_constants import DeviceModel, Engine
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.model.ledgers import Ledgers
 
@@ -15,24 +14,28 @@ Row = dict[str, Any]
 
 
 def anchored(
-    device: DeviceModel, calibration: str | None, model: Ledgers, precision: Precision, plan: Placement
+    device: DeviceModel, anchor: Row | None, model: Ledgers, precision: Precision, plan: Placement
 ) -> DeviceModel:
-    """The device with the anchor's curve for this placement, where the calibration has one of this very stack.
+    """The device with the anchor's curves for this placement, where it is of this very stack.
 
     The stack: accelerator, engine, the weights' format and the model's architecture (equal parameters; another model's
     errors say nothing of this one's: over the shared stacks their correlation is 0). What was done, or why nothing was,
     is added to the device's `anchor_note`.
     """
-    found = load_calibration(calibration).anchor if calibration else None
-    if found is None:
+    if anchor is None:
         return device
-    rows = found["rows"]
-    if reason := _foreign(found, rows, device, model, precision):
+    rows = anchor["rows"]
+    if reason := _foreign(anchor, rows, device, model, precision):
         return device.but(anchor_note=f"the anchor is not applied: {reason}")
     own = [row for row in rows if row["params"] == params_of(model)]
     place = StackLoad(sequences=1, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep)
-    curve = load_curve(*seen_of(own), place, anchor_prior())
-    engine = device.engine.but(anchor=curve, **_first_token(found, device.engine))
+    first = [row for row in own if row.get("ttft_log_error") is not None]
+    engine = device.engine.but(
+        anchor=load_curve(*seen_of(own, "log_error"), place, anchor_prior("tpot")),
+        first_token_anchor=load_curve(*seen_of(first, "ttft_log_error"), place, anchor_prior("ttft"))
+        if first
+        else None,
+    )
     return device.but(engine=engine, anchor_note=_applied(own, plan))
 
 
@@ -41,10 +44,10 @@ def params_of(model: Ledgers) -> int:
     return int(model.ops(Workload()).total("params"))
 
 
-def seen_of(rows: Sequence[Row]) -> tuple[list[StackLoad], list[float]]:
-    """Where an anchor's rows lie, and their ln(measured / predicted)."""
+def seen_of(rows: Sequence[Row], error: str) -> tuple[list[StackLoad], list[float]]:
+    """Where an anchor's rows lie, and their ln(measured / predicted) under the name `error`."""
     places = ("sequences", "tp", "pp", "dp", "ep")
-    return [StackLoad(**{name: row[name] for name in places}) for row in rows], [row["log_error"] for row in rows]
+    return [StackLoad(**{name: row[name] for name in places}) for row in rows], [row[error] for row in rows]
 
 
 def _foreign(found: Row, rows: list[Row], device: DeviceModel, model: Ledgers, precision: Precision) -> str:
@@ -59,12 +62,6 @@ def _foreign(found: Row, rows: list[Row], device: DeviceModel, model: Ledgers, p
         known = ", ".join(sorted({row["model"] for row in rows}))
         return f"it was made with {known}, and what one model measures says nothing of another's error"
     return ""
-
-
-def _first_token(found: Row, engine: Engine) -> dict[str, float]:
-    """The engine's seconds of a first token, where rows told them."""
-    extra = found.get("first_token_seconds")
-    return {} if extra is None else {"prefill_seconds": engine.prefill_seconds + extra}
 
 
 def _applied(own: list[Row], plan: Placement) -> str:

@@ -110,6 +110,7 @@ def _serve_alone(
     seconds = step.seconds + (draft.seconds(context, 1) if draft else 0.0)
     tpot = seconds / (draft.accepted_tokens if draft else 1)
     ttft = prompt.seconds + device.engine.first_token_seconds(requests.prompt_len)
+    ttft *= device.engine.first_token_factor(1)
     rate = requests.output_len / (ttft + (requests.output_len - 1) * tpot)
     return ServingPrediction(
         **vars(requests),

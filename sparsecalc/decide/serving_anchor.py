@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from math import exp, log
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
+from sparsecalc.decide.anchored import seen_of
 from sparsecalc.decide.serving_rows import Measured, Stack, measured_rows
 from sparsecalc.device.anchor import AnchorPrior, StackLoad, anchor_prior, left_out_errors, load_curve, posterior
 from sparsecalc.device.calibration import Calibration
@@ -19,10 +20,9 @@ from sparsecalc.library.serving_files.rows import ServingRow
 MOST_ROWS = 1_000
 FEWEST_TO_LEAVE_OUT = 3
 """Rows from which on each is also held against what the others say of it."""
-IDLE_CONCURRENCY = 4
-"""Requests in flight up to which prompts hardly wait for each other, so that a TTFT tells of the first token."""
 SHOWN_SEQUENCES = (1, 4, 16, 64, 256)
 FAR_OFF = log(2)
+QUANTITIES: tuple[Literal["tpot", "ttft"], ...] = ("tpot", "ttft")
 
 Entry = dict[str, Any]
 
@@ -37,22 +37,23 @@ def anchor_from_serving(names: list[str], given: ServingRow) -> tuple[Calibratio
     rows, unusable = measured_rows(files.rows, given)
     left_out = [*files.left_out, *unusable]
     stack = _the_stack(rows, left_out)
-    gpu, prior = load_accelerator(stack.accelerator), anchor_prior()
+    gpu, prior = load_accelerator(stack.accelerator), anchor_prior("tpot")
     entries = [_entry(row) for row in rows]
     curves = [curve for own in _by_model(entries) for curve in _anchor(own, prior)]
+    for entry, row in zip(entries, rows, strict=True):
+        entry |= _first_token(row, {**vars(stack), "rows": entries})
     calibration = Calibration(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         device="serving",
         device_name=gpu.name,
         accelerator=gpu.id,
-        prior=vars(prior),
+        prior={name: vars(anchor_prior(name)) for name in QUANTITIES},
         residuals=_residuals(entries, len(left_out)),
         anchor={
             **vars(stack),
             "rows": entries,
             "left_out": [vars(each) for each in left_out],
             "curves": curves,
-            "first_token_seconds": _first_token(rows),
         },
     )
     return calibration, _notes(entries)
@@ -85,9 +86,16 @@ def _entry(measured: Measured) -> Entry:
         "measured_seconds": measured.measured_seconds,
         "predicted_seconds": measured.predicted_seconds,
         "log_error": log(measured.measured_seconds / measured.predicted_seconds),
-        "ttft_seconds": row.ttft_seconds,
-        "predicted_ttft_seconds": measured.predicted_ttft_seconds,
     }
+
+
+def _first_token(measured: Measured, anchor: Entry) -> Entry:
+    """A row's TTFT beside that of the anchored server; nothing where it was not measured."""
+    ttft = measured.row.ttft_seconds
+    if not ttft:
+        return {}
+    predicted = measured.again(anchor).ttft_seconds
+    return {"ttft_seconds": ttft, "predicted_ttft_seconds": predicted, "ttft_log_error": log(ttft / predicted)}
 
 
 def _by_model(entries: list[Entry]) -> list[list[Entry]]:
@@ -100,8 +108,7 @@ def _by_model(entries: list[Entry]) -> list[list[Entry]]:
 
 def _anchor(own: list[Entry], prior: AnchorPrior) -> list[Entry]:
     """Adds to a model's rows what the anchor makes of them; the curve of each of its placements."""
-    loads = [StackLoad(**{name: row[name] for name in ("sequences", "tp", "pp", "dp", "ep")}) for row in own]
-    errors = [row["log_error"] for row in own]
+    loads, errors = seen_of(own, "log_error")
     means, spreads = posterior(loads, errors, loads, prior)
     others: list[float | None] = [None] * len(own)
     if len(own) >= FEWEST_TO_LEAVE_OUT:
@@ -132,6 +139,11 @@ def _residuals(entries: list[Entry], left_out: int) -> dict[str, Any]:
         alone = [abs(exp(-row["left_out_log_error"]) - 1) for row in held]
         base = [abs(exp(-row["log_error"]) - 1) for row in held]
         found["TPOT of each row by the others"] = _summary(alone, base, left_out)
+    first = [row for row in entries if "ttft_log_error" in row]
+    if len(first) >= FEWEST_TO_LEAVE_OUT and len(_by_model(first)) == 1:
+        off = [abs(exp(-each) - 1) for each in left_out_errors(*seen_of(first, "ttft_log_error"), anchor_prior("ttft"))]
+        base = [abs(exp(-row["ttft_log_error"]) - 1) for row in first]
+        found["TTFT of each row by the others"] = _summary(off, base, left_out)
     return found
 
 
@@ -143,14 +155,6 @@ def _summary(after: list[float], before: list[float], left_out: int) -> dict[str
         "p90_error": float(np.percentile(after, 90)),
         "prior_median_error": median(before),
     }
-
-
-def _first_token(rows: list[Measured]) -> float | None:
-    """Median of what a first token takes longer than is predicted, over rows whose prompts hardly wait."""
-    idle = [row for row in rows if row.row.ttft_seconds and (row.row.concurrency or 0) <= IDLE_CONCURRENCY]
-    if not idle:
-        return None
-    return median((row.row.ttft_seconds or 0.0) - row.predicted_ttft_seconds for row in idle)
 
 
 def _notes(entries: list[Entry]) -> list[Note]:

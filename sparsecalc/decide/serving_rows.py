@@ -1,6 +1,7 @@
 """Measured loads of a server beside what is predicted of them: names resolved, gaps filled, the unusable left out."""
 
 from functools import cache
+from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
@@ -50,7 +51,12 @@ class Measured(Frozen):
     measured_seconds: float
     """TPOT; of a forward pass alone with the engine's own seconds, as they are predicted, on top."""
     predicted_seconds: float
-    predicted_ttft_seconds: float
+    question: Question
+    variant: Variant
+
+    def again(self, anchor: dict[str, Any]) -> ServingPrediction:
+        """The prediction with an anchor."""
+        return _predicted(self.variant, self.question.but(hardware=self.question.devices.but(anchor=anchor)))
 
 
 def measured_rows(rows: tuple[ServingRow, ...], given: ServingRow) -> tuple[list[Measured], list[LeftOut]]:
@@ -83,14 +89,17 @@ def _measured(row: ServingRow, given: ServingRow) -> Measured:
     deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
     stack = Stack(accelerator=deployed.gpu.id, engine=deployed.device.engine.id, dtype=variant.precision.name)
     _check_named(stack, given, variant)
+    return _beside(full, stack, variant, deployed, question)
+
+
+def _predicted(variant: Variant, question: Question) -> ServingPrediction:
     prediction, _, _ = predict(variant.model, variant.precision, question, requested=False)
     assert prediction.serving is not None  # a question with requests in flight has it
-    return _beside(full, stack, variant, deployed, prediction.serving)
+    return prediction.serving
 
 
-def _beside(
-    row: ServingRow, stack: Stack, variant: Variant, deployed: Deployment, serving: ServingPrediction
-) -> Measured:
+def _beside(row: ServingRow, stack: Stack, variant: Variant, deployed: Deployment, question: Question) -> Measured:
+    serving = _predicted(variant, question)
     plan, engine, measured = deployed.placement, deployed.device.engine, row.tpot_seconds or 0.0
     if row.kernels_only:
         measured += engine.step_seconds + engine.sequence_seconds * serving.running
@@ -103,7 +112,8 @@ def _beside(
         placement=plan.name,
         measured_seconds=measured,
         predicted_seconds=serving.tpot_seconds,
-        predicted_ttft_seconds=serving.ttft_seconds,
+        question=question,
+        variant=variant,
     )
 
 

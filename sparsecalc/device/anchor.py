@@ -1,6 +1,6 @@
 """What a few measured rows of a serving stack say of its other loads: the posterior of a Gaussian process.
 
-A row's error is e = ln(measured TPOT / predicted TPOT). Before anything is measured e is normal around 0 with
+A row's error is e = ln(measured / predicted), of its TPOT or its TTFT. Before anything is measured e is normal around 0 with
 
     cov(e_i, e_j) = scale^2 + shape^2 exp(-d_ij^2 / 2) + noise^2 [i = j]
     d_ij^2        = (log2 c_i / c_j)^2 / sequences_octaves^2 + split^2 / split_octaves^2 + [whole experts differ] / w^2
@@ -12,8 +12,8 @@ Gaussian Processes for Machine Learning, 2006, equations 2.25 and 2.26): near th
 
 from collections.abc import Sequence
 from functools import cache
-from math import exp, log, log2
-from typing import Any
+from math import exp, log2
+from typing import Any, Literal
 
 from sparsecalc.core.arrays import Number, is_array
 from sparsecalc.core.frozen import Frozen
@@ -41,9 +41,9 @@ class AnchorPrior(Frozen):
 
 
 @cache
-def anchor_prior() -> AnchorPrior:
-    """The prior that was learnt from whole stacks. Source: data/anchor.json."""
-    return AnchorPrior(**read_data("anchor.json")["prior"])
+def anchor_prior(of: Literal["tpot", "ttft"]) -> AnchorPrior:
+    """The prior of TPOT's or TTFT's errors, learnt from whole stacks. Source: data/anchor.json."""
+    return AnchorPrior(**read_data("anchor.json")["prior"][of])
 
 
 class StackLoad(Frozen):
@@ -130,8 +130,3 @@ def _coordinates(load: StackLoad, prior: AnchorPrior) -> list[float]:
     split = [log2(ways) / prior.split_octaves for ways in (load.tp, load.pp, load.dp)]
     whole = (load.ep > 1) / prior.whole_experts
     return [log2(max(load.sequences, 1)) / prior.sequences_octaves, *split, whole]
-
-
-def log_error(measured: float, predicted: float) -> float:
-    """ln(measured / predicted)."""
-    return log(measured / predicted)

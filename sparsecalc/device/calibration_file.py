@@ -35,6 +35,7 @@ class AnchorRow(BaseModel):
     dp: Ways
     ep: Ways
     log_error: Annotated[float, Field(allow_inf_nan=False)]
+    ttft_log_error: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class Anchor(BaseModel):
@@ -46,7 +47,6 @@ class Anchor(BaseModel):
     engine: str
     dtype: str
     rows: Annotated[list[AnchorRow], Field(min_length=1)]
-    first_token_seconds: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class CalibrationFile(BaseModel):

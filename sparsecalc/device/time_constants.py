@@ -81,11 +81,17 @@ class Engine(Frozen):
     """Standard deviation that the engine adds to a step's error."""
     anchor: LoadCurve | None = None
     """What rows of the user's own stack say of steps that decode; None: nothing was measured there."""
+    first_token_anchor: LoadCurve | None = None
+    """The same of the seconds to a first token."""
     source: str = ""
 
     def factor(self, sequences: Number) -> Number:
         """What all seconds of a step that decodes so many sequences are multiplied by: 1 without an anchor."""
         return self.anchor.factor(sequences) if self.anchor else 1.0
+
+    def first_token_factor(self, sequences: Number) -> Number:
+        """What the seconds to a first token are multiplied by while so many sequences run: 1 without an anchor."""
+        return self.first_token_anchor.factor(sequences) if self.first_token_anchor else 1.0
 
     def first_token_seconds(self, prompt_len: Number, step_seconds: Number = 0.0) -> Number:
         """Seconds of a first token outside of the engine's steps: prefill_seconds + per token + steps it waits for.

@@ -114,10 +114,23 @@ class Served:
 
     @cached_property
     def to_client(self) -> Array:
-        """Seconds of each first token outside the engine's steps, which only a busy server makes it wait for."""
-        engine = self.scene.deployed.device.engine
+        """Seconds of each first token outside the engine's steps, which only a busy server makes it wait for.
+
+        An anchor multiplies the whole TTFT; what that adds is counted here.
+        """
+        engine, columns = self.scene.deployed.device.engine, self._columns
         found: Array = engine.first_token_seconds(self.traffic.prompt_tokens, self.itl.mean * self.busy)
+        factor = engine.first_token_factor(self.running)
+        found = factor * found + (factor - 1) * (columns["first"] - columns["arrival"])
         return found
+
+    @cached_property
+    def running(self) -> float:
+        """Requests that one server has in flight: the most of a closed loop, the mean of an open one; at least 1."""
+        columns, replicas = self._columns, self.scene.replicas
+        if self.traffic.concurrency:
+            return max(1.0, min(self.traffic.concurrency, self.most_running) / replicas)
+        return max(1.0, float((columns["last"] - columns["scheduled"]).sum()) / self.duration / replicas)
 
     @cached_property
     def ttft(self) -> Array:

@@ -32,8 +32,9 @@ def _anchor_view(document: CalibrationReport, anchor: dict[str, Any]) -> View:
         rows = [[each["where"], each["why"]] for each in anchor["left_out"]]
         grids.append(Grid(headers=["left out", "why"], rows=rows, left=2))
     lines = [f"{document.device_name} ({anchor['accelerator']}), {anchor['engine']}, weights in {anchor['dtype']}."]
-    if anchor["first_token_seconds"] is not None:
-        lines.append(f"A first token takes {1e3 * anchor['first_token_seconds']:+.3g} ms beside what is predicted.")
+    count = sum("ttft_log_error" in row for row in anchor["rows"])
+    if count:
+        lines.append(f"TTFT is anchored too, to {count} of the rows.")
     saved = f"Written to {document.written}." if document.written else "Not saved: -o FILE saves it."
     return View(grids=grids, lines=lines, foot=[saved])
 
