@@ -24,7 +24,8 @@ def told(row: ServingRow) -> tuple[object, ...]:
 def test_own_csv(tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
     file.write_text(
-        "\ufeffModel,gpu, num_gpus,tp,ep,dp,engine,dtype,kv_cache_dtype,concurrency,prompt_len,output_len,tpot_seconds,note\n"
+        "\ufeffModel,gpu, num_gpus,tp,ep,dp,engine,dtype,kv_cache_dtype,"
+        "concurrency,prompt_len,output_len,tpot_seconds,note\n"
         "llama-3.1-70b,h200,4,4,,,vllm,fp8,fp8,32,1024,512,0.0132,nightly\n"
         "\n"
         "llama-3.1-70b,h200,8,8,,,vllm,fp8,,64,1e3,512.5,,\n"
@@ -34,7 +35,9 @@ def test_own_csv(tmp_path: Path) -> None:
     assert (first.model, first.gpu, first.num_gpus, first.tp, first.ep) == ("llama-3.1-70b", "h200", 4, 4, None)
     assert (first.engine, first.dtype, first.kv_cache_dtype) == ("vllm", "fp8", "fp8")
     assert told(first) == (32, 1024, 512, 0.0132, None)
-    assert second.tpot_seconds is None and second.output_len == 512.5 and second.where.endswith("line 4")
+    assert second.tpot_seconds is None
+    assert second.output_len == 512.5
+    assert second.where.endswith("line 4")
     assert [each.why for each in found.left_out] == ["the column note is not read"]
 
 
@@ -58,7 +61,9 @@ def test_vllm_serve_appends_objects(tmp_path: Path) -> None:
 def test_vllm_forward() -> None:
     decode, prefill = rows("vllm_forward.json")
     assert told(decode) == (2, 2047, 1, pytest.approx(9120.5e-6), None)
-    assert decode.kernels_only and not decode.unusable and decode.model is None
+    assert decode.kernels_only
+    assert not decode.unusable
+    assert decode.model is None
     assert prefill.unusable == "not a batch of plain decodes"
 
 
@@ -67,7 +72,8 @@ def test_sglang() -> None:
     assert (first.model, first.tp, first.dp, first.ep) == ("deepseek-ai/DeepSeek-R1-0528", 1, 8, 8)
     assert (first.engine, first.dtype, first.kv_cache_dtype) == ("sglang", "fp8", "auto")
     assert told(first) == (16, 921.6, 921.6, pytest.approx(0.00941), pytest.approx(0.3501))
-    assert second.concurrency == 64 and "entry 2" in second.where
+    assert second.concurrency == 64
+    assert "entry 2" in second.where
     assert "speculative" in guessed.unusable
 
 
@@ -126,7 +132,8 @@ def test_bad_files_say_where(tmp_path: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(InputError) as error:
         read_serving_files([str(file)])
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What a few measured rows of a serving stack say of its other loads: the posterior of a Gaussian process.
 
-A row's error is e = ln(measured / predicted), of its TPOT or its TTFT. Before anything is measured e is normal around 0 with
+A row's error is e = ln(measured / predicted), of its TPOT or TTFT. Before anything is measured it is normal around 0,
 
     cov(e_i, e_j) = scale^2 + shape^2 exp(-d_ij^2 / 2) + noise^2 [i = j]
     d_ij^2        = (log2 c_i / c_j)^2 / sequences_octaves^2 + split^2 / split_octaves^2 + [whole experts differ] / w^2

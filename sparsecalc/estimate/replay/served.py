@@ -119,9 +119,9 @@ class Served:
         An anchor multiplies the whole TTFT; what that adds is counted here.
         """
         engine, columns = self.scene.deployed.device.engine, self._columns
-        found: Array = engine.first_token_seconds(self.traffic.prompt_tokens, self.itl.mean * self.busy)
+        outside = engine.first_token_seconds(self.traffic.prompt_tokens, self.itl.mean * self.busy)
         factor = engine.first_token_factor(self.running)
-        found = factor * found + (factor - 1) * (columns["first"] - columns["arrival"])
+        found: Array = factor * outside + (factor - 1) * (columns["first"] - columns["arrival"])
         return found
 
     @cached_property
