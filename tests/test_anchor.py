@@ -251,6 +251,8 @@ def test_options_fill_what_a_file_does_not_tell(tmp_path: Path, quick_run: Run) 
         ("llama-3.1-8b,,1,,vllm,,8,128,128,0.01,\n", (), "gpu is not told. Say it: --gpu"),
         ("llama-3.1-8b,h200,1,,vllm,,8,128,128,-1,\n", (), "line 2: tpot_seconds is '-1'"),
         ("llama-3.1-8b,h200,1,,vllm,,8,128,128,inf,\n", (), "tpot_seconds is 'inf'"),
+        ("llama-3.1-8b,h200,1,,vllm,,8,128,1,0.01,\n", (), "an answer of one token has no TPOT"),
+        ("llama-3.1-8b,h200,3,,vllm,,8,128,128,0.01,\n", (), "no row can be used"),
         ("llama-3.1-8b,h200,1,,vllm,,8,128,128,0.01,\n", ("--quick",), "--quick is of benchmarks on this device"),
         ("llama-3.1-8b,h200,1,,vllm,,8,128,128,0.01,\n", ("--gpu", "h100"), "of h200-sxm, not of h100"),
         (

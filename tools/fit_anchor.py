@@ -50,7 +50,7 @@ def stacks() -> dict[str, list[Stack]]:
             continue
         served, name = replayed(row), (row["model"], row["gpu"], row["engine"], row["dtype"])
         low, high = band(served)
-        load = StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"])
+        load = StackLoad(sequences=row["concurrency"], tp=row["tp"], dp=row.get("dp", 1), ep=row["ep"])
         off = np.log(row["tpot_seconds"] / served.tpot.mean())
         found["tpot"].setdefault(name, []).append((load, off, np.log(high / low) / 2 / BAND))
         if row["ttft_seconds"]:

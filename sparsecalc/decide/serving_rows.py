@@ -99,19 +99,26 @@ def _predicted(variant: Variant, question: Question) -> ServingPrediction:
 
 
 def _beside(row: ServingRow, stack: Stack, variant: Variant, deployed: Deployment, question: Question) -> Measured:
-    serving = _predicted(variant, question)
-    plan, engine, measured = deployed.placement, deployed.device.engine, row.tpot_seconds or 0.0
-    if row.kernels_only:
-        measured += engine.step_seconds + engine.sequence_seconds * serving.running
+    plan, engine, measured, requests = deployed.placement, deployed.device.engine, row.tpot_seconds, question.requests
+    assert measured
+    if row.kernels_only:  # a single step, which lacks what the engine does between two
+        running = requests.concurrency
+        measured += engine.step_seconds + engine.sequence_seconds * running
+        predicted = deployed.step([deployed.decode(requests.prompt_len + 1, running)]).seconds
+    elif requests.output_len < 2:
+        raise InputError("an answer of one token has no TPOT")
+    else:
+        serving = _predicted(variant, question)
+        running, predicted = serving.running, serving.tpot_seconds
     return Measured(
         row=row,
         stack=stack,
         model=variant.loaded.spec.id,
         params=params_of(variant.model),
-        load=StackLoad(sequences=serving.running, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep),
+        load=StackLoad(sequences=running, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep),
         placement=plan.name,
         measured_seconds=measured,
-        predicted_seconds=serving.tpot_seconds,
+        predicted_seconds=predicted,
         question=question,
         variant=variant,
     )
