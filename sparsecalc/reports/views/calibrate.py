@@ -41,22 +41,23 @@ def _anchor_view(document: CalibrationReport, anchor: dict[str, Any]) -> View:
 
 def _loads(rows: list[dict[str, Any]]) -> Grid:
     """Each measured load, as predicted and as anchored."""
-    headers = ["measured load", "model", "placement", "TPOT measured", "predicted", "anchored"]
+    headers = ["measured load", "read from", "model", "placement", "TPOT measured", "predicted", "anchored"]
     cells = [
         [
             f"{row['concurrency']:.4g} x {row['prompt_len']:,.0f} + {row['output_len']:,.0f}",
+            row["tool"],
             row["model"],
             row["placement"],
             *(units.duration(row[f"{name}_seconds"]) for name in ("measured", "predicted", "anchored")),
         ]
         for row in rows
     ]
-    return Grid(headers=headers, rows=cells, left=3)
+    return Grid(headers=headers, rows=cells, left=4)
 
 
 def _curves(curves: list[dict[str, Any]]) -> Grid:
     """The factor on a decode step's seconds at a few loads, with its 80 % band."""
-    headers = ["factor", "placement", *(f"{count:,} sequences" for count in curves[0]["sequences"])]
+    headers = ["factor of", "placement", *(f"{count:,} sequences" for count in curves[0]["sequences"])]
     rows = [[curve["model"], curve["placement"], *map(_factor, curve["factor"], curve["spread"])] for curve in curves]
     return Grid(headers=headers, rows=rows, left=2)
 
