@@ -11,8 +11,11 @@ from sparsecalc.decide.engine_words import plain
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show as _show
+from sparsecalc.decide.simulate import simulate as _simulate
+from sparsecalc.decide.simulation_question import asked_of
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ShowReport
+from sparsecalc.documents.simulate import SimulateReport
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Flops, Memory, Params
 from sparsecalc.library.formats import precision_for, with_file_type
@@ -91,6 +94,17 @@ def load(name: str) -> Model:
     """
     variant = load_variant(name)
     return Model(name=name, ledgers=variant.model, notes=variant.loaded.notes, dtype=variant.dtype)
+
+
+def simulate(models: list[str], traffic: dict[str, Any], **asked: Any) -> SimulateReport:
+    """Models under load, as `sparsecalc simulate`: `traffic` has its options, `asked` those of devices and formats.
+
+    >>> found = simulate(["llama-3.1-8b"], {"rate": 2.0, "requests": 100, "slo": "ttft=1s"}, gpu="h100-sxm")
+    >>> found.models[0].simulation.goodput_share
+    1.0
+    """
+    own = asked_of(traffic)
+    return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})), own)
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:

@@ -188,7 +188,7 @@ def test_ttft_is_anchored_where_it_was_measured(tmp_path: Path) -> None:
 
 def test_three_rows_help_the_others_of_their_stack() -> None:
     """On the shared stacks, in closed form: the median error of rows that three others of their stack anchor."""
-    rows = [row for row in serving_rows() if not row["contradicted"]]
+    rows = [row for row in serving_rows() if not row["contradicted"] and not row.get("apart")]
     stacks: dict[tuple[str, ...], list[tuple[StackLoad, float]]] = {}
     for row, check in zip(rows, serving_checks(rows), strict=True):
         load = StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"])

@@ -280,20 +280,23 @@ def test_requests_that_do_not_fit_wait() -> None:
     report = show("qwen2.5-7b", ask(engine="vllm", concurrency=256, **asked))
     many = serving_of("qwen2.5-7b", concurrency=256, **asked)
     held = predicted("qwen2.5-7b", **asked).largest_batch_size
-    assert (many.running, many.waiting, many.concurrency) == (held, 256 - held, 256)
+    assert held <= many.running < 1.3 * held  # vLLM lets in what fits now, not what fits when all answers are whole
+    assert many.running + many.waiting == many.concurrency == 256
     assert "requests-wait" in codes(report)
     alone = serving_of("qwen2.5-7b", concurrency=held, **asked)
     assert alone.waiting == 0
-    assert many.tpot_seconds == alone.tpot_seconds
-    assert many.output_tokens_per_second == alone.output_tokens_per_second
+    assert many.tpot_seconds == pytest.approx(alone.tpot_seconds, rel=0.15)
+    assert many.output_tokens_per_second == pytest.approx(alone.output_tokens_per_second, rel=0.15)
+    assert many.ttft_seconds > 10 * alone.ttft_seconds
     limited = serving_of("qwen2.5-7b", concurrency=64, max_num_seqs=4, **asked)
     assert (limited.running, limited.waiting) == (4, 60)
 
 
 def test_requests_wait_without_an_engine_too() -> None:
     asked: dict[str, Any] = {"gpu": "rtx-4090", "context_len": 4096, "engine": None}
-    found = serving_of("qwen2.5-7b", concurrency=4096, **asked)
-    assert found.running == predicted("qwen2.5-7b", **asked).largest_batch_size < 4096
+    held = predicted("qwen2.5-7b", **asked).largest_batch_size
+    assert held <= serving_of("qwen2.5-7b", concurrency=512, **asked).running < 1.3 * held
+    assert serving_of("qwen2.5-7b", concurrency=10_000, **asked).running == held
 
 
 def test_a_context_beyond_the_models_own_is_warned_of() -> None:

@@ -27,7 +27,9 @@ def test_the_contract_of_a_prediction(quick_run: Run) -> None:
             assert sum(part["by_component"].values()) == pytest.approx(part["seconds"])
         serving = prediction["serving"]
         assert serving["ttft_seconds"] > 0
-        rate = serving["concurrency"] / serving["tpot_seconds"]
+        rate = serving["output_tokens_per_second"]
+        spent = serving["ttft_seconds"] + (serving["output_len"] - 1) * serving["tpot_seconds"]
+        assert rate == pytest.approx(serving["output_len"] / spent)
         assert serving["output_tokens_per_second_per_gpu"] == pytest.approx(rate / 4)
         assert prediction["usd_per_million_output_tokens"] == pytest.approx(
             prediction["usd_per_hour"] / 3600 / rate * 1e6
@@ -157,7 +159,7 @@ def test_a_step_of_what_cannot_be_held_is_refused(quick_run: Run) -> None:
     shown = quick_run("show", "llama-70b", "--gpu", "rtx-4090", "--json")
     assert shown.rc == 0
     assert shown.json["prediction"]["fits"] is False
-    assert [warn["code"] for warn in shown.json["warnings"]] == ["alias", "does-not-fit"]
+    assert [warn["code"] for warn in shown.json["warnings"]] == ["alias", "default-constants", "does-not-fit"]
 
 
 @pytest.mark.parametrize(("gpu", "warned"), [("h100-sxm", False), ("mi300x", True), ("m3-ultra", True)])

@@ -1,10 +1,11 @@
 """Learn the prior of `calibrate --from-serving` from whole stacks: python tools/fit_anchor.py [--write].
 
-Rows: data/measurements/serving.json, without the contradicted ones. A stack is a model, device, engine and format. Of
-each, some rows drawn at random are the anchor, and the others are predicted. The prior's five ratios are those that
-make the mean of |ln(measured / predicted)|, capped, least over such draws, each stack counted as at most 40 rows; its
-noise is such that 80 % of the errors lie in the 80 % band. What it is worth is measured in the same way on stacks that
-it was not learnt from.
+Rows: data/measurements/serving.json, without those that do not tell of a step (contradicted, apart). Of each stack (a
+model, device, engine and format) some rows drawn at random are the anchor, and the others are predicted. The prior's
+five ratios are those that make the mean of |ln(measured / predicted)|, capped, least over such draws, each stack
+counted as at most 40 rows. Its deviations are such that 80 % of the errors of mixtures of experts, and 80 % of those of
+dense models, lie in their 80 % bands. What it is worth is measured in the same way on stacks that it was not learnt
+from.
 """
 
 import json
@@ -25,6 +26,7 @@ RATIOS = ("scale", "shape", "sequences_octaves", "split_octaves", "whole_experts
 START = np.log([0.6, 2.2, 4.0, 1.1, 0.55])
 """Of the logarithms of the ratios; they are drawn back to it weakly."""
 WEIGHT, PULL, FOLDS, ANCHORS = 40, 0.003, 7, (0, 1, 3, 5, 8)
+HELD = 0.8
 DRAWS, LEARNING_DRAWS, MOST_TRIES = 20, 5, 120
 CAP = 2.5
 """Errors count up to this many times their median: some rows had multi-token prediction and do not tell."""
@@ -42,14 +44,15 @@ class Stack:
         self.loads = [load for load, _, _ in samples]
         self.errors = np.array([error for _, error, _ in samples])
         self.spreads = np.array([spread for _, _, spread in samples])
-        self.sparse = model_of(self.model).spec.kind != "dense"
+        self.kind = model_of(self.model).spec.kind
+        self.sparse = self.kind != "dense"
 
 
 def stacks() -> dict[str, list[Stack]]:
     """The stacks, once with their errors of TPOT and once with those of TTFT, as far as it was measured."""
     found: dict[str, dict[Name, list[Sample]]] = {"tpot": {}, "ttft": {}}
     for row in serving_rows():
-        if row["contradicted"]:
+        if row["contradicted"] or row.get("apart"):
             continue
         served, name = replayed(row), (row["model"], row["gpu"], row["engine"], row["dtype"])
         low, high = band(served)
@@ -81,9 +84,23 @@ def learnt(some: list[Stack]) -> AnchorPrior:
 
     options = {"maxiter": MOST_TRIES, "xatol": 0.02, "fatol": 1e-5}
     best = minimize(badness, START, method="Nelder-Mead", options=options).x
-    alone = [part for stack in some for part in draws(stack, prior_of(best), LEARNING_DRAWS, ANCHORS[1:])]
-    noise = np.quantile(np.concatenate([np.abs(off) / spreads for off, spreads, _ in alone]), 0.8) / BAND
-    return AnchorPrior(**{name: float(f"{value:.3g}") for name, value in vars(prior_of(best, float(noise))).items()})
+    noise, dense = (held([stack for stack in some if stack.sparse is sparse], best) for sparse in (True, False))
+    prior = prior_of(best, noise).but(dense_share=min(1.0, dense / noise))
+    return AnchorPrior(**{name: float(f"{value:.3g}") for name, value in vars(prior).items()})
+
+
+def held(some: list[Stack], x: np.ndarray) -> float:
+    """The noise with which 80 % of the stacks' errors lie in the 80 % band, the predicted deviation a limit to it."""
+    prior, low, high = prior_of(x), 1e-3, 3.0
+    parts = [(stack, part) for stack in some for part in draws(stack, prior, LEARNING_DRAWS, ANCHORS[1:])]
+    off = np.concatenate([np.abs(part[0]) for _, part in parts])
+    spreads = np.concatenate([part[1] for _, part in parts])
+    own = np.concatenate([stack.spreads[part[2]] for stack, part in parts])
+    while high / low > 1.001:
+        noise = (low * high) ** 0.5
+        within = np.mean(off <= BAND * np.minimum(noise * spreads, own))
+        low, high = (noise, high) if within < HELD else (low, noise)
+    return float(low)
 
 
 def draws(
@@ -96,7 +113,7 @@ def draws(
             picked = rng.permutation(len(stack.loads))
             seen, rest = picked[:count], picked[count:]
             loads = [[stack.loads[place] for place in places] for places in (seen, rest)]
-            means, spreads = posterior(loads[0], stack.errors[seen].tolist(), loads[1], prior)
+            means, spreads = posterior(loads[0], stack.errors[seen].tolist(), loads[1], prior.of(stack.kind))
             found.append((stack.errors[rest] - np.array(means), np.array(spreads), rest))
     return found
 

@@ -29,6 +29,7 @@ STANDS_FOR = {
     "h100-sxm": ["Hopper"],
     "b200-sxm": ["Blackwell GB100", "Blackwell Ultra"],
     "rtx-pro-6000-blackwell": ["Blackwell GB20"],
+    "arc-pro-b60": ["Xe2"],
 }
 """Architectures whose other devices take their constants from this one."""
 FORMS = {
@@ -157,12 +158,19 @@ FITS = (
 )
 
 
+def multiplied(row: Row) -> bool:
+    """Whether the device has units for the row's format; where it has none, another format is multiplied."""
+    form = FORMS.get(row.get("gemm_dtype") or row.get("moe_dtype") or "")
+    peaks = load_accelerator(ACCELERATORS[row["system"]]).peak_flops_per_second
+    return form is None or peaks.get(form[1]) is not None
+
+
 def wanted(name: str, row: Row) -> bool:
     """Rows that an engine would run, and that say how a kernel uses memory.
 
     Weights beyond L2; more pairs than experts under drawn loads; a prompt over an fp8 cache in fp8 where engines can.
     """
-    if doubtful(name, row):
+    if doubtful(name, row) or not multiplied(row):
         return False
     if name == "gemm" and row["gemm_dtype"] in FORMS:
         weights = number_format(FORMS[row["gemm_dtype"]][2]).matrix_bytes(int(row["n"]), int(row["k"]))

@@ -60,7 +60,7 @@ def main() -> None:
         columns = []
         for row in own:
             served = replayed(row)
-            alone = float((served.ttft - served.to_client).mean())
+            alone = float((served.ttft - served.to_client - served.front).mean())
             columns.append((row["ttft_seconds"], alone, row["prompt_len"], served.itl.mean * served.busy.mean()))
         data, folds = np.array(columns), np.array([fold(row) for row in own])
         left_out = np.concatenate(

@@ -17,6 +17,7 @@ ACCELERATORS = {
     "b300_sxm": "b300-sxm",
     "gb300": "gb300",
     "rtx_pro_6000_server": "rtx-pro-6000-blackwell",
+    "b60": "arc-pro-b60",
 }
 COLUMNS = {
     "gemm": {"m": "m", "n": "n", "k": "k"},

@@ -31,6 +31,7 @@ WIDTH = 120
 RETURNED = {
     "show": ["ShowReport"],
     "compare": ["CompareReport"],
+    "simulate": ["SimulateReport"],
     "explain": ["ExplainReport", "StepReport"],
     "models": ["ListReport"],
     "gpus": ["ListReport"],

@@ -19,7 +19,8 @@ Format = Annotated[str, typer.Option("--format", "-f", help=", ".join(FORMATS))]
 Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[
-    str | None, typer.Option(help="accelerators (sparsecalc gpus), a list: does it fit, how long does it take")
+    str | None,
+    typer.Option(help="accelerators (sparsecalc gpus), a list, or 2xh100: does it fit, how long does it take"),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]

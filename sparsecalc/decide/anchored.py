@@ -29,9 +29,10 @@ def anchored(
         return device.but(anchor_note=f"the anchor is not applied: {reason}")
     own = [row for row in rows if row["params"] == params_of(model)]
     place = StackLoad(sequences=1, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep)
-    curve = load_curve(*seen_of(own, "log_error"), place, anchor_prior("tpot"))
+    kind = model.spec.kind
+    curve = load_curve(*seen_of(own, "log_error"), place, anchor_prior("tpot").of(kind))
     first = seen_of([row for row in own if row.get("ttft_log_error") is not None], "ttft_log_error")
-    first_token = load_curve(*first, place, anchor_prior("ttft")) if first[0] else None
+    first_token = load_curve(*first, place, anchor_prior("ttft").of(kind)) if first[0] else None
     engine = device.engine.but(anchor=curve, first_token_anchor=first_token)
     return device.but(engine=engine, anchor_note=_applied(own, plan))
 

@@ -10,7 +10,7 @@ from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
 from sparsecalc.estimate.engine_memory.rules import engine_rules, knows_memory
 from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit, largest_batch
-from sparsecalc.estimate.load import Load
+from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.estimate.replay.policy import policy_of
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.estimate.serving import chunks
@@ -34,6 +34,17 @@ class HeldMemory:
         one = self.deployed
         generic = fit(one.model, one.precision, load, one.gpu, one.placement, self.share)
         return self.engine.fitted(generic, load) if self.engine else generic
+
+    def running(self, requests: Requests, load: Load) -> int:
+        """Requests that run at once: those that memory holds whole, and that the engine lets in.
+
+        All of them where not even one fits: then figures are those of devices large enough.
+        """
+        whole = load.but(batch_size=requests.concurrency, context_len=requests.prompt_len + requests.output_len)
+        most = int(requests.concurrency)
+        if not self.fits(whole):
+            most = self.largest_batch(whole) or most
+        return min(most, self.engine.most_sequences(load, most)) if self.engine else most
 
     def largest_batch(self, load: Load) -> int:
         """Largest batch that is held at the load's context; 0: none."""

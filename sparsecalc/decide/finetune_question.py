@@ -5,6 +5,7 @@ from typing import Any, get_type_hints
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.decide.counted import counted
 from sparsecalc.decide.question import Hardware, hardware_of, positive
 from sparsecalc.device.accelerator import Accelerator
 
@@ -73,6 +74,9 @@ def ask_finetune(
 
     Raises InputError for sizes, shares and lengths out of range, and for an unknown accelerator.
     """
+    gpu, count = counted(gpu, options.get("num_gpus", 1) if options.get("num_gpus", 1) > 1 else None)
+    if count:
+        options["num_gpus"] = count
     parts = {"training": TrainingMethod, "load": TrainingLoad, "sharding": Sharding, "run": TrainingRun}
     given = {
         name: part(**{key: options.pop(key) for key in get_type_hints(part) if key in options})

@@ -1,6 +1,7 @@
 """Lists: built-in models, families, accelerators."""
 
 from sparsecalc.core import units
+from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.documents.lists import ListReport
 from sparsecalc.estimate.costs import params
@@ -38,7 +39,7 @@ def list_families() -> ListReport:
 
 
 def list_gpus() -> ListReport:
-    """Every accelerator with its dense peak and memory."""
+    """Every accelerator with its dense peak and memory, and the one whose measured kernels predict its times."""
     rows = []
     for name in accelerator_ids():
         gpu = load_accelerator(name)
@@ -55,6 +56,7 @@ def list_gpus() -> ListReport:
                 "fp8_flops_per_second": peaks.get("fp8"),
                 "usd_per_hour": price.value if price else None,
                 "released": gpu.released,
+                "constants_of": device_model(gpu).constants_of or "general",
             }
         )
     return ListReport(command="gpus", inputs={}, rows=rows)

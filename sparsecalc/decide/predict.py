@@ -16,9 +16,12 @@ from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import prefill_step
+from sparsecalc.estimate.serving import prefill_step, tpot_seconds
 from sparsecalc.estimate.step import Step
 from sparsecalc.model.ledgers import Ledgers
+
+MOST_REPLAYED = 4096
+"""Requests in flight up to which a closed loop is replayed, so that an answer never takes long."""
 
 
 def predict(
@@ -77,11 +80,7 @@ def _timed(deployed: Deployment, question: Question, draft: Drafting | None, cap
     prompt = prefill_step(prompt_chunks(deployed, question, question.requests.prompt_len), deployed.step)
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    if question.requests.concurrency > 1:
-        from sparsecalc.decide.closed_loop import serve_together as serve
-    else:
-        serve = _serve_alone
-    served = serve(deployed, question, draft, capacity, prompt)
+    served = _serve(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -97,27 +96,46 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
     )
 
 
-def _serve_alone(
+def _serve(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
-    """One request at a time on an idle server.
+    """Requests in a closed loop: replayed where several are in flight, by the formula for one and for very many."""
+    if 1 < question.requests.concurrency <= MOST_REPLAYED:
+        from sparsecalc.decide.closed_loop import serve_together
+
+        return serve_together(deployed, question, draft, capacity, prompt)
+    return _serve_by_formula(deployed, question, draft, capacity, prompt)
+
+
+def _serve_by_formula(
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
+) -> ServingPrediction:
+    """TPOT of the requests that run at once, by `tpot_seconds`; the others wait as Little's law has it.
 
     A step of speculation yields `accepted_tokens`, and the draft model's steps come on top.
     """
-    requests, device = question.requests, deployed.device
+    requests, guesses = question.requests, draft.draft_tokens if draft else 0
+    running, yielded = capacity.running(requests, question.load), draft.accepted_tokens if draft else 1.0
+    step = tpot_seconds(
+        requests.but(concurrency=running),
+        prompt_chunks(deployed, question, requests.prompt_len),
+        deployed.step,
+        lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
+        yielded,
+    )
     context = requests.prompt_len + requests.output_len // 2
-    step = deployed.step([deployed.decode(context, 1, draft.draft_tokens if draft else 0)])
-    seconds = step.seconds + (draft.seconds(context, 1) if draft else 0.0)
-    tpot = seconds / (draft.accepted_tokens if draft else 1)
-    ttft = prompt.seconds + device.engine.first_token_seconds(requests.prompt_len)
-    ttft *= device.engine.first_token_factor(1)
-    rate = requests.output_len / (ttft + (requests.output_len - 1) * tpot)
+    tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)
+    engine = deployed.device.engine
+    idle = prompt.seconds + engine.first_token_seconds(requests.prompt_len)
+    spent = idle + (requests.output_len - 1) * tpot
+    rate = running * requests.output_len / spent
+    ttft = idle + spent * (requests.concurrency / running - 1)
     return ServingPrediction(
         **vars(requests),
-        running=1,
-        waiting=0,
-        ttft_seconds=ttft,
-        ttft_idle_seconds=ttft,
+        running=running,
+        waiting=requests.concurrency - running,
+        ttft_seconds=ttft * engine.first_token_factor(running),
+        ttft_idle_seconds=idle * engine.first_token_factor(1),
         tpot_seconds=tpot,
         tpot_seconds_low=tpot * step.seconds_low / step.seconds,
         tpot_seconds_high=tpot * step.seconds_high / step.seconds,

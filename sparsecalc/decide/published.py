@@ -57,12 +57,14 @@ def precision_of(model: str, dtype: str, kv_cache: str) -> Precision:
     return precision_for(_spec(model), dtype, kv_cache)
 
 
-def kernel_checks() -> Iterator[Check]:
-    """Single kernels that were not fitted, as their benchmark times them: alone."""
+def kernel_checks(device_of: DeviceOf = shipped_device, gpu: str | None = None) -> Iterator[Check]:
+    """Single kernels that were not fitted, of every accelerator or of one, as their benchmark times them: alone."""
     for table in read_data("measurements/kernels.json")["tables"]:
+        if gpu not in (None, table["gpu"]):
+            continue
         for values in table["rows"]:
             row = dict(zip(table["columns"], values, strict=True))
-            device = shipped_device(table["gpu"], row["engine"])
+            device = device_of(table["gpu"], row["engine"])
             if table["op"] in ("all_reduce", "all_to_all"):
                 size = row["message_bytes"]
                 time = transfer_time("", table["op"], 1, row["ranks"], size, device, alone=True)
@@ -106,10 +108,12 @@ def fits_engines(row: Row) -> bool:
     return small and row["batch_size"] == 1 and row["engine"] in FITTED_ENGINES
 
 
-def step_checks() -> Iterator[Check]:
-    """Published steps with a fixed batch."""
+def step_checks(device_of: DeviceOf = shipped_device, gpu: str | None = None) -> Iterator[Check]:
+    """Published steps with a fixed batch, of every accelerator or of one."""
     for row in step_rows():
-        step = predict_step(row, shipped_device(row["gpu"], row["engine"]))
+        if gpu not in (None, row["gpu"]):
+            continue
+        step = predict_step(row, device_of(row["gpu"], row["engine"]))
         yield Check(
             source="steps",
             what=row["phase"],

@@ -8,6 +8,7 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
 from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
+from sparsecalc.decide.counted import counted
 from sparsecalc.decide.engine_words import EngineWords, engine_options, engine_release, kv_cache_format
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
@@ -174,9 +175,9 @@ def ask(
 
     Several batch sizes, contexts or accelerators make a grid. Raises InputError for an option that makes no sense.
     """
+    gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    degrees = (num_gpus, tp, pp, dp, ep, eplb_replicas)
     whole_experts = told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
@@ -184,7 +185,7 @@ def ask(
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=_parallelism(degrees, whole_experts, offload),
+        parallelism=_parallelism((num_gpus, tp, pp, dp, ep, eplb_replicas), whole_experts, offload),
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,

@@ -80,6 +80,7 @@ def _entry(measured: Measured) -> Entry:
         "tool": row.tool,
         "model": measured.model,
         "params": measured.params,
+        "kind": measured.kind,
         "placement": measured.placement,
         **vars(measured.load),
         **{name: getattr(row, name) for name in ("concurrency", "prompt_len", "output_len")},
@@ -108,6 +109,7 @@ def _by_model(entries: list[Entry]) -> list[list[Entry]]:
 
 def _anchor(own: list[Entry], prior: AnchorPrior) -> list[Entry]:
     """Adds to a model's rows what the anchor makes of them; the curve of each of its placements."""
+    prior = prior.of(own[0]["kind"])
     loads, errors = seen_of(own, "log_error")
     means, spreads = posterior(loads, errors, loads, prior)
     others: list[float | None] = [None] * len(own)

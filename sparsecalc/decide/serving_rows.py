@@ -46,6 +46,8 @@ class Measured(Frozen):
     stack: Stack
     model: str
     params: int
+    kind: str
+    """Of the model: dense, moe..."""
     load: StackLoad
     placement: str
     measured_seconds: float
@@ -115,6 +117,7 @@ def _beside(row: ServingRow, stack: Stack, variant: Variant, deployed: Deploymen
         stack=stack,
         model=variant.loaded.spec.id,
         params=params_of(variant.model),
+        kind=variant.model.spec.kind,
         load=StackLoad(sequences=running, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep),
         placement=plan.name,
         measured_seconds=measured,

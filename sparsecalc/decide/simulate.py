@@ -130,7 +130,6 @@ def figures(served: Served, targets: Targets | None = None) -> Simulation:
     low, high = band(served)
     per_hour = usd_per_hour(scene.deployed.gpu, scene.num_gpus)
     met = targets.met(served) if targets else None
-    engine_seconds = float((served.e2e - served.to_client - served.queue).sum())
     return Simulation(
         requests=traffic.requests,
         duration_seconds=seconds,
@@ -145,7 +144,7 @@ def figures(served: Served, targets: Targets | None = None) -> Simulation:
         output_tokens_per_second_per_gpu=tokens / seconds / scene.num_gpus,
         prompt_tokens_per_second=float(traffic.prompt_tokens.sum()) / seconds,
         requests_per_second=traffic.requests / seconds,
-        running_mean=engine_seconds / seconds,
+        running_mean=float(served.inside.sum()) / seconds,
         waiting_mean=float(served.queue.sum()) / seconds,
         kv_cache_usage_peak=served.peak,
         preemptions=served.preemptions,
@@ -158,7 +157,7 @@ def figures(served: Served, targets: Targets | None = None) -> Simulation:
 def band(served: Served) -> tuple[float, float]:
     """Ends of the 80 % band of a step at the mean load, as factors."""
     deployed, traffic = served.scene.deployed, served.traffic
-    spans = float((served.e2e - served.to_client - served.queue).sum()) / served.duration
+    spans = float(served.inside.sum()) / served.duration
     context = int(traffic.prompt_tokens.mean() + traffic.output_tokens.mean() / 2)
     step = deployed.step([deployed.decode(context, max(1, round(spans)))])
     return step.seconds_low / step.seconds, step.seconds_high / step.seconds

@@ -1,6 +1,7 @@
 """The traffic of a simulation as it is typed: arrivals, and the lengths of prompts and answers."""
 
 import os
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from sparsecalc.core.errors import InputError
@@ -102,7 +103,7 @@ def _number(text: str, name: str, typed: str) -> float:
 
 
 def _whole(value: float, name: str) -> int:
-    if value != value or value != int(value):
+    if not isfinite(value) or value != int(value):
         raise InputError(f"{name} is {value:g}", hint="It takes a whole number of tokens")
     positive(name, int(value))
     return int(value)
@@ -165,10 +166,10 @@ def traffic_asked(
     output_len: str | None = None,
     requests: int | None = None,
     seed: int = 0,
-    finds_rate: bool = False,
+    find_rate: bool = False,
 ) -> TrafficAsked:
     """The traffic that options ask for. Raises InputError unless it is exactly one kind, with sensible numbers."""
-    named = {"--rate": rate, "--concurrency": concurrency, "--trace": trace, "--find-rate": finds_rate or None}
+    named = {"--rate": rate, "--concurrency": concurrency, "--trace": trace, "--find-rate": find_rate or None}
     given = [name for name, value in named.items() if value is not None]
     if len(given) != 1:
         hint = "Name one of --rate 10, --concurrency 32, --trace FILE, --find-rate"
@@ -183,7 +184,7 @@ def traffic_asked(
         if value and value > MOST_REQUESTS:
             raise InputError(f"the {name} is {value:,}", hint=f"It is at most {MOST_REQUESTS:,}")
     return TrafficAsked(
-        rate=1.0 if finds_rate else rate,
+        rate=1.0 if find_rate else rate,
         concurrency=concurrency,
         trace=trace,
         prompt=lengths_of(prompt_len, "--prompt-len", whole_default("simulated_prompt_len")),

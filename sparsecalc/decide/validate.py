@@ -7,6 +7,7 @@ from math import ceil, exp, log
 from statistics import fmean, median
 
 from sparsecalc.data_files import read_data
+from sparsecalc.decide.kin_errors import STRIDE, kin_groups
 from sparsecalc.decide.published import (
     Row,
     kernel_checks,
@@ -38,6 +39,7 @@ def validate() -> ValidateReport:
             *_kernel_tables(kernels),
             _ratios([*steps, *serving]),
             _coverage(kernels, steps, serving),
+            _kin(runs),
             _ablation(runs),
         ],
         peers=[Peer(**peer) for peer in read_data("measurements/peers.json")["peers"]],
@@ -184,6 +186,22 @@ def _coverage(kernels: list[Check], steps: list[Check], serving: list[Check]) ->
         title="How often the 80 % band holds the measured time",
         note="No seconds were fitted to these rows. Models on one stack share its error, so single stacks differ.",
         groups=[accuracy(name, checks) for name, checks in groups.items()],
+    )
+
+
+def _kin(runs: list[Row]) -> AccuracyTable:
+    """Each accelerator with others' constants, as one that was not measured has them."""
+    return AccuracyTable(
+        id="kin",
+        title="Accelerators without measurements: each device left out in turn",
+        note=(
+            "With its own constants; with those of its nearest kin (one vendor and family, both with HBM or neither),"
+            " which an accelerator takes that was not measured; with those of the nearest one that is no kin; and with"
+            " general ones, which it takes where it has no kin. The general ones were chosen on H100, H200 and B200, so"
+            " only the others test them; their bands are wider, as fitted on these kernels by tools/fit_kin.py."
+            f" Serving runs: one in {STRIDE}."
+        ),
+        groups=[accuracy(name, checks) for name, checks in kin_groups(runs)],
     )
 
 

@@ -102,8 +102,12 @@ class Accelerator(_Facts):
     aliases: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")], ...] = ()
     """Short names that people type, lower-case; a name of several parts means the commonest in data centres."""
 
+    memory_kind: Literal["HBM", "GDDR", "LPDDR", "DDR"] | None = None
+    """Of which kind its memory is, whatever the generation."""
     memory_bytes: PositiveInt
     """Nominal. Data sheets' GB of memory chips are GiB."""
+    memory_options_bytes: tuple[PositiveInt, ...] = ()
+    """Other sizes that it is sold with, all else equal (`M4 Max 64GB`); memory_bytes is the largest."""
     memory_usable_bytes: PositiveInt | None = None
     """What the driver, or on shared memory the operating system, leaves to programs."""
     memory_usable_source: str | None = None
@@ -148,6 +152,11 @@ class Accelerator(_Facts):
         if self.memory_usable_bytes is not None and self.memory_usable_bytes > self.memory_bytes:
             raise ValueError(f"memory_usable_bytes is more than memory_bytes ({self.memory_bytes})")
         return self
+
+    def with_memory(self, memory_bytes: int) -> "Accelerator":
+        """The same with another of its sizes; as large a share of it is usable."""
+        usable = self.memory_usable_bytes and int(self.memory_usable_bytes / self.memory_bytes * memory_bytes)
+        return self.model_copy(update={"memory_bytes": memory_bytes, "memory_usable_bytes": usable})
 
     @property
     def capacity_bytes(self) -> int:

@@ -38,6 +38,13 @@ class AnchorPrior(Frozen):
     """The same of the devices that a model is split over."""
     whole_experts: float
     """The same between experts that are split (1) and whole ones."""
+    dense_share: float = 1.0
+    """Deviations of a dense model's errors as a share of these, which are those of mixtures of experts."""
+
+    def of(self, kind: str) -> "AnchorPrior":
+        """The prior of one kind of model (`dense`, `moe`...): the same means, its own deviations."""
+        share = self.dense_share if kind == "dense" else 1.0
+        return self.but(**{name: getattr(self, name) * share for name in ("scale", "shape", "noise")}, dense_share=1.0)
 
 
 @cache

@@ -1,6 +1,8 @@
 """Put a device model together: data sheet, constants of its kernels from data, an engine's profile, a calibration."""
 
+from collections.abc import Collection
 from functools import cache
+from math import hypot
 from typing import Any
 
 from sparsecalc.core.errors import InputError
@@ -9,6 +11,7 @@ from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import load_calibration
+from sparsecalc.device.kin import Taken, constants_for, matches
 from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
 
 GENERIC = "generic"
@@ -38,10 +41,10 @@ def engine_ids() -> list[str]:
     return list(_engines())
 
 
-def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
+def engine_profile(name: str | None, gpu: Accelerator | None = None, without: Collection[str] = ()) -> Engine:
     """The profile of an engine, on an accelerator where its constants depend on it; None: the generic one.
 
-    Raises InputError with the closest name.
+    Constants of accelerators in `without` are not used. Raises InputError with the closest name.
     """
     wanted = (name or GENERIC).strip().lower().partition("@")[0]
     found = _engines().get(ALIASES.get(wanted, wanted))
@@ -49,17 +52,22 @@ def engine_profile(name: str | None, gpu: Accelerator | None = None) -> Engine:
         hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
         raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
     fields = {key: value for key, value in found.items() if key != "devices"}
-    for entry in found.get("devices", ()):
-        if gpu and _matches(gpu, entry):
-            fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
+    for entry in _fitted_to(found, gpu, without) if gpu else ():
+        fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
     return Engine(**fields)
 
 
-def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
+def _fitted_to(engine: dict[str, Any], gpu: Accelerator, without: Collection[str]) -> list[dict[str, Any]]:
+    """The entries of an engine's profile that are for an accelerator."""
+    entries = [entry for entry in engine.get("devices", ()) if matches(gpu, entry)]
+    return [entry for entry in entries if not {*entry.get("accelerators", ())} & {*without}]
+
+
+def device_model(gpu: Accelerator, engine: str | None = None, without: Collection[str] = ()) -> DeviceModel:
     """What the time model knows about an accelerator: data sheet and fitted constants.
 
-    Constants are looked up from the general to the special: default, architecture, the accelerator itself, and where
-    it was calibrated, that.
+    Constants are looked up from the general to the special: default, architecture or nearest kin (device/kin.py), the
+    accelerator itself, and where it was calibrated, that. Constants of accelerators in `without` are not used.
     """
     if gpu.calibration:
         found = load_calibration(gpu.calibration)
@@ -67,11 +75,12 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
             raise InputError("the calibration has no constants", hint="Fit them: sparsecalc calibrate --resume")
         model = calibrated(gpu.calibration, found.constants, engine)
         return model.but(accelerator=found.accelerator or gpu.calibration)
-    table, profile = _kernels(), engine_profile(engine, gpu)
+    table, profile = _kernels(), engine_profile(engine, gpu, without)
     kernels: dict[str, KernelConstants] = {}
     collectives: dict[str, Collective] = {}
-    fitted = _entries_for(gpu, profile, table["devices"])
-    for entry in [table["default"], *fitted]:
+    entries = [entry for entry in table["devices"] if entry.get("engine", profile.id) == profile.id]
+    fitted = constants_for(gpu, entries, without)
+    for entry in [table["default"], *fitted.entries]:
         kernels.update({name: _constants(fields, entry) for name, fields in entry.get("kernels", {}).items()})
         for name, fields in entry.get("collectives", {}).items():
             collectives[name] = Collective(**{"origin": entry["origin"], **fields})
@@ -79,6 +88,8 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
+    measured = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
+    unknown = 0.0 if measured else float(table["unmeasured_spread"])
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
@@ -91,17 +102,20 @@ def device_model(gpu: Accelerator, engine: str | None = None) -> DeviceModel:
         domain_size=links.domain_size if links else table["pcie_domain_size"],
         host_bytes_per_second=_host_bytes_per_second(gpu, table),
         tdp_watts=gpu.tdp_watts,
-        constants=kernels,
-        collectives=collectives,
+        constants={name: each.but(spread=hypot(each.spread, unknown)) for name, each in kernels.items()},
+        collectives={name: each.but(spread=hypot(each.spread, unknown)) for name, each in collectives.items()},
         engine=profile,
-        notes=() if any("kernels" in entry for entry in fitted) else (_unfitted(gpu),),
+        constants_of=fitted.measured_on or "",
+        notes=() if fitted.measured_on == gpu.id else (_unmeasured(gpu, fitted),),
     )
 
 
-def _unfitted(gpu: Accelerator) -> str:
-    """What to know of an accelerator whose architecture has no fitted kernels."""
-    of = gpu.arch or gpu.id
-    return f"no kernels of {of} were fitted: its constants are the general ones; calibrate it, or expect larger errors"
+def _unmeasured(gpu: Accelerator, taken: Taken) -> str:
+    """What to know of an accelerator whose kernels were not measured."""
+    whose = (
+        f"those of {taken.measured_on}" if taken.measured_on else "its family's" if taken.entries else "general ones"
+    )
+    return f"no kernels were measured on {gpu.id}: its constants are {whose}; calibrate it, or expect larger errors"
 
 
 def blank_device(name: str, engine: str | None = None, matrix_unit_rows: int = 8) -> DeviceModel:
@@ -159,18 +173,6 @@ def calibrated(name: str, constants: dict[str, Any], engine: str | None = None) 
         engine=Engine(**own) if own and measured else base.engine,
         calibrated=True,
     )
-
-
-def _entries_for(gpu: Accelerator, engine: Engine, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of the device's architecture in the file's order, then its own; of each those for every engine first."""
-    entries = sorted((e for e in entries if e.get("engine", engine.id) == engine.id), key=lambda e: "engine" in e)
-    own = [entry for entry in entries if gpu.id in entry.get("accelerators", ())]
-    return [*(entry for entry in entries if entry not in own and _matches(gpu, entry)), *own]
-
-
-def _matches(gpu: Accelerator, entry: dict[str, Any]) -> bool:
-    """Whether an entry is for the accelerator, by its id or the beginning of its architecture's name."""
-    return gpu.id in entry.get("accelerators", ()) or gpu.arch.startswith(tuple(entry.get("arch", ())))
 
 
 def _constants(fields: dict[str, Any], entry: dict[str, Any]) -> KernelConstants:

@@ -14,8 +14,12 @@ from sparsecalc.core.user_files import json_object, read_user_file
 from sparsecalc.data_files import data_folder, read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import LOCAL, Calibration, load_calibration
+from sparsecalc.device.names import more_words, named, same_model, spelled
 
 LARGEST_FILE_BYTES = 2**20
+LONGEST_NAME = 200
+SHOWN = 6
+"""Candidates that a message lists."""
 _FILE_HINT = "Start from a copy of one of the package's files in data/accelerators"
 
 
@@ -32,11 +36,11 @@ def accelerator_aliases() -> dict[str, str]:
 
 
 def load_accelerator(name: str, calibration: str | None = None) -> Accelerator:
-    """The accelerator of an id or alias (`H100`, `rtx 4090`), or of the user's own `.json` file.
+    """The accelerator of an id, alias or name as people spell it (device/names.py), or of the user's own `.json` file.
 
     `local` is the device that the user has calibrated; with `calibration`, a file, the device of that file. A data
     sheet that the calibration belongs to takes its constants too. A calibration's file may also be the name.
-    Raises InputError in one line: an unknown name with the closest one, a file that is absent or malformed.
+    Raises InputError in one line: a name that is unknown or of several, a file that is absent or malformed.
     """
     wanted = re.sub(r"[\s_]+", "-", name.strip().lower())
     if wanted == LOCAL or wanted.startswith(f"{LOCAL}-"):
@@ -57,8 +61,33 @@ def _from_sheet(name: str, wanted: str) -> Accelerator:
     if wanted.endswith(".json"):
         return _from_file(Path(name.strip()))
     if wanted not in accelerator_ids():
-        wanted = accelerator_aliases().get(wanted) or _unknown(name, wanted)
-    return _built_in(wanted)
+        wanted = _resolved(name, wanted)
+    found, memory_gb = _built_in(wanted), spelled(name).memory_gb
+    other = [size for size in found.memory_options_bytes if memory_gb and size == memory_gb * 2**30]
+    return found.with_memory(other[0]) if other else found
+
+
+def _resolved(name: str, wanted: str) -> str:
+    """The id of the one accelerator that a name means. Raises InputError with the candidates, or the closest name."""
+    if re.search(r"(^|\S)[/\\]", name):  # a path, and not of a JSON file
+        return _unknown(name, wanted)
+    short = name[:LONGEST_NAME]
+    found = named(short)
+    if len(found) == 1:
+        return found[0]
+    quoted, near = f"'{printable(short.strip(), 60)}'", same_model(short)
+    if found := found or ([] if near else [sheet.id for sheet in more_words(short)]):
+        raise InputError(f"{quoted} may be {_some(found)}", hint="Name one: sparsecalc gpus lists them")
+    if near:
+        held = [f"{sheet.id} ({sheet.memory_bytes / 2**30:.0f} GiB)" for sheet in near]
+        text = f"no {quoted} is built in, but {_some(held)}"
+        raise InputError(text, hint="Name one of them, or your own copy of its JSON file in data/accelerators")
+    return _unknown(name, wanted)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" or {more} more" if more > 0 else "")
 
 
 def _calibrated(found: Calibration, name: str) -> Accelerator:

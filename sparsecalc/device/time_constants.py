@@ -93,12 +93,9 @@ class Engine(Frozen):
         """What the seconds to a first token are multiplied by while so many sequences run: 1 without an anchor."""
         return self.first_token_anchor.factor(sequences) if self.first_token_anchor else 1.0
 
-    def first_token_seconds(self, prompt_len: Number, step_seconds: Number = 0.0) -> Number:
-        """Seconds of a first token outside of the engine's steps: prefill_seconds + per token + steps it waits for.
-
-        `step_seconds`: of a step; 0 on an idle server, which lets a request in at once.
-        """
-        return self.prefill_seconds + self.prompt_token_seconds * prompt_len + self.first_token_steps * step_seconds
+    def first_token_seconds(self, prompt_len: Number) -> Number:
+        """Seconds of a request before the engine has it: prefill_seconds + prompt_token_seconds * prompt_len."""
+        return self.prefill_seconds + self.prompt_token_seconds * prompt_len
 
 
 class DeviceModel(Frozen):
@@ -120,6 +117,8 @@ class DeviceModel(Frozen):
     constants: dict[str, KernelConstants]
     collectives: dict[str, Collective]
     engine: Engine
+    constants_of: str = ""
+    """The accelerator that the kernels were measured on; empty: general constants, or a calibration's."""
     calibrated: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
     anchor_note: str = ""

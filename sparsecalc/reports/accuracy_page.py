@@ -10,10 +10,14 @@ from sparsecalc.reports.views.validate import accuracy_grid, counts, peer_grid
 
 FITTED = """\
 - Constants of kernels and collectives (`data/kernel_constants.json`): fitted by `tools/fit_constants.py` to a part of
-  the shapes that ai-dynamo/aiconfigurator commits for A100, H100, H200, B200, B300, GB200, GB300 and RTX PRO 6000; for
-  experts to four models (Qwen3-30B-A3B, Mixtral-8x7B, gpt-oss-20b, DeepSeek-V3); for collectives to every other size.
-  `data/measurements/kernels.json` is drawn from the rest. Accelerators of the same architecture take these constants;
-  others have the default, which was chosen by hand on the same kernels.
+  the shapes that ai-dynamo/aiconfigurator commits for A100, H100, H200, B200, B300, GB200, GB300, RTX PRO 6000 and Arc
+  Pro B60; for experts to four models (Qwen3-30B-A3B, Mixtral-8x7B, gpt-oss-20b, DeepSeek-V3); for collectives to every
+  other size. `data/measurements/kernels.json` is drawn from the rest. Accelerators of the same architecture take these
+  constants, others those of their nearest kin (`sparsecalc/device/kin.py`), and those without kin the default, which
+  was chosen by hand on the same kernels; a table below leaves each device out in turn.
+- Bands of accelerators without kin: wider by `unmeasured_spread`, fitted by `tools/fit_kin.py` to the kernels of A100,
+  Arc Pro B60, GB200 and RTX PRO 6000, each as if it had not been measured. Fitted to three of them, the bands held 74
+  to 91 % of the fourth's kernels.
 - Bands: the spread of a class of kernels is such that its 80 % band covers 80 % of those held-out rows, so the
   coverage of kernels below is no test; that of steps is.
 - Profiles of engines (`data/engines.json`): the table below. Where they are fitted, it is to steps with one sequence;

@@ -8,7 +8,7 @@ from sparsecalc.device.accelerator import Accelerator, Price
 from sparsecalc.estimate.costs import memory
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.fit import budget_bytes, fit
-from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.model.ledgers import Ledgers
 from sparsecalc.model.recurrent import Mamba2
@@ -110,8 +110,6 @@ def test_guesses_are_verified_beside_the_next_token() -> None:
     assert (work.phase, work.batch_size, work.new_tokens, work.context_len) == ("decode", 2, 4, 8)
     assert work.routing == zipf
     assert found.decode_of(LOAD) == found.decode(5, 2)
-    prompt = found.prompt(Requests(prompt_len=7, output_len=1, concurrency=1), LOAD)
-    assert [(chunk.new_tokens, chunk.routing) for chunk in prompt] == [(3, zipf), (3, zipf), (1, zipf)]
 
 
 def test_guesses_cost_a_step_of_the_draft_model_each() -> None:

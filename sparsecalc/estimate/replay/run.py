@@ -63,7 +63,7 @@ class Replay:
         self._issued += 1
         if self.traffic.concurrency is not None:
             self.lives.arrival[request] = now
-        heappush(self._arrivals, (self.lives.arrival[request], request, False))
+        heappush(self._arrivals, (self.lives.arrival[request] + self.lives.front[request], request, False))
 
     def _arrive(self) -> None:
         now, request, handed = heappop(self._arrivals)

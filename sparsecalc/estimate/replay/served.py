@@ -66,8 +66,9 @@ class Served:
 
     def __init__(self, scene: Scene, traffic: Traffic, costs: StepCosts) -> None:
         self.scene, self.traffic, self.costs = scene, traffic, costs
-        self.lives = Lives.of(traffic, scene.prefix_hit_share)
         deployed = scene.deployed
+        front = deployed.device.engine.first_token_seconds(traffic.prompt_tokens) * np.ones(traffic.requests)
+        self.lives = Lives.of(traffic, scene.prefix_hit_share, front)
         copies = deployed.placement.dp
         together = copies if deployed.model.spec.mixtures else 1
         servers = scene.replicas * copies // together
@@ -91,7 +92,7 @@ class Served:
     @cached_property
     def _columns(self) -> dict[str, Array]:
         lives = self.lives
-        names = ("arrival", "scheduled", "first", "last")
+        names = ("arrival", "front", "scheduled", "first", "last")
         return {name: np.array(getattr(lives, name)) for name in names}
 
     @cached_property
@@ -102,26 +103,29 @@ class Served:
         found: Array = spans / (self.traffic.output_tokens[several] - 1)
         return found
 
+    @property
+    def front(self) -> Array:
+        """Seconds of each request before the engine has it."""
+        return self._columns["front"]
+
     @cached_property
     def busy(self) -> Array:
         """For each request whether others are running when it arrives."""
         columns = self._columns
-        let_in, left = (
-            np.searchsorted(np.sort(columns[name]), columns["arrival"], "right") for name in ("scheduled", "last")
-        )
-        found: Array = let_in - (columns["scheduled"] <= columns["arrival"]) - left > 0
+        came = columns["arrival"] + columns["front"]
+        let_in, left = (np.searchsorted(np.sort(columns[name]), came, "right") for name in ("scheduled", "last"))
+        found: Array = let_in - (columns["scheduled"] <= came) - left > 0
         return found
 
     @cached_property
     def to_client(self) -> Array:
-        """Seconds of each first token outside the engine's steps, which only a busy server makes it wait for.
+        """Seconds that each first token waits for a busy server besides.
 
         An anchor multiplies the whole TTFT; what that adds is counted here.
         """
         engine, columns = self.scene.deployed.device.engine, self._columns
-        outside = engine.first_token_seconds(self.traffic.prompt_tokens, self.itl.mean * self.busy)
-        factor = engine.first_token_factor(self.running)
-        found: Array = factor * outside + (factor - 1) * (columns["first"] - columns["arrival"])
+        wait, factor = engine.first_token_steps * self.itl.mean * self.busy, engine.first_token_factor(self.running)
+        found: Array = factor * wait + (factor - 1) * (columns["first"] - columns["arrival"])
         return found
 
     @cached_property
@@ -147,7 +151,13 @@ class Served:
     @cached_property
     def queue(self) -> Array:
         """Seconds that each request waits until it is let in."""
-        found: Array = self._columns["scheduled"] - self._columns["arrival"]
+        found: Array = self._columns["scheduled"] - self._columns["arrival"] - self._columns["front"]
+        return found
+
+    @cached_property
+    def inside(self) -> Array:
+        """Seconds of each request from when it is let in to its last token."""
+        found: Array = self._columns["last"] - self._columns["scheduled"]
         return found
 
     @property

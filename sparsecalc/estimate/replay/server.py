@@ -7,7 +7,7 @@ from sparsecalc.estimate.replay.rank import Rank
 from sparsecalc.estimate.replay.step_costs import StepCosts
 
 
-class Samples:
+class ServerLog:
     """What a server did, step by step, as columns."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Server:
         self.ranks, self.costs, self.hands_over = ranks, costs, hands_over
         self.until: float | None = None
         """Second at which what it does now is done; None: it is idle."""
-        self.samples = Samples()
+        self.samples = ServerLog()
         self._decodes = False
         self._steps = 0
         self._begun, self._first, self._slope = 0.0, 0.0, 0.0
@@ -64,14 +64,18 @@ class Server:
 
     def _seconds(self, ahead: int, parts: list[list[tuple[int, int]]], decodes: bool) -> float:
         """Seconds of the step that comes `ahead` steps from now."""
-        slowest, tokens, decoded, sequences = 0.0, 0, 0, 0
+        if len(self.ranks) == 1:
+            rank = self.ranks[0]
+            decoding = rank.decoding if decodes else 0
+            seconds, tokens = self.costs.local(decoding, rank.context + ahead * rank.yielded, parts[0])
+            return (seconds + self.costs.experts.at(tokens)) * self.costs.factor(decoding, len(parts[0]))
+        slowest, tokens, decoded = 0.0, 0, 0
         for rank, own in zip(self.ranks, parts, strict=True):
             decoding = rank.decoding if decodes else 0
             seconds, count = self.costs.local(decoding, rank.context + ahead * rank.yielded, own)
             slowest, tokens = max(slowest, seconds), tokens + count
-            decoded, sequences = decoded + decoding, sequences + decoding + len(own)
-        factor = self.costs.factor.at(sequences) if decoded else 1.0
-        return (slowest + self.costs.experts.at(tokens)) * factor
+            decoded += decoding
+        return (slowest + self.costs.experts.at(tokens)) * self.costs.factor(decoded, sum(map(len, parts)))
 
     def _after(self, steps: int) -> float:
         """Seconds of the first `steps` steps of the run."""
@@ -125,4 +129,4 @@ class Server:
         samples, steps = self.samples, self._steps
         grows = steps if self._decodes else 0
         samples.seconds[-1], samples.steps[-1] = self._after(steps), steps
-        samples.used[-1] = max(rank.used_after(grows) for rank in self.ranks)
+        samples.used[-1] = max([rank.used_after(grows) for rank in self.ranks])

@@ -108,11 +108,15 @@ class StepCosts:
         plan = deployed.placement
         self.ways, self.dp, self.pp = plan.dp * plan.pp, plan.dp, plan.pp
         places = nodes(most_sequences * self.ways, FINE)
-        self.factor = Line(places, engine.factor(np.array(places, float)))
+        self._factors = Line(places, engine.factor(np.array(places, float)))
         self._by_tokens(most_tokens)
         self._by_sequences(most_sequences)
         self._decode(most_sequences, longest)
         self._prefill(most_tokens, longest, prompts)
+
+    def factor(self, decoding: int, chunks: int) -> float:
+        """What a step of so many decoding sequences, and chunks of others, is multiplied by: the engine's `factor`."""
+        return self._factors.at(decoding + chunks) if decoding else 1.0
 
     def _by_tokens(self, most: int) -> None:
         places, routing = nodes(most, FINE), self.deployed.routing
@@ -174,12 +178,15 @@ class StepCosts:
 
     def local(self, decoding: int, context: float, parts: Sequence[tuple[int, int]]) -> tuple[float, int]:
         """Seconds of one copy's step without its experts, and its tokens; `context` with the new tokens, mean."""
-        new = [new for new, _ in parts]
-        tokens = ceil(decoding / self.pp) * (1 + self.guesses) + (max(ceil(sum(new) / self.pp), max(new)) if new else 0)
-        sequences = ceil((decoding + len(parts)) / self.pp)
+        own = -(-decoding // self.pp)
+        tokens, sequences = own * (1 + self.guesses), own
+        if parts:
+            new = [new for new, _ in parts]
+            tokens += max(ceil(sum(new) / self.pp), *new)
+            sequences = -(-(decoding + len(parts)) // self.pp)
         seconds = self.tokens.at(tokens) + self.sequences.at(sequences)
         if decoding:
-            seconds += self.decode.at(ceil(decoding / self.pp), context)
+            seconds += self.decode.at(own, context)
         if parts:
             seconds += self.chunks(parts)
         return seconds, tokens

@@ -49,6 +49,8 @@ class Lives:
     hits: list[int]
     """Tokens of the prompt that a prefix cache has."""
     arrival: Floats
+    """When the client sends it; `front` seconds later the engine has it."""
+    front: Floats
     scheduled: Floats = field(default_factory=list)
     first: Floats = field(default_factory=list)
     last: Floats = field(default_factory=list)
@@ -60,7 +62,7 @@ class Lives:
     """Whether the prompt was computed elsewhere and its cache has arrived."""
 
     @classmethod
-    def of(cls, traffic: Traffic, hit_share: float) -> "Lives":
+    def of(cls, traffic: Traffic, hit_share: float = 0.0, front: Array | None = None) -> "Lives":
         """Nothing has happened yet; of each prompt at least one token is computed."""
         prompt, count = traffic.prompt_tokens.tolist(), traffic.requests
         hits = [min(int(tokens * hit_share), tokens - 1) for tokens in prompt]
@@ -71,6 +73,7 @@ class Lives:
             output=traffic.output_tokens.tolist(),
             hits=hits,
             arrival=arrival,
+            front=[0.0] * count if front is None else front.tolist(),
             scheduled=unset,
             first=list(unset),
             last=list(unset),
