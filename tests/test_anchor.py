@@ -279,6 +279,8 @@ def test_a_stack_that_is_named_is_picked(tmp_path: Path) -> None:
     assert found.anchor
     assert found.anchor["accelerator"] == "h100-sxm"
     assert len(found.anchor["rows"]) == 1
+    twice, _ = anchor_from_serving([str(file)], NOTHING.but(gpu="2xh100"))
+    assert twice.anchor
     with pytest.raises(InputError, match="rows of 2 stacks"):
         anchor_from_serving([str(file)], NOTHING)
 

@@ -136,6 +136,14 @@ def test_bad_files_say_where(tmp_path: Path, text: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_entries_that_are_not_known_are_told_once(tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_text("{}\n" * 1000 + (FILES / "vllm_serve.json").read_text())
+    found = read_serving_files([str(file)])
+    assert len(found.rows) == 1
+    assert [each.why for each in found.left_out] == ["not the result of a tool that is known, nor 999 more entries"]
+
+
 def test_no_such_file(tmp_path: Path) -> None:
     for name in ("none.csv", "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)

@@ -59,7 +59,8 @@ def calibrate(
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="the calibration file to write (default: this user's own)")
+        str | None,
+        typer.Option("--output", "-o", help="calibration file to write (default: this user's own, of a server none)"),
     ] = None,
     **stack: Any,
 ) -> None:

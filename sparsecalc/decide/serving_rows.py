@@ -7,6 +7,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.text import brief
 from sparsecalc.decide.anchored import params_of
+from sparsecalc.decide.counted import counted
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.engine_words import kv_cache_format
 from sparsecalc.decide.model_name import Variant, load_variant
@@ -163,7 +164,7 @@ def _loaded(name: str, dtype: str | None, kv_cache_dtype: str | None) -> Variant
 
 def _check_named(stack: Stack, given: ServingRow, variant: Variant) -> None:
     """Raise InputError for a row of another device, engine or format than the user names."""
-    if given.gpu and load_accelerator(given.gpu).id != stack.accelerator:
+    if given.gpu and load_accelerator(counted(given.gpu, None)[0] or "").id != stack.accelerator:
         raise InputError(f"of {stack.accelerator}, not of {given.gpu}")
     if given.engine and engine_profile(given.engine).id != stack.engine:
         raise InputError(f"of {stack.engine}, not of {given.engine}")

@@ -51,13 +51,17 @@ def read_serving_files(names: list[str]) -> ServingFiles:
     for path in _files(names):
         where = printable(str(path))
         text = text_of(read_user_file(path, LARGEST_FILE_BYTES, hint=_HINT), where, _HINT)
+        unknown: list[str] = []
         for place, found in _parts(text, where):
             if found is None:
-                left_out.append(LeftOut(where=place, why="not the result of a tool that is known"))
+                unknown.append(place)
             rows += found or ()
             if found and found[0].tool == "csv":
                 unread = (f"the column {name} is not read" for name in unread_columns(text))
                 left_out += [LeftOut(where=where, why=why) for why in unread]
+        if unknown:
+            more = f", nor {len(unknown) - 1:,} more entries" if len(unknown) > 1 else ""
+            left_out.append(LeftOut(where=unknown[0], why=f"not the result of a tool that is known{more}"))
     return ServingFiles(rows=tuple(rows), left_out=tuple(left_out))
 
 
