@@ -1,6 +1,7 @@
 """Files and folders of serving benchmarks: which tool wrote each, its rows, and what could not be read."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ LARGEST_FILE_BYTES = 256 * 2**20
 MOST_FILES = 1_000
 ENDINGS = (".csv", ".json", ".jsonl")
 TOOLS = "a csv with tpot_seconds, vllm bench serve or forward, SGLang's bench_serving, GuideLLM, AIPerf, InferenceX"
+_SPACE = re.compile(r"\s*")
 _HINT = f"It takes {TOOLS}"
 OBJECTS = (read_inferencex, read_vllm_forward, read_guidellm, read_aiperf, read_sglang_serving, read_vllm_serve)
 TEXTS = (read_own_csv, read_aiperf_csv)
@@ -95,13 +97,13 @@ def _parts(text: str, where: str) -> Iterator[tuple[str, list[ServingRow] | None
 
 def _objects(text: str, where: str) -> list[Any]:
     """The JSON values of a text, one behind the other (jsonl); a list is its entries."""
-    decoder, values, rest = json.JSONDecoder(), [], text.strip()
-    while rest:
+    decoder, values, place, text = json.JSONDecoder(), [], 0, text.strip()
+    while place < len(text):
         try:
-            value, end = decoder.raw_decode(rest)
+            value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
-            json_of(rest, where, _HINT)
+            json_of(text[place:], where, _HINT)
             raise
         values += value if isinstance(value, list) else [value]
-        rest = rest[end:].lstrip()
+        place = _SPACE.match(text, place).end()  # type: ignore[union-attr]
     return values
