@@ -1,6 +1,5 @@
 """A measured load of a server, as far as its file tells, and how values of such files are read."""
 
-import math
 from typing import Any
 
 from sparsecalc.core.errors import InputError
@@ -8,6 +7,8 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.text import brief
 
 Record = dict[str, Any]
+LARGEST = 1e12
+"""Of any number in such a file: tokens, milliseconds, requests."""
 
 
 class ServingRow(Frozen):
@@ -38,15 +39,15 @@ class ServingRow(Frozen):
 
 
 def number(value: Any, name: str, where: str) -> float | None:
-    """A number that is not negative; None for nothing. Raises InputError naming the field for anything else."""
+    """A number from 0 to `LARGEST`; None for nothing. Raises InputError naming the field for anything else."""
     if value is None or value == "":
         return None
     try:
         found = float(value.replace(",", "") if isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found) or found < 0 or isinstance(value, bool):
-        raise InputError(f"{name} is {brief(value)}", where=where, hint="It must be a number, 0 or more")
+        found = -1.0
+    if not 0 <= found <= LARGEST or isinstance(value, bool):
+        raise InputError(f"{name} is {brief(value)}", where=where, hint="It must be a number between 0 and 1e12")
     return found
 
 
