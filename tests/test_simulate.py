@@ -303,6 +303,19 @@ def test_every_placement_is_replayed(on: dict[str, Any]) -> None:
     assert found.requests == 320
 
 
+def test_a_list_of_rates_is_a_row_each(quick_run: Run) -> None:
+    options = ("--gpu", "h100-sxm", "--rate", "1,5,10,20", "--requests", "100")
+    found = quick_run("simulate", "llama-3.1-8b", *options, "--json").json["models"]
+    assert [model["rate"] for model in found] == [1, 5, 10, 20]
+    e2e = [model["simulation"]["e2e_seconds"]["mean"] for model in found]
+    assert e2e == sorted(e2e)
+    assert len(quick_run("simulate", "llama-3.1-8b", *options).stdout.strip().splitlines()) == 5
+    assert found[1]["simulation"] == simulated(on={"engine": None}, rate=5, requests=100).simulation.to_dict()
+    for bad in ("1,x", "1,0", ",".join("1" * 300)):
+        with pytest.raises(InputError):
+            asked_of({"rate": bad})
+
+
 def test_what_people_read(quick_run: Run) -> None:
     options = ("--gpu", "h100-sxm", "--find-rate", "--slo", "tpot=30ms", "--requests", "100")
     text = quick_run("simulate", "llama-3.1-8b", *options).stdout

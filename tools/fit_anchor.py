@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 
 from sparsecalc.decide.published import model_of, serving_rows
 from sparsecalc.decide.published_load import replayed
-from sparsecalc.decide.simulate import band
+from sparsecalc.decide.simulation_figures import band
 from sparsecalc.device.anchor import AnchorPrior, StackLoad, covariance, posterior
 from sparsecalc.estimate.step import BAND
 

@@ -6,7 +6,7 @@ import typer
 
 from sparsecalc.cli._options import Batched, Options, default_of
 
-Rate = Annotated[float | None, typer.Option(help="requests per second, as a Poisson process")]
+Rate = Annotated[str | None, typer.Option(help="requests per second, as a Poisson process; a list: 1,2,4")]
 Loop = Annotated[int | None, typer.Option(help="requests always in flight, all at once at first")]
 Trace = Annotated[
     str | None,

@@ -70,6 +70,13 @@ Acceptance = Annotated[float | None, typer.Option(help="share of guesses that ar
 DraftModel = Annotated[
     str | None, typer.Option("--draft-model", help="the model that guesses (default: costs nothing)")
 ]
+Prediction = Annotated[
+    bool | None,
+    typer.Option(
+        "--mtp/--no-mtp",
+        help="multi-token prediction: the model's own layers guess, as its publisher says (default: off)",
+    ),
+]
 CalibrationFile = Annotated[
     str | None,
     typer.Option("--calibration", help="constants of your own device: a file of sparsecalc calibrate, or local"),
@@ -147,6 +154,7 @@ SPECULATION: Options = {
     "draft_tokens": (DraftTokens, 0),
     "acceptance": (Acceptance, None),
     "draft_model": (DraftModel, None),
+    "mtp": (Prediction, None),
 }
 PARTS: Options = {"with_parts": (WithParts, None)}
 OUTPUT: Options = {"format": (Format, "table"), "json": (Json, False), "output": (Output, None)}

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 class PerRequest:
-    """Collects the rows of `models` models, and writes the file once all are there."""
+    """Collects the rows of so many replays, and writes the file once all are there."""
 
-    def __init__(self, target: str, models: int) -> None:
+    def __init__(self, target: str, replays: int) -> None:
         check_target(target, "csv")
-        self.target, self.models = Path(target), models
+        self.target, self.replays = Path(target), replays
         self.rows: list[dict[str, object]] = []
         self.seen = 0
 
     def __call__(self, model: str, rows: "list[RequestTimes]") -> None:
-        """Take one model's rows."""
-        self.rows += [{"model": model, **vars(row)} for row in rows]
+        """Take the rows of one replay."""
         self.seen += 1
-        if self.seen == self.models:
+        self.rows += [{"model": model, "replay": self.seen, **vars(row)} for row in rows]
+        if self.seen == self.replays:
             write_atomically(self.target, self._text())
 
     def _text(self) -> str:

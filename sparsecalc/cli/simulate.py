@@ -34,7 +34,7 @@ def simulate(
 
     def run() -> Any:
         asked = asked_of(own)
-        keep = PerRequest(per_request, len(models)) if per_request else None
+        keep = PerRequest(per_request, len(models) * max(1, len(asked.traffic.rates))) if per_request else None
         told = {**given, "batch_size": "1", "context": None, **asked.traffic.question_options}
         return find(models, question(told), asked, keep)
 

@@ -11,7 +11,11 @@ from sparsecalc.cli._options import OUTPUT, emit_as_asked, takes
 @takes(OUTPUT)
 def validate(
     write_docs: Annotated[
-        bool, typer.Option("--write-docs", help="write docs/accuracy.md in a checkout, or to the file that -o names")
+        bool,
+        typer.Option(
+            "--write-docs",
+            help="write docs/accuracy.md in a checkout, or to the file that -o names, with MLPerf's servers: minutes",
+        ),
     ] = False,
     **given: Any,
 ) -> None:
@@ -31,7 +35,9 @@ def _write_page(target: str) -> None:
 
     check_target(target, "markdown")
     path = Path(target)
-    write_atomically(path, accuracy_page(find(), _devices(path.resolve().parent.parent / "bench" / "results")))
+    write_atomically(
+        path, accuracy_page(find(servers=True), _devices(path.resolve().parent.parent / "bench" / "results"))
+    )
 
 
 def _devices(folder: Path) -> dict[str, str]:

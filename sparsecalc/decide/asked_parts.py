@@ -26,6 +26,8 @@ class Speculative(Frozen):
     draft_tokens: int = 0
     acceptance: float | None = None
     draft_model: str | None = None
+    mtp: bool | None = None
+    """Whether the model's own prediction layers guess; None: not said, and they do not."""
 
 
 def offload_of(text: str | None) -> Offload:
@@ -44,12 +46,18 @@ def offload_of(text: str | None) -> Offload:
     return Offload(what=cast(Literal["experts", "layers"], kind), share=value, cpu=cpu.strip(), text=text)
 
 
-def speculative_of(draft_tokens: int, acceptance: float | None, draft_model: str | None) -> Speculative:
+def speculative_of(
+    draft_tokens: int, acceptance: float | None, draft_model: str | None, mtp: bool | None = None
+) -> Speculative:
     """The speculation that is asked for. Raises InputError for guesses or a share of accepted ones out of range."""
+    if mtp and draft_model:
+        raise InputError("--mtp and --draft-model are both given", hint="One of them guesses; leave the other out")
     if not 0 <= draft_tokens <= MOST_DRAFT_TOKENS:
         raise InputError(f"--draft-tokens is {draft_tokens}", hint=f"It must be between 0 and {MOST_DRAFT_TOKENS}")
-    if draft_tokens and (acceptance is None or not 0 <= acceptance <= 1):
+    if acceptance is None and mtp:
+        return Speculative(draft_tokens=draft_tokens, mtp=mtp)
+    if (draft_tokens or mtp) and (acceptance is None or not 0 <= acceptance <= 1):
         raise InputError(
             f"--acceptance is {acceptance}", hint="Speculation needs the share of accepted guesses, 0 to 1"
         )
-    return Speculative(draft_tokens=draft_tokens, acceptance=acceptance, draft_model=draft_model)
+    return Speculative(draft_tokens=draft_tokens, acceptance=acceptance, draft_model=draft_model, mtp=mtp)

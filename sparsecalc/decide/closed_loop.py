@@ -3,7 +3,7 @@
 from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.scene import scene_of
-from sparsecalc.decide.simulate import figures
+from sparsecalc.decide.simulation_figures import figures
 from sparsecalc.decide.traffic import TrafficAsked, plain_lengths
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.replay.served import Served, costs_of

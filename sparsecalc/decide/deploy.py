@@ -7,6 +7,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.decide.anchored import anchored
 from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.multi_token_prediction import prediction_drafts
 from sparsecalc.decide.placement import placement_for
 from sparsecalc.decide.question import Question, routing_of
 from sparsecalc.device.accelerator import Accelerator
@@ -24,9 +25,11 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
 
 
-def drafting(question: Question, gpu: Accelerator) -> Drafting | None:
+def drafting(question: Question, deployed: Deployment) -> Drafting | None:
     """The speculation that is asked for, the draft model on the same devices; None where there is none."""
     asked = question.speculative
+    if asked.mtp:
+        return prediction_drafts(deployed, asked)
     if not asked.draft_tokens:
         return None
     draft = None
@@ -34,7 +37,7 @@ def drafting(question: Question, gpu: Accelerator) -> Drafting | None:
         variant = load_variant(asked.draft_model)
         parallelism = question.parallelism.but(ep=None, offload=Offload())
         alone = question.but(parallelism=parallelism, routing="uniform")
-        draft = deploy(variant.model, variant.precision, alone, gpu)
+        draft = deploy(variant.model, variant.precision, alone, deployed.gpu)
     return Drafting(asked.draft_tokens, asked.acceptance or 0.0, draft)
 
 

@@ -31,6 +31,7 @@ class EngineWords(TypedDict, total=False):
     """What `ask` passes on to the engine, under the engine's names."""
 
     enable_expert_parallel: bool
+    mtp: bool | None
     max_num_seqs: int
     enforce_eager: bool
     kv_cache_memory_bytes: int

@@ -25,30 +25,43 @@ class HighestRate(Frozen):
 
 
 def highest_rate(
-    scene: Scene, traffic: Traffic, costs: StepCosts, targets: Targets, attained_share: float
+    scene: Scene,
+    traffic: Traffic,
+    costs: StepCosts,
+    targets: Targets,
+    attained_share: float,
+    *,
+    bracket: tuple[float, float] | None = None,
+    halvings: int = HALVINGS,
 ) -> HighestRate:
     """By bisection over rates of the same requests, whose gaps shrink as the rate grows.
 
-    A rate is kept where `attained_share` of the requests meet every target. Raises InputError where none is named.
+    A rate is kept where `attained_share` of the requests meet every target. It is sought within `bracket`; else, and
+    where its lower end is not kept, from an idle server to beyond saturation. Raises InputError where no target is
+    named.
     """
     if not targets.given:
         raise InputError("--find-rate needs targets", hint="Such as --slo ttft=1s,tpot=50ms")
-    burst = traffic.but(arrival_seconds=np.zeros(traffic.requests))
-    saturated = traffic.requests / Served(scene, burst, costs).duration
 
     def keeps(rate: float) -> bool:
         met = targets.met(Served(scene, traffic.faster(rate), costs))
         return met is not None and float(np.mean(met)) >= attained_share
 
-    low, high = IDLE_SHARE * saturated, 2 * saturated
-    if not keeps(low):
-        return HighestRate(requests_per_second=None, least=low, why=_why(scene, traffic, costs, targets))
+    if bracket is None or not keeps(bracket[0]):
+        burst = traffic.but(arrival_seconds=np.zeros(traffic.requests))
+        saturated = traffic.requests / Served(scene, burst, costs).duration
+        low, high = IDLE_SHARE * saturated, 2 * saturated
+        if not keeps(low):
+            return HighestRate(requests_per_second=None, least=low, why=_why(scene, traffic, costs, targets))
+    else:
+        low, high = bracket
+    least = low
     if keeps(high):
-        return HighestRate(requests_per_second=high, least=low, why="the requests end before a queue builds up")
-    for _ in range(HALVINGS):
+        return HighestRate(requests_per_second=high, least=least, why="the requests end before a queue builds up")
+    for _ in range(halvings):
         middle = (low + high) / 2
         low, high = (middle, high) if keeps(middle) else (low, middle)
-    return HighestRate(requests_per_second=low, least=IDLE_SHARE * saturated)
+    return HighestRate(requests_per_second=low, least=least)
 
 
 def _why(scene: Scene, traffic: Traffic, costs: StepCosts, targets: Targets) -> str:

@@ -9,6 +9,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
 from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
+from sparsecalc.decide.multi_token_prediction import prediction_notes
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -35,8 +36,8 @@ def predict(
     warnings = [note for deployed in deployments for note in format_warnings(deployed, requested)]
     warnings += [note for deployed in deployments for note in speedup_warnings(deployed, question)]
     warnings += [note for deployed in deployments for note in device_warnings(deployed)]
-    draft = drafting(question, deployments[0].gpu)
-    prediction = _prediction(deployments[0], question, draft)
+    warnings += prediction_notes(model.spec, question.speculative)
+    prediction = _prediction(deployments[0], question, drafting(question, deployments[0]))
     warnings += capacity_warnings(deployments[0], question, prediction)
     if not prediction.fits:
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
@@ -45,7 +46,7 @@ def predict(
     points: list[GridPoint] = []
     if len(deployments) * len(batches) * len(contexts) > 1:
         loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
-        points = [point for deployed in deployments for point in _points(deployed, question, loads, draft)]
+        points = [point for deployed in deployments for point in _points(deployed, question, loads)]
     return prediction, points, warnings
 
 
@@ -160,11 +161,9 @@ def _speculation(deployed: Deployment, question: Question, draft: Drafting, deco
     )
 
 
-def _points(
-    deployed: Deployment, question: Question, loads: list[Question], draft: Drafting | None
-) -> Iterator[GridPoint]:
+def _points(deployed: Deployment, question: Question, loads: list[Question]) -> Iterator[GridPoint]:
     """The points of one accelerator's grid."""
-    capacity = HeldMemory(deployed, question)
+    capacity, draft = HeldMemory(deployed, question), drafting(question, deployed)
     return (_point(deployed, load, draft, capacity) for load in loads)
 
 

@@ -178,7 +178,7 @@ def ask(
     gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    whole_experts = told.pop("enable_expert_parallel", False)
+    whole_experts, mtp = told.pop("enable_expert_parallel", False), told.pop("mtp", None)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
@@ -189,7 +189,7 @@ def ask(
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
-        speculative=speculative_of(draft_tokens, acceptance, draft_model),
+        speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
     )

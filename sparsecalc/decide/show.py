@@ -5,7 +5,8 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.download import download
-from sparsecalc.decide.model_name import load_variant, split_name
+from sparsecalc.decide.model_name import split_name
+from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
 from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
 from sparsecalc.estimate import costs
@@ -23,7 +24,7 @@ def show(name: str, question: Question | None = None) -> ShowReport:
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
     formats, load = question.formats, question.load
-    variant = load_variant(name, formats.dtype, formats.kv_cache_dtype, question.parts_beside)
+    variant = variant_of(name, question)
     loaded, model, precision = variant.loaded, variant.model, variant.precision
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None

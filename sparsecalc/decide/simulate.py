@@ -1,22 +1,22 @@
 """Simulate a server under load: a replay of its engine's scheduler, for one model or several."""
 
-from collections.abc import Callable
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
-from sparsecalc.decide.model_name import load_variant, split_name
+from sparsecalc.decide.model_name import split_name
+from sparsecalc.decide.multi_token_prediction import prediction_notes, variant_of
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.scene import refuse_what_no_cache_holds, scene_of
+from sparsecalc.decide.simulation_figures import figures
 from sparsecalc.decide.targets import Targets
 from sparsecalc.decide.traffic import TrafficAsked
 from sparsecalc.documents.simulate import SimulatedModel, SimulateReport, SimulationRatio
-from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
-from sparsecalc.estimate.replay.results import Quantiles, RequestTimes, Simulation
-from sparsecalc.estimate.replay.served import Served, costs_of
+from sparsecalc.estimate.replay.results import RequestTimes
+from sparsecalc.estimate.replay.served import Scene, Served, costs_of
 from sparsecalc.estimate.replay.traffic import Traffic
 
 
@@ -36,7 +36,7 @@ class Asked(Frozen):
         """What was asked, for the document."""
         traffic = self.traffic
         found: dict[str, object] = {"seed": traffic.seed, "replicas": self.replicas, "router": self.router}
-        found |= {"rate": traffic.rate, "concurrency": traffic.concurrency, "trace": traffic.trace}
+        found |= {"rate": list(traffic.rates), "concurrency": traffic.concurrency, "trace": traffic.trace}
         if not traffic.trace:
             found |= {"prompt_len": traffic.prompt.to_dict(), "output_len": traffic.output.to_dict()}
             found |= {"requests": traffic.count}
@@ -56,7 +56,7 @@ def simulate(
     asked: Asked,
     keep: Callable[[str, list[RequestTimes]], None] | None = None,
 ) -> SimulateReport:
-    """Each model under the traffic. `keep` gets each model's requests one by one.
+    """Each model under the traffic, at each rate. `keep` gets the requests of each replay one by one.
 
     Raises InputError for traffic that makes no sense, and for a request that no device holds.
     """
@@ -64,103 +64,67 @@ def simulate(
     models: list[SimulatedModel] = []
     warnings: list[Note] = []
     for name in names:
-        model, rows, notes = _simulated(name, question, asked, traffic)
-        models.append(model)
+        shown, scene, notes = _server(name, question, asked, traffic)
         warnings += notes
-        if keep:
-            keep(model.model, rows())
+        for model, served in _under_load(shown, scene, asked, traffic):
+            models.append(model)
+            if keep:
+                keep(model.model, served.rows())
+    firsts = models[: max(1, len(asked.traffic.rates))]
     return SimulateReport(
         command="simulate",
         inputs=question.inputs(names) | asked.inputs(),
         warnings=warnings,
         models=models,
-        ratios=[_ratio(model, models[0]) for model in models] if len(models) > 1 else [],
+        ratios=[_ratio(model, firsts[at % len(firsts)]) for at, model in enumerate(models)] if len(names) > 1 else [],
     )
 
 
-def _simulated(
-    name: str, question: Question, asked: Asked, traffic: Traffic
-) -> tuple[SimulatedModel, Callable[[], list[RequestTimes]], list[Note]]:
-    variant = load_variant(name, question.formats.dtype, question.formats.kv_cache_dtype, question.parts_beside)
+def _server(name: str, question: Question, asked: Asked, traffic: Traffic) -> tuple[dict[str, Any], Scene, list[Note]]:
+    """What is said of a model's server whatever the traffic does, the server, and what must be known of it."""
+    variant = variant_of(name, question)
     gpu = question.devices.accelerators[0]
     deployed = deploy(variant.model, variant.precision, question, gpu)
     requested = bool(variant.dtype or question.formats.dtype)
     notes = [*variant.loaded.warnings, *format_warnings(deployed, requested), *device_warnings(deployed)]
-    notes += speedup_warnings(deployed, question)
+    notes += [*speedup_warnings(deployed, question), *prediction_notes(deployed.model.spec, question.speculative)]
     longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
     capacity = HeldMemory(deployed, question)
-    scene = scene_of(deployed, question, capacity, drafting(question, gpu), longest).but(
+    scene = scene_of(deployed, question, capacity, drafting(question, deployed), longest).but(
         replicas=asked.replicas,
         prefill_replicas=asked.prefill_replicas,
         router=asked.router,
         prefix_hit_share=asked.prefix_hit_share,
     )
     refuse_what_no_cache_holds(scene, longest, "the longest request")
-    costs = costs_of(scene, traffic)
-    rate = None
+    shown = {
+        "model": name if split_name(name)[1] else variant.loaded.spec.id,
+        "accelerator": gpu.id,
+        "num_gpus": scene.num_gpus,
+        "placement": deployed.placement.name,
+        "engine": deployed.device.engine.id,
+        "weights_dtype": variant.precision.name,
+        "max_num_seqs": scene.limits.max_num_seqs,
+        "max_num_batched_tokens": scene.limits.max_num_batched_tokens // deployed.placement.pp,
+    }
+    return shown, scene, notes
+
+
+def _under_load(
+    shown: dict[str, Any], scene: Scene, asked: Asked, traffic: Traffic
+) -> Iterator[tuple[SimulatedModel, Served]]:
+    """The server under each rate that is asked for, or at the highest that keeps the targets, or under its traffic."""
+    costs, rates = costs_of(scene, traffic), asked.traffic.rates or (None,)
+    found: dict[str, Any] = {}
     if asked.find_rate:
         from sparsecalc.decide.highest_rate import highest_rate
 
-        rate = highest_rate(scene, traffic, costs, asked.targets, asked.attained_share)
-        traffic = traffic.faster(rate.requests_per_second or rate.least)
-    served = Served(scene, traffic, costs)
-    plan = deployed.placement
-    shown = SimulatedModel(
-        model=name if split_name(name)[1] else variant.loaded.spec.id,
-        accelerator=gpu.id,
-        num_gpus=scene.num_gpus,
-        placement=plan.name,
-        engine=deployed.device.engine.id,
-        weights_dtype=variant.precision.name,
-        max_num_seqs=scene.limits.max_num_seqs,
-        max_num_batched_tokens=scene.limits.max_num_batched_tokens // plan.pp,
-        simulation=figures(served, asked.targets),
-        highest_rate=rate.requests_per_second if rate else None,
-        why=rate.why if rate else "",
-    )
-    return shown, served.rows, notes
-
-
-def figures(served: Served, targets: Targets | None = None) -> Simulation:
-    """The figures of a replay that has been run."""
-    scene, traffic = served.scene, served.traffic
-    seconds, tokens = served.duration, int(traffic.output_tokens.sum())
-    tpot = Quantiles.of(served.tpot)
-    queue = Quantiles.of(served.queue)
-    low, high = band(served)
-    per_hour = usd_per_hour(scene.deployed.gpu, scene.num_gpus)
-    met = targets.met(served) if targets else None
-    return Simulation(
-        requests=traffic.requests,
-        duration_seconds=seconds,
-        ttft_seconds=Quantiles.of(served.ttft),
-        tpot_seconds=tpot,
-        tpot_seconds_low=tpot.mean * low,
-        tpot_seconds_high=tpot.mean * high,
-        itl_seconds=served.itl,
-        e2e_seconds=Quantiles.of(served.e2e),
-        queue_seconds=queue,
-        output_tokens_per_second=tokens / seconds,
-        output_tokens_per_second_per_gpu=tokens / seconds / scene.num_gpus,
-        prompt_tokens_per_second=float(traffic.prompt_tokens.sum()) / seconds,
-        requests_per_second=traffic.requests / seconds,
-        running_mean=float(served.inside.sum()) / seconds,
-        waiting_mean=float(served.queue.sum()) / seconds,
-        kv_cache_usage_peak=served.peak,
-        preemptions=served.preemptions,
-        goodput_share=None if met is None else float(np.mean(met)),
-        usd_per_million_output_tokens=usd_per_million_tokens(per_hour, seconds / tokens),
-        timeline=served.timeline(),
-    )
-
-
-def band(served: Served) -> tuple[float, float]:
-    """Ends of the 80 % band of a step at the mean load, as factors."""
-    deployed, traffic = served.scene.deployed, served.traffic
-    spans = float(served.inside.sum()) / served.duration
-    context = int(traffic.prompt_tokens.mean() + traffic.output_tokens.mean() / 2)
-    step = deployed.step([deployed.decode(context, max(1, round(spans)))])
-    return step.seconds_low / step.seconds, step.seconds_high / step.seconds
+        highest = highest_rate(scene, traffic, costs, asked.targets, asked.attained_share)
+        rates = (highest.requests_per_second or highest.least,)
+        found = {"highest_rate": highest.requests_per_second, "why": highest.why}
+    for rate in rates:
+        served = Served(scene, traffic.faster(rate or 1.0), costs)
+        yield SimulatedModel(**shown, **found, rate=rate, simulation=figures(served, asked.targets)), served
 
 
 def _ratio(mine: SimulatedModel, first: SimulatedModel) -> SimulationRatio:

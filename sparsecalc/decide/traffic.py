@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparsecalc.estimate.replay.traffic import Traffic
 
 MOST_REQUESTS = 1_000_000
-MOST_RATE = 1e6
+MOST_RATE, MOST_RATES = 1e6, 256
 LENGTH_HINT = "Such as 1024, 1024~0.2 (within 20 % of it), lognormal:1024:0.8, or a file with a length per line"
 
 
@@ -112,7 +112,8 @@ def _whole(value: float, name: str) -> int:
 class TrafficAsked(Frozen):
     """Which requests come, and when: a rate, a closed loop, or a trace."""
 
-    rate: float | None = None
+    rates: tuple[float, ...] = ()
+    """Requests per second, one or several; each rate has the same requests."""
     concurrency: int | None = None
     trace: str | None = None
     prompt: Lengths
@@ -121,7 +122,7 @@ class TrafficAsked(Frozen):
     seed: int = 0
 
     def traffic(self) -> "Traffic":
-        """The requests. Raises InputError for a trace that cannot be read."""
+        """The requests, at one per second where rates are asked for. Raises InputError for a trace that is none."""
         import numpy as np
 
         from sparsecalc.estimate.replay.traffic import Traffic, poisson
@@ -134,9 +135,9 @@ class TrafficAsked(Frozen):
         generator = np.random.default_rng(self.seed)
         count = self.count
         prompts, outputs = self.prompt.drawn(count, generator), self.output.drawn(count, generator)
-        if self.rate is None:
+        if not self.rates:
             return Traffic(prompt_tokens=prompts, output_tokens=outputs, concurrency=self.concurrency or 1)
-        arrivals = poisson(self.rate, count, generator)
+        arrivals = poisson(1.0, count, generator)
         return Traffic(prompt_tokens=prompts, output_tokens=outputs, arrival_seconds=arrivals)
 
     @property
@@ -152,14 +153,31 @@ class TrafficAsked(Frozen):
         """Requests that are drawn: as asked, or ten for each in flight, or the usual number."""
         if self.requests:
             return self.requests
-        if self.rate is None:
+        if not self.rates:
             return int(engine_default("requests_per_slot")) * (self.concurrency or 1)
         return whole_default("simulated_requests")
 
 
+def _rates(given: str | float | None) -> tuple[float, ...]:
+    """`8`, or `1,2,4`. Raises InputError for what is no rate, and for too many of them."""
+    if given is None:
+        return ()
+    try:
+        rates = tuple(float(part) for part in str(given).split(","))
+    except ValueError as error:
+        raise InputError(f"--rate is {brief(str(given))}", hint="Requests per second: 8, or 1,2,4") from error
+    for rate in rates:
+        if not 0 < rate <= MOST_RATE:
+            hint = f"It must be more than 0 and at most {MOST_RATE:g} per second"
+            raise InputError(f"--rate is {rate:g}", hint=hint)
+    if len(rates) > MOST_RATES:
+        raise InputError(f"--rate has {len(rates)} values", hint=f"It takes at most {MOST_RATES}")
+    return rates
+
+
 def traffic_asked(
     *,
-    rate: float | None = None,
+    rate: str | float | None = None,
     concurrency: int | None = None,
     trace: str | None = None,
     prompt_len: str | None = None,
@@ -174,8 +192,7 @@ def traffic_asked(
     if len(given) != 1:
         hint = "Name one of --rate 10, --concurrency 32, --trace FILE, --find-rate"
         raise InputError(f"{' and '.join(given)} exclude each other" if given else "no traffic is named", hint=hint)
-    if rate is not None and not 0 < rate <= MOST_RATE:
-        raise InputError(f"--rate is {rate:g}", hint=f"It must be more than 0 and at most {MOST_RATE:g} per second")
+    rates = _rates(rate)
     if trace is not None and (prompt_len or output_len):
         raise InputError("a trace has its own lengths", hint="Leave out --prompt-len and --output-len")
     positive("concurrency", concurrency)
@@ -184,7 +201,7 @@ def traffic_asked(
         if value and value > MOST_REQUESTS:
             raise InputError(f"the {name} is {value:,}", hint=f"It is at most {MOST_REQUESTS:,}")
     return TrafficAsked(
-        rate=1.0 if find_rate else rate,
+        rates=(1.0,) if find_rate else rates,
         concurrency=concurrency,
         trace=trace,
         prompt=lengths_of(prompt_len, "--prompt-len", whole_default("simulated_prompt_len")),

@@ -3,11 +3,15 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import combinations
-from math import ceil, exp, log
+from math import exp, log
 from statistics import fmean, median
 
 from sparsecalc.data_files import read_data
+from sparsecalc.decide.error_groups import accuracy_of
 from sparsecalc.decide.kin_errors import STRIDE, kin_groups
+from sparsecalc.decide.load_tables import mlperf_tables, replay_tables
+from sparsecalc.decide.mlperf import offline_checks
+from sparsecalc.decide.mlperf_server import server_checks
 from sparsecalc.decide.published import (
     Row,
     kernel_checks,
@@ -17,6 +21,7 @@ from sparsecalc.decide.published import (
     step_checks,
     ttft_checks,
 )
+from sparsecalc.decide.published_traces import trace_checks
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Accuracy, AccuracyTable, Check, Peer, ValidateReport
 
@@ -24,17 +29,23 @@ ABLATION_STRIDE = 4
 """Of the serving runs, every so many are predicted with a part of the model left out."""
 
 
-def validate() -> ValidateReport:
-    """Predict every measurement that ships with the package."""
+def validate(*, servers: bool = False) -> ValidateReport:
+    """Predict every measurement that ships with the package; `servers`: MLPerf's server results too, in minutes."""
     runs = serving_rows()
     kernels, steps = list(kernel_checks()), list(step_checks())
     serving, ttft = list(serving_checks(runs)), list(ttft_checks(runs))
-    checks = [*kernels, *steps, *serving, *ttft]
+    mlperf, replays = [*offline_checks(), *(server_checks() if servers else ())], list(trace_checks())
+    checks = [*kernels, *steps, *serving, *ttft, *replays, *mlperf]
     return ValidateReport(
         command="validate",
-        inputs={"kernels": len(kernels), "steps": len(steps), "serving": len(serving), "ttft": len(ttft)},
+        inputs={
+            **{"kernels": len(kernels), "steps": len(steps), "serving": len(serving)},
+            **{"ttft": len(ttft), "replays": len(replays), "mlperf": len(mlperf)},
+        },
         tables=[
             *_serving_tables(serving, ttft),
+            *replay_tables(replays),
+            *mlperf_tables(mlperf),
             *_step_tables(steps),
             *_kernel_tables(kernels),
             _ratios([*steps, *serving]),
@@ -49,20 +60,7 @@ def validate() -> ValidateReport:
 
 def accuracy(group: str, checks: list[Check]) -> Accuracy:
     """Errors and coverage of a group."""
-    return _accuracy(group, [check.error for check in checks], fmean(check.inside for check in checks))
-
-
-def _accuracy(group: str, errors: list[float], coverage: float | None = None) -> Accuracy:
-    sizes = sorted(abs(error) for error in errors)
-    return Accuracy(
-        group=group,
-        rows=len(errors),
-        mean_error=fmean(sizes),
-        median_error=median(sizes),
-        p90_error=sizes[ceil(0.9 * len(sizes)) - 1],
-        bias=median(errors),
-        coverage=coverage,
-    )
+    return accuracy_of(group, [check.error for check in checks], fmean(check.inside for check in checks))
 
 
 def _table(
@@ -167,7 +165,7 @@ def _ratios(checks: list[Check]) -> AccuracyTable:
             "Two models under the same engine, accelerator and load; or the loads and placements of one model against"
             " the middle of them, once the stack's common error is taken out."
         ),
-        groups=[_accuracy(name, errors) for name, errors in sorted(pairs.items())],
+        groups=[accuracy_of(name, errors) for name, errors in sorted(pairs.items())],
     )
 
 
@@ -215,7 +213,7 @@ def _ablation(runs: list[Row]) -> AccuracyTable:
             return change(shipped_device(gpu, engine))
 
         checks = serving_checks(some, device_of)
-        groups.append(_accuracy(name, [check.error for check in checks if not check.contradicted]))
+        groups.append(accuracy_of(name, [check.error for check in checks if not check.contradicted]))
     return AccuracyTable(
         id="ablation", title="TPOT with a part left out", note=f"Every {ABLATION_STRIDE}th serving run.", groups=groups
     )

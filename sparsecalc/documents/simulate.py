@@ -29,6 +29,8 @@ class SimulatedModel(Frozen):
     """Tokens of one step at most."""
     simulation: Simulation
     """What became of the requests."""
+    rate: float | None = None
+    """Requests per second that arrive; None in a closed loop and of a trace."""
     highest_rate: float | None = None
     """With `--find-rate`: requests per second up to which the targets are kept; None: at none, or not asked."""
     why: str = ""

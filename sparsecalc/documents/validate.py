@@ -5,14 +5,14 @@ from typing import Any, Literal
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
 
-Source = Literal["kernels", "steps", "serving", "ttft"]
+Source = Literal["kernels", "steps", "serving", "ttft", "mlperf", "replay"]
 
 
 class Check(Frozen):
     """One measured time beside the predicted one."""
 
     source: Source
-    """What was measured: single kernels, steps with a fixed batch, serving runs, or first tokens."""
+    """What was measured: kernels, steps with a fixed batch, serving runs, first tokens, MLPerf, or whole runs."""
     what: str
     """Class of the kernel and form of its operands, or phase of the step."""
     model: str

@@ -61,6 +61,22 @@ def tpot_seconds(
     return Step(alone.times, (alone.seconds + extra) / tokens_per_step, alone.spread)
 
 
+def acceptance_of(draft_tokens: int, accepted_length: float) -> float:
+    """The acceptance, 0 to 1, at which a step of `draft_tokens` guesses yields `accepted_length` tokens.
+
+    Inverse of `accepted_tokens`, by bisection.
+    """
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if accepted_tokens(draft_tokens, middle) < accepted_length else (low, middle)
+    return (low + high) / 2
+
+
+BISECTIONS = 40
+"""To a precision of 1e-12."""
+
+
 def accepted_tokens(draft_tokens: int, acceptance: float) -> float:
     """Expected tokens of a step that verifies `draft_tokens` guesses: (1 - a ** (g + 1)) / (1 - a); g + 1 at a = 1.
 

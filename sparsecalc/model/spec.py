@@ -134,6 +134,8 @@ class ModelSpec(Frozen):
     """Whether the config has engines keep recurrent states in fp32 (mamba_ssm_dtype), whatever the weights are in."""
     mtp: tuple[StoredPart, ...] = ()
     """Weights of multi-token-prediction layers beside the decoder, where they are known; counted where asked for."""
+    mtp_layers: tuple[Layer, ...] = ()
+    """The decoder layers of one step of multi-token prediction, where they are known."""
     checked_by: Literal["transformers", "formula"] = "transformers"
     techniques: tuple[Rewriting, ...] = ()
     """Applied to the ledger in this order."""

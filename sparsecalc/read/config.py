@@ -164,6 +164,7 @@ def read_config(config: Any, *, model_id: str, where: str = "") -> ModelSpec:
             max_position_embeddings=_longest_context(fields),
             fp32_states="float32" in (text.get("mamba_ssm_dtype"), text.get("mamba_ssm_cache_dtype")),
             mtp=_mtp(fields, body),
+            mtp_layers=fields.mtp_step,
             checked_by="formula" if family in NOT_IN_TRANSFORMERS else "transformers",
         )
         spec = as_stored(spec, fields, family)

@@ -8,6 +8,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.text import brief, printable
 from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.model.spec import Layer
 from sparsecalc.model.stored import StoredPart
 
 LARGEST_SIZE = 2**40
@@ -64,6 +65,7 @@ class Fields:
         self.notes: list[Note] = []
         self.mtp_layers = 0
         self.mtp: tuple[StoredPart, ...] = ()
+        self.mtp_step: tuple[Layer, ...] = ()
         self._parts: list[Fields] = []
 
     def refuse(self, text: str, hint: str = "") -> NoReturn:

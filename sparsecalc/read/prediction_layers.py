@@ -50,6 +50,7 @@ def count_mtp(
     if steps:
         norms = 3 * hidden if norms is None else norms
         config.mtp = prediction_parts(steps, hidden, norms=norms, extras=extras)
+        config.mtp_step = tuple(steps[0])
         config.note("mtp-layers", mtp_text(len(steps), sum(part.params for part in config.mtp)))
 
 

@@ -3,7 +3,7 @@
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.reports.view import Grid, View
-from sparsecalc.reports.views.model_figures import Figure, figures, grid_tables
+from sparsecalc.reports.views.model_figures import SPECULATION, Figure, figures, grid_tables
 
 
 def view(document: CompareReport) -> View:
@@ -14,8 +14,26 @@ def view(document: CompareReport) -> View:
         headers += [model.model.id, "ratio"]
     rows = [_plain("family", [f"{model.model.model_type} ({model.model.kind})" for model in models])]
     rows += _formats(models)
-    rows += [_row(list(same)) for same in zip(*map(figures, models), strict=True)]
+    rows += [_row(list(same)) for same in zip(*_level([list(figures(model)) for model in models]), strict=True)]
     return View(grids=[Grid(headers=headers, rows=rows), *grid_tables(models)], lines=document.conclusion)
+
+
+def _level(columns: list[list[Figure]]) -> list[list[Figure]]:
+    """The figures of all models in the same rows: one that decodes without speculation beside others says so."""
+    places = [_place(column) for column in columns]
+    known = next((place for place in places if place is not None), None)
+    if known is None:
+        return columns
+    missing = [Figure(SPECULATION, "none")]
+    return [
+        column if place is not None else column[:known] + missing + column[known:]
+        for column, place in zip(columns, places, strict=True)
+    ]
+
+
+def _place(column: list[Figure]) -> int | None:
+    """Where the speed-up of speculation stands; None: nowhere."""
+    return next((at for at, figure in enumerate(column) if figure.label.startswith(SPECULATION)), None)
 
 
 def _formats(models: list[ModelReport]) -> list[list[str]]:

@@ -8,6 +8,9 @@ from sparsecalc.documents.show import GridPoint, ModelReport
 from sparsecalc.estimate.results import Flops, Memory, Params, PhasePrediction, Prediction, Speculation
 from sparsecalc.reports.view import Grid
 
+SPECULATION = "speculation"
+"""How the label of its speed-up begins."""
+
 
 class Figure(NamedTuple):
     """A row of the table."""
@@ -95,7 +98,7 @@ def _times(prediction: Prediction, memory: Memory) -> Iterator[Figure]:
 
 
 def _speculation(speculation: Speculation) -> Figure:
-    label = f"speculation, {speculation.draft_tokens} draft tokens, acceptance {speculation.acceptance:g}"
+    label = f"{SPECULATION} ({speculation.draft_tokens} draft tokens, acceptance {speculation.acceptance:.3g})"
     return Figure(label, f"{speculation.speedup:.2f}x as fast", speculation.speedup)
 
 

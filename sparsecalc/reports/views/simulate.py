@@ -5,6 +5,8 @@ from sparsecalc.documents.simulate import SimulatedModel, SimulateReport, Simula
 from sparsecalc.estimate.replay.results import Quantiles
 from sparsecalc.reports.view import Grid, View
 
+MOST_IN_FULL = 3
+"""Replays up to which each is shown in full."""
 TIMES = {
     "ttft_seconds": "time to first token (TTFT)",
     "tpot_seconds": "time per output token (TPOT)",
@@ -16,10 +18,31 @@ TIMES = {
 
 def view(document: SimulateReport) -> View:
     """A table of times and one of figures for each model, then the ratios."""
-    grids = [grid for model in document.models for grid in (_times(model), _figures(model))]
+    if len(document.models) > MOST_IN_FULL:
+        grids = [_rates(document.models)]
+    else:
+        grids = [grid for model in document.models for grid in (_times(model), _figures(model))]
     if document.ratios:
         grids.append(_ratios(document.ratios))
     return View(grids=grids, lines=[f"{model.model}: {model.why}." for model in document.models if model.why])
+
+
+def _rates(models: list[SimulatedModel]) -> Grid:
+    """A row for each replay, where there are many."""
+    rows = []
+    for model in models:
+        found = model.simulation
+        seconds = (found.ttft_seconds.mean, found.ttft_seconds.p99, found.tpot_seconds.mean, found.e2e_seconds.mean)
+        cells = [f"{model.rate:,.4g}" if model.rate else "-", *map(units.duration, seconds)]
+        cells += [f"{found.output_tokens_per_second:,.0f}", f"{found.running_mean:,.1f}", f"{found.waiting_mean:,.1f}"]
+        cells += [
+            f"{found.kv_cache_usage_peak:.0%}",
+            "-" if found.goodput_share is None else f"{found.goodput_share:.1%}",
+        ]
+        rows.append([model.model, *cells])
+    times = ["TTFT", "TTFT p99", "TPOT", "end to end"]
+    headers = ["model", "requests/s", *times, "tokens/s", "running", "waiting", "KV cache", "keep targets"]
+    return Grid(headers=headers, rows=rows)
 
 
 def _times(model: SimulatedModel) -> Grid:

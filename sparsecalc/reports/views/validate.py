@@ -15,10 +15,12 @@ def view(document: ValidateReport) -> View:
 def counts(document: ValidateReport) -> str:
     """How many measured times of each kind there are, and what an error is."""
     rows = document.inputs
+    named = {"replays": "figures of whole runs", "mlperf": "results of MLPerf"}
+    more = "".join(f", {rows[key]:,} {text}" for key, text in named.items() if rows.get(key))
     return (
         f"{sum(rows.values()):,} measured times: {rows['serving']:,} of serving runs, {rows['steps']:,} of steps"
-        f" with a fixed batch, {rows['kernels']:,} of single kernels, {rows['ttft']:,} of first tokens. Errors are"
-        " |predicted / measured - 1|."
+        f" with a fixed batch, {rows['kernels']:,} of single kernels, {rows['ttft']:,} of first tokens{more}."
+        " Errors are |predicted / measured - 1|."
     )
 
 
