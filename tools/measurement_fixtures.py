@@ -10,6 +10,7 @@ import json
 import sys
 import zlib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ import numpy as np
 from silicon import ACCELERATORS, Row, rows, shapes
 
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.published import serving_checks, shipped_device, ttft_checks
+from sparsecalc.decide.validate import ABLATIONS
 from sparsecalc.device.find import load_accelerator
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 
@@ -31,16 +35,48 @@ MODELS = {
     "Qwen/Qwen3.5-397B-A17B": "qwen3.5-397b-a17b",
     "deepseek-ai/DeepSeek-R1": "deepseek-v3",
     "deepseek-ai/DeepSeek-V3": "deepseek-v3",
+    "Qwen/Qwen3-235B-A22B-FP8": "qwen3-235b-a22b",
+    "Qwen/Qwen3-32B": "qwen3-32b",
     "meta-llama/Llama-3.1-70B": "llama-3.1-70b",
+    "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
     "moonshotai/Kimi-K2.5": "kimi-k2",
+    "nvidia/DeepSeek-R1-NVFP4": "deepseek-v3",
     "nvidia/Qwen3-32B-NVFP4": "qwen3-32b",
+    "openai/gpt-oss-120b": "gpt-oss-120b",
     "zhipuai/GLM-5": "glm-5",
 }
 """The benchmark's model and the built-in one of the same text architecture."""
+CHECKPOINTS = {
+    ("MiniMaxAI/MiniMax-M2.5", "fp8"): "MiniMaxAI/MiniMax-M2.5",
+    ("MiniMaxAI/MiniMax-M2.5", "fp4"): "nvidia/MiniMax-M2.5-NVFP4",
+    ("Qwen/Qwen3-235B-A22B-FP8", "fp8"): "Qwen/Qwen3-235B-A22B-FP8",
+    ("Qwen/Qwen3.5-397B-A17B", "fp4"): "nvidia/Qwen3.5-397B-A17B-NVFP4",
+    ("deepseek-ai/DeepSeek-R1", "fp8"): "deepseek-ai/DeepSeek-R1",
+    ("deepseek-ai/DeepSeek-R1", "fp4"): "nvidia/DeepSeek-V3.1-NVFP4",  # R1's has the same layers
+    ("deepseek-ai/DeepSeek-V3", "fp8"): "deepseek-ai/DeepSeek-R1",
+    ("deepseek-ai/DeepSeek-V3", "fp4"): "nvidia/DeepSeek-V3.1-NVFP4",
+    ("meta-llama/Llama-3.1-70B", "fp4"): "nvidia/Llama-3.3-70B-Instruct-NVFP4",
+    ("moonshotai/Kimi-K2.5", "int4"): "moonshotai/Kimi-K2.5",
+    ("moonshotai/Kimi-K2.5", "fp4"): "nvidia/Kimi-K2.5-NVFP4",
+    ("nvidia/Qwen3-32B-NVFP4", "fp4"): "nvidia/Qwen3-32B-NVFP4",
+    ("zhipuai/GLM-5", "fp8"): "zai-org/GLM-5-FP8",
+    ("zhipuai/GLM-5", "fp4"): "nvidia/GLM-5-NVFP4",
+}
+"""The checkpoint that is served in a precision, where the library knows its formats: many keep attention in 16 bits."""
 FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "fp8_block": "fp8-block", "int4_wo": "int4", "bfloat16": "bf16"}
 REAL_LENGTH = 0.9
 """InferenceMAX draws lengths from 0.8 to 1 times the nominal one."""
 CONTRADICTION = 1.6
+FASTER_WITH_MORE = 1.4
+"""A run with more requests is not faster than one with fewer by this factor, unless tokens were drafted."""
+QUEUED_SHARE = 0.5
+"""Of a request's time before its first token: above it, most of the requests of a run wait."""
+BURST_SHARE = 0.3
+"""Mean TTFT as a share of the time that all prompts take together: above it, requests of equal length run in waves."""
+SMALLEST_WAVE = 8
+NOMINAL = 8
+"""Lengths that divide by it were not drawn at random."""
+LARGEST_NODE = 8
 
 
 def order(row: Row) -> int:
@@ -124,10 +160,9 @@ def serving_rows(folder: Path) -> list[Row]:
         every = list(csv.DictReader(file))
     found, seen = [], set()
     for row in every:
-        sizes = [float(row[name] or 0) for name in ("pp_size", "attention_dp_size", "tp_size", "moe_ep_size")]
-        if row["mode"] != "agg" or sizes[:2] != [1, 1] or sizes[2] > 8 or sizes[3] not in (0, 1, sizes[2]):
+        if row["mode"] != "agg" or row["pp_size"] != "1" or not (row["silicon_tpot_ms"] and row["concurrency"]):
             continue
-        if not row["silicon_tpot_ms"]:
+        if not placement(row):
             continue
         run = _run(row)
         key = json.dumps(run)
@@ -135,6 +170,23 @@ def serving_rows(folder: Path) -> list[Row]:
             seen.add(key)
             found.append(run)
     return found
+
+
+def placement(row: Row) -> dict[str, int] | None:
+    """tp, dp and ep of a run; None where the labels fit no node.
+
+    Where tp x dp = moe_tp x ep is above 8 devices and moe_tp = ep, the labels are of a run with ep experts' ranks on as
+    many devices: they count expert parallelism on top of tensor (or data) parallelism.
+    """
+    tp, dp, experts_tp, ep = (
+        int(float(row[name] or 1)) for name in ("tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+    )
+    if tp * dp > LARGEST_NODE and experts_tp == ep and 1 in (tp, dp):
+        tp, dp = min(tp, ep), min(dp, ep)
+    if tp * dp > LARGEST_NODE or ep not in (1, tp * dp):
+        return None
+    dense = load_model(MODELS[row["model_path"]]).spec.kind == "dense"
+    return {"tp": tp, "dp": dp, "ep": 1 if dense else ep}
 
 
 def _run(row: Row) -> Row:
@@ -149,13 +201,13 @@ def _run(row: Row) -> Row:
         "published_model": row["model_path"],
         "model": spec.id,
         "dtype": dtype,
+        "checkpoint": CHECKPOINTS.get((row["model_path"], precision)),
         "kv_cache": kv_cache,
         "gpu": row["system"].replace("_", "-"),
         "engine": row["backend"],
         "version": row["backend_version"],
         "date": row["measured_date"],
-        "tp": int(float(row["tp_size"])),
-        "ep": 1 if dense or not row["moe_ep_size"] else int(float(row["moe_ep_size"])),
+        **(placement(row) or {}),
         "prompt_len": round(float(row["isl"]) * share),
         "output_len": round(float(row["osl"]) * share),
         "concurrency": int(float(row["concurrency"])),
@@ -166,22 +218,60 @@ def _run(row: Row) -> Row:
 
 def _fits(run: Row) -> bool:
     """Whether weights and the caches of all requests in flight fit in the devices' memory."""
-    spec = load_model(run["model"]).spec
-    formats = precision_for(spec, run["dtype"], run["kv_cache"])
+    spec = load_model(run["checkpoint"] or run["model"]).spec
+    formats = precision_for(spec, None if run["checkpoint"] else run["dtype"], run["kv_cache"])
     ops = spec.ops(Workload.decode(run["prompt_len"] + run["output_len"] // 2, run["concurrency"]))
     held = ops.sum(formats.weight_bytes) + formats.kv_cache_bytes(ops.total("kv_elements"))
-    return held < run["tp"] * load_accelerator(run["gpu"]).memory_bytes
+    return held < run["tp"] * run["dp"] * load_accelerator(run["gpu"]).memory_bytes
 
 
 def contradicted(runs: list[Row]) -> list[bool]:
-    """Runs of one configuration whose TPOT differ by more than `CONTRADICTION`, whatever their date and version."""
-    keys = ("model", "dtype", "gpu", "engine", "tp", "ep", "prompt_len", "output_len", "concurrency")
-    times: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    """Runs whose TPOT cannot be told from that of another with drafted tokens, whatever their date and version.
+
+    Runs of one configuration that differ by more than `CONTRADICTION`, and those that are faster than a run with no
+    more requests by `FASTER_WITH_MORE`, whether experts are split or not.
+    """
+    placed = ("model", "dtype", "gpu", "engine", "tp", "dp", "prompt_len", "output_len")
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for run in runs:
-        times[tuple(run[key] for key in keys)].append(run["tpot_seconds"])
+        groups[tuple(run[key] for key in placed)].append(run)
+    return [_contradicts(run, groups[tuple(run[key] for key in placed)]) for run in runs]
+
+
+def _contradicts(run: Row, others: list[Row]) -> bool:
+    own: float = run["tpot_seconds"]
+    for other in others:
+        times = (own, other["tpot_seconds"])
+        same = (other["ep"], other["concurrency"]) == (run["ep"], run["concurrency"])
+        if same and max(times) > CONTRADICTION * min(times):
+            return True
+        if other["concurrency"] <= run["concurrency"] and bool(times[1] > FASTER_WITH_MORE * own):
+            return True
+    return False
+
+
+def apart(runs: list[Row]) -> list[str]:
+    """Why a run is no measure of a step with that many sequences; empty: it is one."""
+    rooflines = serving_checks([{**run, "contradicted": False} for run in runs], _roofline)
     return [
-        max(values) > CONTRADICTION * min(values) for run in runs for values in [times[tuple(run[key] for key in keys)]]
+        "faster than the roofline" if check.predicted_seconds > run["tpot_seconds"] else _waiting(run)
+        for run, check in zip(runs, rooflines, strict=True)
     ]
+
+
+@cache
+def _roofline(gpu: str, engine: str) -> DeviceModel:
+    return ABLATIONS["data sheet's roofline"](shipped_device(gpu, engine))
+
+
+def _waiting(run: Row) -> str:
+    ttft = run["ttft_seconds"] or 0.0
+    if ttft > QUEUED_SHARE * (ttft + run["tpot_seconds"] * (run["output_len"] - 1)):
+        return "queued"
+    if run["concurrency"] < SMALLEST_WAVE or run["prompt_len"] % NOMINAL:
+        return ""
+    (check,) = ttft_checks([{**run, "concurrency": 1, "contradicted": False}])
+    return "waves" if ttft > BURST_SHARE * run["concurrency"] * check.predicted_seconds else ""
 
 
 KERNEL_NOTES = {
@@ -206,17 +296,31 @@ KERNEL_NOTES = {
     },
 }
 SERVING_NOTES = {
-    "comment": "Serving runs in closed loop at a concurrency; none of them was fitted.",
+    "comment": (
+        "Serving runs in closed loop at a concurrency. tools/fit_serving.py fits the engines' time per step and per"
+        " sequence to them, and learns the spread of predictions from stacks that it leaves out."
+    ),
     "filters": (
-        "aggregated, pp 1, attention data parallelism 1, tp at most 8, ep 1 or tp, TPOT present, weights and caches"
-        " within memory; rows that are equal in every field once"
+        "aggregated, pp 1, at most 8 devices, experts whole on all of them or split over all, TPOT and concurrency"
+        " present, weights and caches within memory; rows that are equal in every field once. Labels that count expert"
+        " parallelism on top of the devices (tp 64, moe_tp 8, ep 8) are read as runs on 8 devices; GB200 runs on 12 and"
+        " more devices are left out, since no model's heads divide so"
     ),
     "fields": {
+        "checkpoint": (
+            "whose formats are taken, module by module; null: dtype for all. The rows name the precision alone: fp4"
+            " rows are taken to serve NVIDIA's checkpoint of the model, or of its family"
+        ),
         "prompt_len, output_len": "mean lengths: 0.9 of the nominal ones, as InferenceMAX draws them",
         "kv_cache": "not stated: TensorRT-LLM keeps it in FP8 for quantized models, the others in 16 bits",
         "contradicted": (
-            "the same configuration was measured with times that differ by more than 1.6x: with and without"
-            " multi-token prediction, which the rows do not tell"
+            "the same configuration was measured with times that differ by more than 1.6x, or with fewer requests at"
+            " 1.4x the time: with and without multi-token prediction, which the rows do not tell"
+        ),
+        "apart": (
+            "why the time is not that of a step with so many sequences: faster than the data sheet's roofline; more"
+            " than half of a request's time is its queue; requests of equal length run in waves, whose prompts are"
+            " computed before any answer"
         ),
     },
 }
@@ -232,12 +336,13 @@ def dumps(head: Row, key: str, items: list[Any]) -> str:
 def main(folder: Path, target: Path) -> None:
     source = {"source": SOURCE, "licence": LICENCE}
     runs = serving_rows(folder)
-    columns = [*runs[0], "contradicted"]
-    rows = [[*run.values(), flag] for run, flag in zip(runs, contradicted(runs), strict=True)]
+    columns = [*runs[0], "contradicted", "apart"]
+    flags = zip(runs, contradicted(runs), apart(runs), strict=True)
+    rows = [[*run.values(), flag, why] for run, flag, why in flags]
     (target / "serving.json").write_text(dumps({**source, **SERVING_NOTES, "columns": columns}, "rows", rows))
     tables = kernel_tables(folder)
     (target / "kernels.json").write_text(dumps({**source, **KERNEL_NOTES}, "tables", tables))
-    print(len(rows), sum(row[-1] for row in rows), sum(len(table["rows"]) for table in tables))
+    print(len(rows), sum(row[-2] for row in rows), sum(len(table["rows"]) for table in tables))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from sparsecalc.model.ledgers import Ledgers
 def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accelerator) -> Deployment:
     """A model on one of the question's accelerators. Raises InputError where it cannot be split as is asked."""
     device = device_model(gpu, question.engine)
+    if question.engine_options.enforce_eager:
+        device = device.but(engine=device.engine.in_eager_mode())
     plan = placement_for(model.spec, question.parallelism, device.domain_size)
     device = anchored(device, question.devices.anchor, model, precision, plan)
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))

@@ -52,8 +52,8 @@ def model_of(model: str) -> Ledgers:
 
 
 @cache
-def precision_of(model: str, dtype: str, kv_cache: str) -> Precision:
-    """Formats of a built-in model by their names."""
+def precision_of(model: str, dtype: str | None, kv_cache: str) -> Precision:
+    """Formats of a built-in model by their names; None: as its checkpoint stores it."""
     return precision_for(_spec(model), dtype, kv_cache)
 
 
@@ -162,8 +162,27 @@ def serving_rows() -> list[Row]:
     return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
 
+def is_measure(row: Row) -> bool:
+    """Whether a serving run measures a step with so many sequences: nothing contradicts it or sets it apart."""
+    return not (row["contradicted"] or row["apart"])
+
+
+def serving_report_rows() -> list[Row]:
+    """What users report of their servers; a TPOT that is not reported is concurrency / throughput."""
+    table = read_data("measurements/serving_reports.json")
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    for row in rows:
+        row["tpot_seconds"] = row["tpot_seconds"] or row["concurrency"] / row["output_tokens_per_second"]
+    return rows
+
+
+def model_kind(model: str) -> str:
+    """`ModelSpec.kind` of a built-in model."""
+    return _spec(model).kind
+
+
 def serving_checks(rows: list[Row], device_of: DeviceOf = shipped_device) -> Iterator[Check]:
-    """TPOT of serving runs; none of them was fitted."""
+    """TPOT of serving runs; tools/fit_serving.py fits the engines' time per step and per sequence to them."""
     for row in rows:
         requests, prompt, step = _run(row, device_of)
         tpot = tpot_seconds(requests, prompt, step, _decode)
@@ -182,10 +201,18 @@ IDLE_CONCURRENCY = 4
 """The least concurrency of the serving runs."""
 
 
+def served_model(row: Row) -> tuple[Ledgers, Precision]:
+    """The model of a serving run and its formats: those of the checkpoint that is served, where it is known."""
+    name, dtype = (row["checkpoint"], None) if row.get("checkpoint") else (row["model"], row["dtype"])
+    return model_of(name), precision_of(name, dtype, row["kv_cache"])
+
+
 def _run(row: Row, device_of: DeviceOf) -> tuple[Requests, list[Workload], StepOf]:
     """The requests of a serving run, the chunks of a prompt, and what a step takes."""
-    model, precision = model_of(row["model"]), precision_of(row["model"], row["dtype"], row["kv_cache"])
-    device, plan = device_of(row["gpu"], row["engine"]), Placement(tp=row["tp"], ep=row["ep"])
+    model, precision = served_model(row)
+    device, plan = device_of(row["gpu"], row["engine"]), _placement(row)
+    if row.get("eager"):
+        device = device.but(engine=device.engine.in_eager_mode())
     requests = Requests(**{name: row[name] for name in ("prompt_len", "output_len", "concurrency")})
     prompt = chunks(requests.prompt_len, whole_default("max_num_batched_tokens"))
     return requests, prompt, lambda works: step_time(model, works, precision, device, plan)
@@ -209,10 +236,14 @@ def _serving_check(source: Source, row: Row, measured: float, step: Step) -> Che
         seconds_low=step.seconds_low,
         seconds_high=step.seconds_high,
         sparse=_spec(row["model"]).kind != "dense",
-        contradicted=row["contradicted"],
+        contradicted=row.get("contradicted", False),
+        apart=row.get("apart", ""),
     )
 
 
 def _where(dtype: str, row: Row, load: str) -> str:
-    plan = Placement(tp=row.get("tp", 1), pp=row.get("pp", 1), ep=row.get("ep", 1))
-    return f"{dtype}, {plan.name}, {load}"
+    return f"{dtype}, {_placement(row).name}, {load}"
+
+
+def _placement(row: Row) -> Placement:
+    return Placement(**{name: row.get(name, 1) for name in ("tp", "pp", "dp", "ep")})

@@ -4,7 +4,7 @@ from typing import Any
 
 from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.deploy import deploy
-from sparsecalc.decide.published import model_of, precision_of
+from sparsecalc.decide.published import served_model
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.scene import scene_of
 from sparsecalc.decide.traffic import TrafficAsked, plain_lengths
@@ -25,7 +25,7 @@ def replayed(row: Row) -> Served:
         output_len=row["output_len"],
         concurrency=row["concurrency"],
     )
-    model, precision = model_of(row["model"]), precision_of(row["model"], row["dtype"], row["kv_cache"])
+    model, precision = served_model(row)
     deployed = deploy(model, precision, question, question.devices.accelerators[0])
     prompt, output = plain_lengths(row["prompt_len"]), plain_lengths(row["output_len"])
     traffic = TrafficAsked(concurrency=row["concurrency"], prompt=prompt, output=output).traffic()

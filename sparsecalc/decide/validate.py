@@ -16,6 +16,7 @@ from sparsecalc.decide.published import (
     Row,
     kernel_checks,
     serving_checks,
+    serving_report_rows,
     serving_rows,
     shipped_device,
     step_checks,
@@ -77,16 +78,31 @@ def _kind(check: Check) -> str:
 
 
 def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTable]:
-    agreed = [check for check in serving if not check.contradicted]
+    agreed = [check for check in serving if not (check.contradicted or check.apart)]
     return [
         _table("serving", "TPOT of serving runs, all", serving, _kind),
+        _left_out(),
         _table(
             "serving-agreed",
             "TPOT of serving runs that do not contradict each other",
             agreed,
             _kind,
             "Left out: configurations that were measured with times that differ by more than 1.6x, with and without"
-            " multi-token prediction, which the rows do not tell.",
+            " multi-token prediction, which the rows do not tell; and runs that are set apart, as the next table says.",
+        ),
+        _table(
+            "serving-apart",
+            "TPOT of serving runs that are no measure of a step",
+            [check for check in serving if check.contradicted or check.apart],
+            lambda check: check.apart or "contradicted",
+        ),
+        _table(
+            "serving-reports",
+            "TPOT that users report",
+            serving_checks(serving_report_rows()),
+            _kind,
+            "From issues, recipes and repositories (data/measurements/serving_reports.json), with what they leave"
+            " unsaid assumed. The width of their bands was learnt from them.",
         ),
         _table(
             "serving-stacks",
@@ -105,6 +121,15 @@ def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTab
             " for the steps and prompts of others, for tokenizing and for the network, so they take longer.",
         ),
     ]
+
+
+def _left_out() -> AccuracyTable:
+    """What tools/fit_serving.py wrote of stacks that it left out."""
+    found = read_data("measurements/serving_left_out.json")
+    groups = [Accuracy(**group) for group in found["groups"]]
+    return AccuracyTable(
+        id="serving-left-out", title="TPOT of stacks left out of the fit", note=found["comment"], groups=groups
+    )
 
 
 def _step_tables(steps: list[Check]) -> list[AccuracyTable]:
@@ -144,7 +169,7 @@ def _ratios(checks: list[Check]) -> AccuracyTable:
     models: dict[tuple[str, ...], list[Check]] = defaultdict(list)
     stacks: dict[tuple[str, ...], list[Check]] = defaultdict(list)
     for check in checks:
-        if check.contradicted or check.quality != "A":
+        if check.contradicted or check.apart or check.quality != "A":
             continue
         load = check.where.split(", ")[-2:] if check.source == "serving" else [check.where.split(", batch")[-1]]
         models[check.source, check.what, check.gpu, check.engine, *load].append(check)
@@ -170,7 +195,7 @@ def _ratios(checks: list[Check]) -> AccuracyTable:
 
 
 def _coverage(kernels: list[Check], steps: list[Check], serving: list[Check]) -> AccuracyTable:
-    agreed = [check for check in serving if not check.contradicted]
+    agreed = [check for check in serving if not (check.contradicted or check.apart)]
     held_out = [check for check in steps if not check.fitted and check.quality == "A"]
     groups = {
         "kernels": kernels,
@@ -182,7 +207,7 @@ def _coverage(kernels: list[Check], steps: list[Check], serving: list[Check]) ->
     return AccuracyTable(
         id="coverage",
         title="How often the 80 % band holds the measured time",
-        note="No seconds were fitted to these rows. Models on one stack share its error, so single stacks differ.",
+        note="Models on one stack share its error, so single stacks differ. Of stacks left out, their own table tells.",
         groups=[accuracy(name, checks) for name, checks in groups.items()],
     )
 

@@ -12,7 +12,7 @@ from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import load_calibration
 from sparsecalc.device.kin import Taken, constants_for, matches
-from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
+from sparsecalc.device.time_constants import ELSEWHERE, Collective, DeviceModel, Engine, KernelConstants
 
 GENERIC = "generic"
 ALIASES = dict.fromkeys(("tensorrt-llm", "tensorrt_llm", "trt-llm"), "trtllm")
@@ -51,7 +51,11 @@ def engine_profile(name: str | None, gpu: Accelerator | None = None, without: Co
     if found is None:
         hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
         raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
-    fields = {key: value for key, value in found.items() if key != "devices"}
+    fields = {key: value for key, value in found.items() if key not in ("devices", "measured_on")}
+    if gpu is None:  # a device that is measured itself
+        fields.pop("spread_factors", None)
+    elif gpu.id not in found.get("measured_on", (gpu.id,)):
+        fields["spread_factors"] = {ELSEWHERE: fields["spread_factors"][ELSEWHERE]}
     for entry in _fitted_to(found, gpu, without) if gpu else ():
         fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
     return Engine(**fields)

@@ -6,6 +6,10 @@ from sparsecalc.core.arrays import Number
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.device.anchor import LoadCurve
 
+COPIES, ELSEWHERE = "copies", "elsewhere"
+"""Keys of `Engine.spread_factors`: with attention data parallelism, and stacks of which none was measured: other
+accelerators, pipelines."""
+
 
 class KernelConstants(Frozen):
     """How one class of kernels uses a device: seconds = t0 + ||(flops / (ec P), bytes / (em BW))||_p.
@@ -77,12 +81,19 @@ class Engine(Frozen):
     first_token_steps: float = 0.0
     """Steps that a request waits besides on a busy server: until it is polled for, until its first token is sent."""
     supports: tuple[str, ...] = ()
+    launch_seconds: float = 0.0
+    """Seconds of Python before each of a step's kernels; 0 where CUDA graphs replay them."""
+    eager_launch_seconds: float = 0.0
+    """What `launch_seconds` is in eager mode."""
     spread: float = 0.12
     """Standard deviation that the engine adds to a step's error."""
     anchor: LoadCurve | None = None
     """What rows of the user's own stack say of steps that decode; None: nothing was measured there."""
     first_token_anchor: LoadCurve | None = None
     """The same of the seconds to a first token."""
+    spread_factors: dict[str, float] = field(default_factory=dict)
+    """Factor on the whole spread of a step, by kind of model, which serving runs showed; `copies`: with attention data
+    parallelism, `elsewhere`: pipelines, and accelerators of which no run was seen. 1 where nothing was shown."""
     source: str = ""
 
     def factor(self, sequences: Number) -> Number:
@@ -92,6 +103,17 @@ class Engine(Frozen):
     def first_token_factor(self, sequences: Number) -> Number:
         """What the seconds to a first token are multiplied by while so many sequences run: 1 without an anchor."""
         return self.first_token_anchor.factor(sequences) if self.first_token_anchor else 1.0
+
+    def spread_factor(self, kind: str, dp: int = 1, pp: int = 1) -> float:
+        """The factor on the spread of a step of a model of this kind (`ModelSpec.kind`)."""
+        known = self.spread_factors
+        if pp > 1 or not known.get(kind):
+            return known.get(ELSEWHERE, 1.0)
+        return known.get(COPIES, 1.0) if dp > 1 else known[kind]
+
+    def in_eager_mode(self) -> "Engine":
+        """The engine without CUDA graphs (--enforce-eager)."""
+        return self.but(launch_seconds=self.eager_launch_seconds)
 
     def first_token_seconds(self, prompt_len: Number) -> Number:
         """Seconds of a request before the engine has it: prefill_seconds + prompt_token_seconds * prompt_len."""

@@ -39,6 +39,8 @@ class Check(Frozen):
     """Whether the model is a mixture of experts."""
     contradicted: bool = False
     """Whether other measurements of the same configuration differ by more than a factor of 1.6."""
+    apart: str = ""
+    """Why the time is not that of a step with so many sequences: requests queue, run in waves, or beat the roofline."""
 
     @property
     def error(self) -> float:

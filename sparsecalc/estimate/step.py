@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 
-from sparsecalc.core.arrays import Number, is_array, least
+from sparsecalc.core.arrays import Number, is_array, least, most
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
@@ -103,9 +103,11 @@ def step_time(
     times = [kernel_time(kernel, device) for kernel in _on_devices(kernels(rows, local, reach, setting), plan)]
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
+    times += _launches(times, device)
     times.append(_engine_time(sequences * plan.dp, device))
-    step = total(times, device.engine.spread)
-    return _anchored(step, works, sequences * plan.dp * plan.pp, device.engine)
+    engine = device.engine
+    step = total(times, engine.spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
+    return _anchored(step, works, sequences * plan.dp * plan.pp, engine)
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
@@ -135,19 +137,19 @@ def _share(work: Workload, ways: int) -> Workload:
     return work.but(batch_size=-(-work.batch_size // ways))
 
 
-def total(times: list[KernelTime], system_spread: float) -> Step:
+def total(times: list[KernelTime], system_spread: float, factor: float = 1.0) -> Step:
     """Sum of the kernels, and the spread of the sum.
 
-    sd^2 = [(1 - r) sum (t_i s_i)^2 + r (sum t_i s_i)^2] / t^2 + system^2
+    sd^2 = factor^2 * ([(1 - r) sum (t_i s_i)^2 + r (sum t_i s_i)^2] / t^2 + system^2)
 
-    r: shared_error in data/engine_defaults.json.
+    r: shared_error in data/engine_defaults.json. factor: how far off whole stacks of its kind were, for their kernels.
     """
     seconds = sum(time.seconds for time in times)
     alone = sum((time.seconds * time.spread) ** 2 for time in times)
     together = sum(time.seconds * time.spread for time in times) ** 2
     shared = engine_default("shared_error")
     variance = ((1 - shared) * alone + shared * together) / (seconds * seconds)
-    return Step(times, seconds, (variance + system_spread**2) ** 0.5)
+    return Step(times, seconds, factor * (variance + system_spread**2) ** 0.5)
 
 
 def _anchored(step: Step, works: list[Workload], sequences: Number, engine: Engine) -> Step:
@@ -166,6 +168,28 @@ def _engine_time(sequences: Number, device: DeviceModel) -> KernelTime:
     seconds = engine.step_seconds + engine.sequence_seconds * sequences
     kernel = Kernel(name=f"{engine.name}, per step", component="other", family="vector", scope="engine")
     return KernelTime(kernel, seconds, engine_default("framework_spread"), {"overhead": seconds})
+
+
+def _launches(times: list[KernelTime], device: DeviceModel) -> list[KernelTime]:
+    """What the device waits for in eager mode: launch_seconds of each kernel, less what the kernels take meanwhile.
+
+    By scope, max(0, launch_seconds * launches - seconds): the host runs ahead of long kernels.
+    """
+    each = device.engine.launch_seconds
+    if not each:
+        return []
+    launches: dict[Scope, Number] = {}
+    seconds: dict[Scope, Number] = {}
+    for time in times:
+        scope = time.kernel.scope
+        launches[scope] = launches.get(scope, 0.0) + time.kernel.launches * time.kernel.layers
+        seconds[scope] = seconds.get(scope, 0.0) + time.seconds
+    found = []
+    for scope, count in launches.items():
+        waited = most(each * count - seconds[scope], 0.0)
+        kernel = Kernel(name="launches from Python", component="other", family="vector", scope=scope)
+        found.append(KernelTime(kernel, waited, engine_default("framework_spread"), {"overhead": waited}))
+    return found
 
 
 def _collectives(

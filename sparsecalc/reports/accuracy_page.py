@@ -22,10 +22,16 @@ FITTED = """\
   coverage of kernels below is no test; that of steps is.
 - Profiles of engines (`data/engines.json`): the table below. Where they are fitted, it is to steps with one sequence;
   larger models, mixtures of experts and larger batches are held out.
-- No predicted time was fitted to a serving run. Three things were decided with the runs in view: how much of a kernel's
-  overhead counts inside a step (at most the default's; a benchmark that times a kernel alone sees more); that quantized
-  products keep the default's bandwidth (held-out kernels fit as well with it as with one of their own); and how wide
-  the bands of vLLM, SGLang and TensorRT-LLM are (with the default spread they held 90 % of the runs).
+- Servers (vLLM, SGLang, TensorRT-LLM): their time per step and per sequence is fitted by `tools/fit_serving.py` to
+  `data/measurements/serving.json`, drawn to what was chosen before any run was looked at; it hardly moves, since errors
+  are of whole stacks and no factor by engine, format or kernel that was tried carried over to stacks left out. How much
+  wider or narrower than their kernels' the bands are is learnt from stacks left out, by engine and kind of model; for
+  other accelerators, and for pipelines, from what users report (`data/measurements/serving_reports.json`), as are the
+  seconds of Python per kernel of an eager engine. The rows themselves are one half of what was at hand; the other half
+  was not seen.
+- Two things were decided with the runs in view: how much of a kernel's overhead counts inside a step (at most the
+  default's; a benchmark that times a kernel alone sees more), and that quantized products keep the default's bandwidth
+  (held-out kernels fit as well with it as with one of their own).
 - Known to be off: batches of 2 to 32 on Apple's GPUs (no constants describe llama.cpp's products of few rows); prompts
   that llama.cpp splits over GPUs by layers (it overlaps their parts); llama.cpp's mixtures of experts; latent
   attention in FP8 on Hopper under SGLang; experts of B200 under vLLM in 16 bits beyond 1,000 tokens."""
