@@ -21,7 +21,7 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     """A model on one of the question's accelerators. Raises InputError where it cannot be split as is asked."""
     device = device_model(gpu, question.engine)
     plan = placement_for(model.spec, question.parallelism, device.domain_size)
-    device = anchored(device, question.devices.anchor, model, precision, plan)
+    device = anchored(device, question.devices.anchor, model, precision, plan, question.requests.prompt_len)
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
 
 
