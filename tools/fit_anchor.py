@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from sparsecalc.decide.published import model_of, serving_rows
 from sparsecalc.decide.published_load import replayed
 from sparsecalc.decide.simulation_figures import band
-from sparsecalc.device.anchor import AnchorPrior, StackLoad, covariance, posterior
+from sparsecalc.device.anchor import AnchorPrior, StackLoad, covariance
 from sparsecalc.estimate.step import BAND
 
 TARGET = Path(__file__).parent.parent / "data" / "anchor.json"
@@ -108,14 +108,16 @@ def draws(
     stack: Stack, prior: AnchorPrior, times: int, counts: tuple[int, ...]
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """For draws of so many anchors: errors of the other rows, their predicted deviations, and which rows they are."""
-    rng, found = np.random.default_rng(0), []
+    rng, found, own = np.random.default_rng(0), [], prior.of(stack.kind)
+    shared = covariance(stack.loads, stack.loads, own)
     for count in counts:
         for _ in range(times if count else 1):
             picked = rng.permutation(len(stack.loads))
             seen, rest = picked[:count], picked[count:]
-            loads = [[stack.loads[place] for place in places] for places in (seen, rest)]
-            means, spreads = posterior(loads[0], stack.errors[seen].tolist(), loads[1], prior.of(stack.kind))
-            found.append((stack.errors[rest] - np.array(means), np.array(spreads), rest))
+            across = shared[np.ix_(seen, rest)]
+            weights = np.linalg.solve(shared[np.ix_(seen, seen)] + own.noise**2 * np.eye(len(seen)), across)
+            left = shared.diagonal()[rest] - (across * weights).sum(axis=0) + own.noise**2
+            found.append((stack.errors[rest] - weights.T @ stack.errors[seen], left**0.5, rest))
     return found
 
 
