@@ -191,7 +191,7 @@ def test_three_rows_help_the_others_of_their_stack() -> None:
     rows = [row for row in serving_rows() if not row["contradicted"] and not row.get("apart")]
     stacks: dict[tuple[str, ...], list[tuple[StackLoad, float]]] = {}
     for row, check in zip(rows, serving_checks(rows), strict=True):
-        load = StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"])
+        load = StackLoad(sequences=row["concurrency"], tp=row["tp"], ep=row["ep"], prompt_len=row["prompt_len"])
         off = log(check.measured_seconds / check.predicted_seconds)
         stacks.setdefault((row["model"], row["gpu"], row["engine"], row["dtype"]), []).append((load, off))
     rng, before, after = np.random.default_rng(0), [], []

@@ -2,7 +2,7 @@
 
 Rows: data/measurements/serving.json, without those that do not tell of a step (contradicted, apart). Of each stack (a
 model, device, engine and format) some rows drawn at random are the anchor, and the others are predicted. The prior's
-five ratios are those that make the mean of |ln(measured / predicted)|, capped, least over such draws, each stack
+six ratios are those that make the mean of |ln(measured / predicted)|, capped, least over such draws, each stack
 counted as at most 40 rows. Its deviations are such that 80 % of the errors of mixtures of experts, and 80 % of those of
 dense models, lie in their 80 % bands. What it is worth is measured in the same way on stacks that it was not learnt
 from.
@@ -18,12 +18,12 @@ from scipy.optimize import minimize
 from sparsecalc.decide.published import model_of, serving_rows
 from sparsecalc.decide.published_load import replayed
 from sparsecalc.decide.simulation_figures import band
-from sparsecalc.device.anchor import AnchorPrior, StackLoad, covariance, posterior
+from sparsecalc.device.anchor import AnchorPrior, StackLoad, covariance
 from sparsecalc.estimate.step import BAND
 
 TARGET = Path(__file__).parent.parent / "data" / "anchor.json"
-RATIOS = ("scale", "shape", "sequences_octaves", "split_octaves", "whole_experts")
-START = np.log([0.6, 2.2, 4.0, 1.1, 0.55])
+RATIOS = ("scale", "shape", "sequences_octaves", "prompt_octaves", "split_octaves", "whole_experts")
+START = np.log([0.6, 2.2, 2.7, 4.5, 0.6, 0.33])
 """Of the logarithms of the ratios; they are drawn back to it weakly."""
 WEIGHT, PULL, FOLDS, ANCHORS = 40, 0.003, 7, (0, 1, 3, 5, 8)
 HELD = 0.8
@@ -56,7 +56,8 @@ def stacks() -> dict[str, list[Stack]]:
             continue
         served, name = replayed(row), (row["model"], row["gpu"], row["engine"], row["dtype"])
         low, high = band(served)
-        load = StackLoad(sequences=row["concurrency"], tp=row["tp"], dp=row.get("dp", 1), ep=row["ep"])
+        places = {"tp": row["tp"], "dp": row.get("dp", 1), "ep": row["ep"]}
+        load = StackLoad(sequences=row["concurrency"], prompt_len=row["prompt_len"], **places)
         off = np.log(row["tpot_seconds"] / served.tpot.mean())
         found["tpot"].setdefault(name, []).append((load, off, np.log(high / low) / 2 / BAND))
         if row["ttft_seconds"]:
@@ -107,14 +108,16 @@ def draws(
     stack: Stack, prior: AnchorPrior, times: int, counts: tuple[int, ...]
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """For draws of so many anchors: errors of the other rows, their predicted deviations, and which rows they are."""
-    rng, found = np.random.default_rng(0), []
+    rng, found, own = np.random.default_rng(0), [], prior.of(stack.kind)
+    shared = covariance(stack.loads, stack.loads, own)
     for count in counts:
         for _ in range(times if count else 1):
             picked = rng.permutation(len(stack.loads))
             seen, rest = picked[:count], picked[count:]
-            loads = [[stack.loads[place] for place in places] for places in (seen, rest)]
-            means, spreads = posterior(loads[0], stack.errors[seen].tolist(), loads[1], prior.of(stack.kind))
-            found.append((stack.errors[rest] - np.array(means), np.array(spreads), rest))
+            across = shared[np.ix_(seen, rest)]
+            weights = np.linalg.solve(shared[np.ix_(seen, seen)] + own.noise**2 * np.eye(len(seen)), across)
+            left = shared.diagonal()[rest] - (across * weights).sum(axis=0) + own.noise**2
+            found.append((stack.errors[rest] - weights.T @ stack.errors[seen], left**0.5, rest))
     return found
 
 

@@ -14,7 +14,12 @@ Row = dict[str, Any]
 
 
 def anchored(
-    device: DeviceModel, anchor: Row | None, model: Ledgers, precision: Precision, plan: Placement
+    device: DeviceModel,
+    anchor: Row | None,
+    model: Ledgers,
+    precision: Precision,
+    plan: Placement,
+    prompt_len: float,
 ) -> DeviceModel:
     """The device with the anchor's curves for this placement, where it is of this very stack.
 
@@ -28,7 +33,7 @@ def anchored(
     if reason := _foreign(anchor, rows, device, model, precision):
         return device.but(anchor_note=f"the anchor is not applied: {reason}")
     own = [row for row in rows if row["params"] == params_of(model)]
-    place = StackLoad(sequences=1, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep)
+    place = StackLoad(sequences=1, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep, prompt_len=prompt_len)
     kind = model.spec.kind
     curve = load_curve(*seen_of(own, "log_error"), place, anchor_prior("tpot").of(kind))
     first = seen_of([row for row in own if row.get("ttft_log_error") is not None], "ttft_log_error")
@@ -44,7 +49,7 @@ def params_of(model: Ledgers) -> int:
 
 def seen_of(rows: Sequence[Row], error: str) -> tuple[list[StackLoad], list[float]]:
     """Where an anchor's rows lie, and their ln(measured / predicted) under the name `error`."""
-    places = ("sequences", "tp", "pp", "dp", "ep")
+    places = ("sequences", "tp", "pp", "dp", "ep", "prompt_len")
     return [StackLoad(**{name: row[name] for name in places}) for row in rows], [row[error] for row in rows]
 
 

@@ -23,7 +23,7 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     if question.engine_options.enforce_eager:
         device = device.but(engine=device.engine.in_eager_mode())
     plan = placement_for(model.spec, question.parallelism, device.domain_size)
-    device = anchored(device, question.devices.anchor, model, precision, plan)
+    device = anchored(device, question.devices.anchor, model, precision, plan, question.requests.prompt_len)
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
 
 

@@ -83,7 +83,7 @@ def _entry(measured: Measured) -> Entry:
         "kind": measured.kind,
         "placement": measured.placement,
         **vars(measured.load),
-        **{name: getattr(row, name) for name in ("concurrency", "prompt_len", "output_len")},
+        **{name: getattr(row, name) for name in ("concurrency", "output_len")},
         "measured_seconds": measured.measured_seconds,
         "predicted_seconds": measured.predicted_seconds,
         "log_error": log(measured.measured_seconds / measured.predicted_seconds),

@@ -119,7 +119,9 @@ def _beside(row: ServingRow, stack: Stack, variant: Variant, deployed: Deploymen
         model=variant.loaded.spec.id,
         params=params_of(variant.model),
         kind=variant.model.spec.kind,
-        load=StackLoad(sequences=running, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep),
+        load=StackLoad(
+            sequences=running, tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep, prompt_len=requests.prompt_len
+        ),
         placement=plan.name,
         measured_seconds=measured,
         predicted_seconds=predicted,

@@ -5,9 +5,10 @@ A row's error is e = ln(measured / predicted), of its TPOT or TTFT. Before anyth
     cov(e_i, e_j) = scale^2 + shape^2 exp(-d_ij^2 / 2) + noise^2 [i = j]
     d_ij^2        = (log2 c_i / c_j)^2 / sequences_octaves^2 + split^2 / split_octaves^2 + [whole experts differ] / w^2
 
-c the sequences that run at once, split the distance in log2 of tp, pp and dp, w `whole_experts`. The constants are data
-(data/anchor.json). Given rows, mean and deviation at any other load follow in closed form (Rasmussen and Williams,
-Gaussian Processes for Machine Learning, 2006, equations 2.25 and 2.26): near the rows their own errors, far off 0.
+and the same of the prompts' mean length. c the sequences that run at once, split the distance in log2 of tp, pp and
+dp, w `whole_experts`. The constants are data (data/anchor.json). Given rows, mean and deviation at other loads follow
+in closed form (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.25 and 2.26): near
+the rows their own errors, far off 0.
 """
 
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ class AnchorPrior(Frozen):
     """The same of the devices that a model is split over."""
     whole_experts: float
     """The same between experts that are split (1) and whole ones."""
+    prompt_octaves: float = 1e6
+    """The same of the prompts' mean length."""
     dense_share: float = 1.0
     """Deviations of a dense model's errors as a share of these, which are those of mixtures of experts."""
 
@@ -61,6 +64,8 @@ class StackLoad(Frozen):
     pp: int = 1
     dp: int = 1
     ep: int = 1
+    prompt_len: float = 1024.0
+    """Mean length of the prompts."""
 
 
 class LoadCurve(Frozen):
@@ -136,4 +141,5 @@ def covariance(first: Sequence[StackLoad], second: Sequence[StackLoad], prior: A
 def _coordinates(load: StackLoad, prior: AnchorPrior) -> list[float]:
     split = [log2(ways) / prior.split_octaves for ways in (load.tp, load.pp, load.dp)]
     whole = (load.ep > 1) / prior.whole_experts
-    return [log2(max(load.sequences, 1)) / prior.sequences_octaves, *split, whole]
+    prompt = log2(max(load.prompt_len, 1)) / prior.prompt_octaves
+    return [log2(max(load.sequences, 1)) / prior.sequences_octaves, prompt, *split, whole]

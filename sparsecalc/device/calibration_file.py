@@ -34,6 +34,7 @@ class AnchorRow(BaseModel):
     pp: Ways
     dp: Ways
     ep: Ways
+    prompt_len: Annotated[float, Field(ge=1, allow_inf_nan=False)]
     log_error: Annotated[float, Field(allow_inf_nan=False)]
     ttft_log_error: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
