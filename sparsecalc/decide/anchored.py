@@ -24,7 +24,7 @@ def anchored(
     """The device with the anchor's curves for this placement, where it is of this very stack.
 
     The stack: accelerator, engine, the weights' format and the model's architecture (equal parameters; another model's
-    errors say nothing of this one's: over the shared stacks their correlation is 0). What was done, or why nothing was,
+    errors say little of this one's: `between_models` in data/anchor.json). What was done, or why nothing was,
     is added to the device's `anchor_note`.
     """
     if anchor is None:
@@ -63,7 +63,7 @@ def _foreign(found: Row, rows: list[Row], device: DeviceModel, model: Ledgers, p
         return f"it was made with weights in {found['dtype']}, not {precision.name}"
     if not any(row["params"] == params_of(model) for row in rows):
         known = ", ".join(sorted({row["model"] for row in rows}))
-        return f"it was made with {known}, and what one model measures says nothing of another's error"
+        return f"it was made with {known}, and what one model measures says little of another's error"
     return ""
 
 

@@ -100,7 +100,7 @@ def _first_token(measured: Measured, anchor: Entry) -> Entry:
 
 
 def _by_model(entries: list[Entry]) -> list[list[Entry]]:
-    """The rows of each model: what one measures says nothing of another."""
+    """The rows of each model: what one measures says little of another."""
     found: dict[int, list[Entry]] = {}
     for entry in entries:
         found.setdefault(entry["params"], []).append(entry)
