@@ -4,6 +4,7 @@ import sys
 from contextlib import ExitStack
 from json import dumps
 from pathlib import Path
+from typing import Any
 
 from sparsecalc.cli._measuring import measuring, progress
 from sparsecalc.cli._output import write_atomically
@@ -53,6 +54,34 @@ def calibrate_device(
     return CalibrationReport(
         command="calibrate", inputs=asked, warnings=warnings, written=str(path), **vars(calibration)
     )
+
+
+def anchor_stack(files: list[str], given: dict[str, Any], output: str | None) -> CalibrationReport:
+    """The anchor of measured loads in `files`; written to `output` where there is one. Raises InputError."""
+    from sparsecalc.decide.serving_anchor import anchor_from_serving
+    from sparsecalc.library.serving_files.rows import ServingRow
+
+    told = {name: value for name, value in given.items() if value is not None}
+    calibration, warnings = anchor_from_serving(files, ServingRow(where="", tool="", **told))
+    if output:
+        _make_folder(Path(output).parent)
+        write_atomically(Path(output), dumps(calibration.to_dict()) + "\n")
+    return CalibrationReport(
+        command="calibrate",
+        inputs={"from_serving": files, **told},
+        warnings=warnings,
+        written=output or "",
+        **vars(calibration),
+    )
+
+
+def check_options(from_serving: list[str] | None, device: dict[str, Any], stack: dict[str, Any]) -> None:
+    """Raise InputError for an option that has no meaning with, or without, --from-serving."""
+    foreign = device if from_serving else stack
+    if named := [name for name, value in foreign.items() if value]:
+        option = f"--{named[0].replace('_', '-')}"
+        text = f"{option} is of benchmarks on this device" if from_serving else f"{option} is of --from-serving"
+        raise InputError(text, hint="Leave it out" if from_serving else "Name a file of measured loads: --from-serving")
 
 
 def _earlier(partial: Path, path: Path, device_name: str) -> Calibration:

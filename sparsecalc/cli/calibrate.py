@@ -1,12 +1,46 @@
-"""`sparsecalc calibrate`: make predictions this device's own."""
+"""`sparsecalc calibrate`: make predictions this device's own, or those of a server that was measured."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli._options import Format, Json
+from sparsecalc.cli._options import (
+    Concurrency,
+    Dp,
+    Dtype,
+    EngineName,
+    Ep,
+    Format,
+    Json,
+    KvDtype,
+    NumGpus,
+    Options,
+    OutputLen,
+    Pp,
+    PromptLen,
+    Tp,
+    takes,
+)
+
+STACK: Options = {
+    "model": (Annotated[str | None, typer.Option(help="--from-serving: the model, where files do not say")], None),
+    "gpu": (Annotated[str | None, typer.Option(help="--from-serving: the accelerator")], None),
+    "num_gpus": (NumGpus, None),
+    "tp": (Tp, None),
+    "pp": (Pp, None),
+    "ep": (Ep, None),
+    "dp": (Dp, None),
+    "engine": (EngineName, None),
+    "dtype": (Dtype, None),
+    "kv_cache_dtype": (KvDtype, None),
+    "concurrency": (Concurrency, None),
+    "prompt_len": (PromptLen, None),
+    "output_len": (OutputLen, None),
+}
+"""What --from-serving takes where the files say nothing."""
 
 
+@takes(STACK)
 def calibrate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps (default: cuda where there is one)")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer shapes, fewer samples")] = False,
@@ -14,16 +48,31 @@ def calibrate(
         float | None, typer.Option("--time-budget", min=0, help="seconds after which no benchmark is begun")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
+    from_serving: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from-serving",
+            help="a file or folder of measured loads of your server instead (repeat it for more): csv, vllm bench, "
+            "SGLang's bench_serving, GuideLLM, AIPerf, InferenceX",
+        ),
+    ] = None,
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="the calibration file to write (default: this user's own)")
+        str | None,
+        typer.Option("--output", "-o", help="calibration file to write (default: this user's own, of a server none)"),
     ] = None,
+    **stack: Any,
 ) -> None:
-    """Measure this device's kernels and fit the constants of predictions to them: --gpu local, --calibration FILE."""
-    from sparsecalc.cli._calibration_files import calibrate_device
+    """Fit predictions to this device's kernels, or to your server: --gpu local, --calibration FILE."""
+    from sparsecalc.cli._calibration_files import anchor_stack, calibrate_device, check_options
     from sparsecalc.cli._output import check_target, emit
 
     name = "json" if json else format
     check_target(output, name)
-    emit(calibrate_device(device, quick, time_budget, resume, output), name, None)
+    own = {"device": device, "quick": quick, "time_budget": time_budget, "resume": resume}
+    check_options(from_serving, own, stack)
+    if from_serving:
+        emit(anchor_stack(from_serving, stack, output), name, None)
+    else:
+        emit(calibrate_device(device, quick, time_budget, resume, output), name, None)

@@ -30,12 +30,13 @@ def serve_together(
     rate = found.output_tokens_per_second
     tpot = found.tpot_seconds.mean
     engine = deployed.device.engine
+    idle = prompt.seconds + engine.first_token_seconds(requests.prompt_len)
     return ServingPrediction(
         **vars(requests),
         running=running,
         waiting=concurrency - running,
         ttft_seconds=found.ttft_seconds.mean,
-        ttft_idle_seconds=prompt.seconds + engine.first_token_seconds(requests.prompt_len),
+        ttft_idle_seconds=idle * engine.first_token_factor(1),
         tpot_seconds=tpot,
         tpot_seconds_low=found.tpot_seconds_low,
         tpot_seconds_high=found.tpot_seconds_high,

@@ -4,6 +4,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.anchored import anchored
 from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.multi_token_prediction import prediction_drafts
@@ -22,6 +23,7 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     if question.engine_options.enforce_eager:
         device = device.but(engine=device.engine.in_eager_mode())
     plan = placement_for(model.spec, question.parallelism, device.domain_size)
+    device = anchored(device, question.devices.anchor, model, precision, plan, question.requests.prompt_len)
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
 
 
@@ -75,4 +77,8 @@ def speedup_warnings(deployed: Deployment, question: Question) -> list[Note]:
 
 def device_warnings(deployed: Deployment) -> list[Note]:
     """What the time model does not know of the device."""
-    return [Note(code="default-constants", text=f"{deployed.gpu.id}: {text}") for text in deployed.device.notes]
+    device, gpu = deployed.device, deployed.gpu.id
+    notes = [Note(code="default-constants", text=f"{gpu}: {text}") for text in device.notes]
+    if device.anchor_note:
+        notes.append(Note(code="anchor", text=f"{gpu}: {device.anchor_note}", model=deployed.model.spec.id))
+    return notes

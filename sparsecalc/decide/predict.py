@@ -127,15 +127,17 @@ def _serve_by_formula(
     )
     context = requests.prompt_len + requests.output_len // 2
     tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)
-    idle = prompt.seconds + deployed.device.engine.first_token_seconds(requests.prompt_len)
+    engine = deployed.device.engine
+    idle = prompt.seconds + engine.first_token_seconds(requests.prompt_len)
     spent = idle + (requests.output_len - 1) * tpot
     rate = running * requests.output_len / spent
+    ttft = idle + spent * (requests.concurrency / running - 1)
     return ServingPrediction(
         **vars(requests),
         running=running,
         waiting=requests.concurrency - running,
-        ttft_seconds=idle + spent * (requests.concurrency / running - 1),
-        ttft_idle_seconds=idle,
+        ttft_seconds=ttft * engine.first_token_factor(running),
+        ttft_idle_seconds=idle * engine.first_token_factor(1),
         tpot_seconds=tpot,
         tpot_seconds_low=tpot * step.seconds_low / step.seconds,
         tpot_seconds_high=tpot * step.seconds_high / step.seconds,

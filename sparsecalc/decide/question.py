@@ -39,6 +39,8 @@ class Hardware(Frozen):
     """None: the engines' default."""
     calibration: str | None = None
     """File of constants fitted to one of the accelerators."""
+    anchor: dict[str, Any] | None = None
+    """What that file has of measured loads of a serving stack instead."""
 
 
 class Parallelism(Frozen):
@@ -269,15 +271,21 @@ def hardware_of(
         raise InputError(f"the share of device memory is {device_memory_share}", hint="It must be in (0, 1]")
     if gpu is None:
         return None
+    from sparsecalc.device.calibration import load_calibration
     from sparsecalc.device.find import load_accelerator
 
     names = [name.strip() for name in gpu.split(",")]
     if not all(names):
         raise InputError(f"--gpu is {brief(gpu)}", hint="Name one, or several joined by commas: h100-sxm,l40s")
     accelerators = tuple(load_accelerator(name, calibration) for name in names)
-    if calibration and not any(accelerator.calibration for accelerator in accelerators):
+    anchor = load_calibration(calibration).anchor if calibration else None
+    if calibration and not anchor and not any(each.calibration for each in accelerators):
         named = ", ".join(accelerator.id for accelerator in accelerators)
         raise InputError(f"the calibration is not of {named}", hint="Name its device: --gpu local")
     return Hardware(
-        gpu=gpu, accelerators=accelerators, device_memory_share=device_memory_share, calibration=calibration
+        gpu=gpu,
+        accelerators=accelerators,
+        device_memory_share=device_memory_share,
+        calibration=calibration,
+        anchor=anchor,
     )

@@ -14,7 +14,7 @@ def figures(served: Served, targets: Targets | None = None) -> Simulation:
     seconds, tokens = served.duration, int(traffic.output_tokens.sum())
     tpot = Quantiles.of(served.tpot)
     queue = Quantiles.of(served.queue)
-    low, high = _band(served)
+    low, high = band(served)
     per_hour = usd_per_hour(scene.deployed.gpu, scene.num_gpus)
     met = targets.met(served) if targets else None
     return Simulation(
@@ -41,7 +41,7 @@ def figures(served: Served, targets: Targets | None = None) -> Simulation:
     )
 
 
-def _band(served: Served) -> tuple[float, float]:
+def band(served: Served) -> tuple[float, float]:
     """Ends of the 80 % band of a step at the mean load, as factors."""
     deployed, traffic = served.scene.deployed, served.traffic
     spans = float(served.inside.sum()) / served.duration

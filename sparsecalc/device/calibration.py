@@ -28,7 +28,7 @@ class Calibration(Frozen):
     created: str
     """Time of the calibration, UTC, in ISO 8601."""
     device: str
-    """Kind of device, as torch names it: cpu, cuda or mps."""
+    """Kind of device, as torch names it: cpu, cuda or mps; `serving` of an anchor."""
     device_name: str
     """Name of the device, as it calls itself."""
     accelerator: str | None = None
@@ -45,6 +45,8 @@ class Calibration(Frozen):
     """The constants that the fit started from, and that it stays near where few rows speak against them."""
     residuals: dict[str, Any] | None = None
     """Errors of the fitted formulas over the rows, by class of operation."""
+    anchor: dict[str, Any] | None = None
+    """Measured rows of a serving stack (`--from-serving`) beside predictions of them; None: kernels were timed."""
 
 
 def user_folder() -> Path:

@@ -19,6 +19,37 @@ class MeasuredRow(BaseModel):
     seconds: Seconds
 
 
+Ways = Annotated[int, Field(ge=1, strict=True)]
+
+
+class AnchorRow(BaseModel):
+    """One measured load of a serving stack; what else stands there is for people."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    model: str
+    params: Ways
+    sequences: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    tp: Ways
+    pp: Ways
+    dp: Ways
+    ep: Ways
+    prompt_len: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    log_error: Annotated[float, Field(allow_inf_nan=False)]
+    ttft_log_error: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+
+class Anchor(BaseModel):
+    """A serving stack, and its rows."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    accelerator: str
+    engine: str
+    dtype: str
+    rows: Annotated[list[AnchorRow], Field(min_length=1)]
+
+
 class CalibrationFile(BaseModel):
     """The fields of `Calibration` with their types; what else stands in the file is left alone."""
 
@@ -35,6 +66,7 @@ class CalibrationFile(BaseModel):
     constants: dict[str, Any] | None = None
     prior: dict[str, Any] | None = None
     residuals: dict[str, Any] | None = None
+    anchor: Anchor | None = None
 
 
 def check_calibration(given: dict[str, Any], where: str, hint: str) -> None:

@@ -46,9 +46,15 @@ def load_accelerator(name: str, calibration: str | None = None) -> Accelerator:
     if wanted == LOCAL or wanted.startswith(f"{LOCAL}-"):
         return _calibrated(load_calibration(calibration or wanted), calibration or wanted)
     found = _from_sheet(name, wanted)
-    if calibration and load_calibration(calibration).accelerator == found.id:
-        return found.model_copy(update={"calibration": calibration})
-    return found
+    if not calibration:
+        return found
+    own = load_calibration(calibration)
+    return found.model_copy(update={"calibration": calibration}) if _is_of(own, found) else found
+
+
+def _is_of(calibration: Calibration, found: Accelerator) -> bool:
+    """Whether a calibration has the device's constants: an anchor has none, it changes a built-in prediction."""
+    return calibration.accelerator == found.id and not calibration.anchor
 
 
 def _from_sheet(name: str, wanted: str) -> Accelerator:
@@ -85,7 +91,12 @@ def _some(names: list[str]) -> str:
 
 
 def _calibrated(found: Calibration, name: str) -> Accelerator:
-    """The device of a calibration: its data sheet where it is known; memory as the system told, and no price."""
+    """The device of a calibration: its data sheet where it is known; memory as the system told, and no price.
+
+    An anchor's is that of its data sheet as it is.
+    """
+    if found.anchor:
+        return _from_sheet(found.anchor["accelerator"], found.anchor["accelerator"])
     memory = found.environment.get("memory_bytes")
     if not found.constants or not isinstance(memory, int):
         text = f"the calibration of {printable(found.device_name, 60)} has no constants or no memory_bytes"

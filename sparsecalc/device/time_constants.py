@@ -4,6 +4,7 @@ from dataclasses import field
 
 from sparsecalc.core.arrays import Number
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.device.anchor import LoadCurve
 
 COPIES, ELSEWHERE = "copies", "elsewhere"
 """Keys of `Engine.spread_factors`: with attention data parallelism, and stacks of which none was measured: other
@@ -89,10 +90,22 @@ class Engine(Frozen):
     """What `launch_seconds` is in eager mode."""
     spread: float = 0.12
     """Standard deviation that the engine adds to a step's error."""
+    anchor: LoadCurve | None = None
+    """What rows of the user's own stack say of steps that decode; None: nothing was measured there."""
+    first_token_anchor: LoadCurve | None = None
+    """The same of the seconds to a first token."""
     spread_factors: dict[str, float] = field(default_factory=dict)
     """Factor on the whole spread of a step, by kind of model, which serving runs showed; `copies`: with attention data
     parallelism, `elsewhere`: pipelines, and accelerators of which no run was seen. 1 where nothing was shown."""
     source: str = ""
+
+    def factor(self, sequences: Number) -> Number:
+        """What all seconds of a step that decodes so many sequences are multiplied by: 1 without an anchor."""
+        return self.anchor.factor(sequences) if self.anchor else 1.0
+
+    def first_token_factor(self, sequences: Number) -> Number:
+        """What the seconds to a first token are multiplied by while so many sequences run: 1 without an anchor."""
+        return self.first_token_anchor.factor(sequences) if self.first_token_anchor else 1.0
 
     def spread_factor(self, kind: str, dp: int = 1, pp: int = 1) -> float:
         """The factor on the spread of a step of a model of this kind (`ModelSpec.kind`)."""
@@ -133,6 +146,8 @@ class DeviceModel(Frozen):
     """The accelerator that the kernels were measured on; empty: general constants, or a calibration's."""
     calibrated: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
+    anchor_note: str = ""
+    """What became of the rows of the user's own stack, where there are any."""
 
     def of(self, family: str, form: str = "bf16") -> KernelConstants:
         """Constants of a family of kernels (`gemm`, `experts`, `attention_decode`...) for a form of its operands."""

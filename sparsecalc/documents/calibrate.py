@@ -10,8 +10,8 @@ class CalibrationReport(Calibration, Document):
     """A calibration, and the file that it was written to; this JSON can itself be used as a calibration file."""
 
     written: str
-    """Path of the calibration file."""
+    """Path of the calibration file; empty where none was asked for."""
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """A row for each benchmark."""
-        return self.rows
+        """A row for each benchmark, or each measured load of a server."""
+        return list(self.anchor["rows"]) if self.anchor else self.rows

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 
-from sparsecalc.core.arrays import Number, is_array, most
+from sparsecalc.core.arrays import Number, is_array, least, most
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.device.time_constants import DeviceModel, Engine
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Scope, Setting
 from sparsecalc.estimate.kernels import kernels
@@ -88,10 +88,11 @@ def step_time(
 
     `mixed`: prompts are computed beside them, as if they were among `works`.
 
-    sum over kernels + collectives + engine's step_seconds + sequence_seconds * sequences
+    [sum over kernels + collectives + engine's step_seconds + sequence_seconds * sequences] * engine's factor
 
-    The works' batch is that of all devices: each copy of the attention (dp) has its share, the busiest one the largest,
-    while the experts compute what all copies send them. With pp stages, a batch passes them as pp micro-batches, so
+    The factor is that of an anchor, for a step that decodes; without one it is 1. The works' batch is that of all
+    devices: each copy of the attention (dp) has its share, the busiest one the largest, while the experts compute what
+    all copies send them. With pp stages, a batch passes them as pp micro-batches, so
     `works` is split by pp, and the step is a pass of one of them.
     """
     ledgers, plan = Ledgers.of(model), placement or Placement()
@@ -114,7 +115,8 @@ def step_time(
     times += _launches(times, device)
     times.append(_engine_time(all_sequences, device))
     engine = device.engine
-    return total(times, engine.spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
+    step = total(times, engine.spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
+    return _anchored(step, works, sequences * plan.dp * plan.pp, engine)
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
@@ -157,6 +159,17 @@ def total(times: list[KernelTime], system_spread: float, factor: float = 1.0) ->
     shared = engine_default("shared_error")
     variance = ((1 - shared) * alone + shared * together) / (seconds * seconds)
     return Step(times, seconds, factor * (variance + system_spread**2) ** 0.5)
+
+
+def _anchored(step: Step, works: list[Workload], sequences: Number, engine: Engine) -> Step:
+    """The step as the user's own stack takes it, with what is still unknown; a step of prompts alone stays as it is."""
+    if engine.anchor is None or all(work.phase == "prefill" for work in works):
+        return step
+    factor = engine.factor(sequences)
+    for time in step.times:
+        time.seconds = time.seconds * factor
+        time.parts = {bound: seconds * factor for bound, seconds in time.parts.items()}
+    return Step(step.times, step.seconds * factor, least(step.spread, engine.anchor.spread_at(sequences)))
 
 
 def _engine_time(sequences: Number, device: DeviceModel) -> KernelTime:

@@ -119,9 +119,22 @@ class Served:
 
     @cached_property
     def to_client(self) -> Array:
-        """Seconds that each first token waits for a busy server besides."""
-        found: Array = self.scene.deployed.device.engine.first_token_steps * self.itl.mean * self.busy
+        """Seconds that each first token waits for a busy server besides.
+
+        An anchor multiplies the whole TTFT; what that adds is counted here.
+        """
+        engine, columns = self.scene.deployed.device.engine, self._columns
+        wait, factor = engine.first_token_steps * self.itl.mean * self.busy, engine.first_token_factor(self.running)
+        found: Array = factor * wait + (factor - 1) * (columns["first"] - columns["arrival"])
         return found
+
+    @cached_property
+    def running(self) -> float:
+        """Requests that one server has in flight: the most of a closed loop, the mean of an open one; at least 1."""
+        columns, replicas = self._columns, self.scene.replicas
+        if self.traffic.concurrency:
+            return max(1.0, min(self.traffic.concurrency, self.most_running) / replicas)
+        return max(1.0, float((columns["last"] - columns["scheduled"]).sum()) / self.duration / replicas)
 
     @cached_property
     def ttft(self) -> Array:

@@ -66,16 +66,16 @@ class Server:
         """Seconds of the step that comes `ahead` steps from now."""
         if len(self.ranks) == 1:
             rank = self.ranks[0]
-            seconds, tokens = self.costs.local(
-                rank.decoding if decodes else 0, rank.context + ahead * rank.yielded, parts[0]
-            )
-            return seconds + self.costs.experts.at(tokens)
-        slowest, tokens = 0.0, 0
+            decoding = rank.decoding if decodes else 0
+            seconds, tokens = self.costs.local(decoding, rank.context + ahead * rank.yielded, parts[0])
+            return (seconds + self.costs.experts.at(tokens)) * self.costs.factor(decoding, len(parts[0]))
+        slowest, tokens, decoded = 0.0, 0, 0
         for rank, own in zip(self.ranks, parts, strict=True):
             decoding = rank.decoding if decodes else 0
             seconds, count = self.costs.local(decoding, rank.context + ahead * rank.yielded, own)
             slowest, tokens = max(slowest, seconds), tokens + count
-        return slowest + self.costs.experts.at(tokens)
+            decoded += decoding
+        return (slowest + self.costs.experts.at(tokens)) * self.costs.factor(decoded, sum(map(len, parts)))
 
     def _after(self, steps: int) -> float:
         """Seconds of the first `steps` steps of the run."""

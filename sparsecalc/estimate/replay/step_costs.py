@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -73,11 +74,18 @@ def _places(rows: list[int]) -> list[int]:
     return found
 
 
+def _unanchored(deployed: Deployment) -> Deployment:
+    """The deployment whose steps are not multiplied by an anchor's factor."""
+    device = deployed.device
+    return replace(deployed, device=device.but(engine=device.engine.but(anchor=None)))
+
+
 class StepCosts:
     """Seconds of any step of one deployment. Sizes are those of one copy of the attention (dp) and micro-batch (pp).
 
         step = tokens(T) + experts(T of all copies) + sequences(n) + decode(B, context) + sum of chunk(new, past)
 
+    A step that decodes is multiplied by the engine's `factor` of all its sequences, which is 1 without an anchor.
     T = tokens of the decoding sequences and chunks, n = B + chunks. A chunk's own part has what its products cost
     beside those of as many decoded tokens (an MLA prompt expands its latents). Chunks of one step share their launches.
     With a draft model each decoded token brings `draft_tokens` guesses, and the draft's steps come on top.
@@ -93,15 +101,22 @@ class StepCosts:
         longest: int,
         prompts: Sequence[int] = (),
     ) -> None:
-        self.deployed, self.drafting = deployed, drafting
+        engine = deployed.device.engine
+        self.deployed, self.drafting = _unanchored(deployed), drafting
         self.guesses = drafting.draft_tokens if drafting else 0
         self.yielded = drafting.accepted_tokens if drafting else 1.0
         plan = deployed.placement
         self.ways, self.dp, self.pp = plan.dp * plan.pp, plan.dp, plan.pp
+        places = nodes(most_sequences * self.ways, FINE)
+        self._factors = Line(places, engine.factor(np.array(places, float)))
         self._by_tokens(most_tokens)
         self._by_sequences(most_sequences)
         self._decode(most_sequences, longest)
         self._prefill(most_tokens, longest, prompts)
+
+    def factor(self, decoding: int, chunks: int) -> float:
+        """What a step of so many decoding sequences, and chunks of others, is multiplied by: the engine's `factor`."""
+        return self._factors.at(decoding + chunks) if decoding else 1.0
 
     def _by_tokens(self, most: int) -> None:
         places, routing = nodes(most, FINE), self.deployed.routing

@@ -1,22 +1,69 @@
 """What people read of `calibrate`: what each kind of operation reached, the constants, and where they are stored."""
 
 from collections.abc import Iterator
+from math import exp
 from statistics import median
 from typing import Any
 
 from sparsecalc.core import units
 from sparsecalc.documents.calibrate import CalibrationReport
+from sparsecalc.estimate.step import BAND
 from sparsecalc.reports.view import Grid, View
 
 
 def view(document: CalibrationReport) -> View:
-    """Rows by operation, then the fitted constants beside those before, then the errors of the fit."""
+    """Rows by operation, then the fitted constants beside those before, then the errors of the fit.
+
+    Of an anchor its rows, its factors, the errors, and what was left out.
+    """
+    if document.anchor:
+        return _anchor_view(document, document.anchor)
     grids = [_operations(document.rows)]
     if document.constants:
         grids.append(_constants(document.constants["kernels"], (document.prior or {}).get("kernels", {})))
     if document.residuals:
         grids.append(_residuals(document.residuals))
     return View(grids=grids, lines=[_conditions(document)], foot=[f"Written to {document.written}."])
+
+
+def _anchor_view(document: CalibrationReport, anchor: dict[str, Any]) -> View:
+    grids = [_loads(anchor["rows"]), _curves(anchor["curves"]), _residuals(document.residuals or {})]
+    if anchor["left_out"]:
+        rows = [[each["where"], each["why"]] for each in anchor["left_out"]]
+        grids.append(Grid(headers=["left out", "why"], rows=rows, left=2))
+    lines = [f"{document.device_name} ({anchor['accelerator']}), {anchor['engine']}, weights in {anchor['dtype']}."]
+    count = sum("ttft_log_error" in row for row in anchor["rows"])
+    if count:
+        lines.append(f"TTFT is anchored too, to {count} of the rows.")
+    saved = f"Written to {document.written}." if document.written else "Not saved: -o FILE saves it."
+    return View(grids=grids, lines=lines, foot=[saved])
+
+
+def _loads(rows: list[dict[str, Any]]) -> Grid:
+    """Each measured load, as predicted and as anchored."""
+    headers = ["measured load", "read from", "model", "placement", "TPOT measured", "predicted", "anchored"]
+    cells = [
+        [
+            f"{row['concurrency']:.4g} x {row['prompt_len']:,.0f} + {row['output_len']:,.0f}",
+            row["tool"],
+            row["model"],
+            row["placement"],
+            *(units.duration(row[f"{name}_seconds"]) for name in ("measured", "predicted", "anchored")),
+        ]
+        for row in rows
+    ]
+    return Grid(headers=headers, rows=cells, left=4)
+
+
+def _curves(curves: list[dict[str, Any]]) -> Grid:
+    """The factor on a decode step's seconds at a few loads, with its 80 % band."""
+    headers = ["factor of", "placement", *(f"{count:,} sequences" for count in curves[0]["sequences"])]
+    rows = [[curve["model"], curve["placement"], *map(_factor, curve["factor"], curve["spread"])] for curve in curves]
+    return Grid(headers=headers, rows=rows, left=2)
+
+
+def _factor(factor: float, spread: float) -> str:
+    return f"{factor:.2f} ({factor * exp(-BAND * spread):.2f} to {factor * exp(BAND * spread):.2f})"
 
 
 def _operations(benchmarks: list[dict[str, Any]]) -> Grid:
