@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecalc.decide.published import serving_rows
+from sparsecalc.decide.published import is_measure, serving_rows
 from sparsecalc.decide.published_load import replayed
 
 TARGET = Path(__file__).parent.parent / "data" / "engines.json"
@@ -51,7 +51,7 @@ def summary(errors: np.ndarray) -> str:
 
 def main() -> None:
     table = json.loads(TARGET.read_text())
-    rows = [row for row in serving_rows() if row["ttft_seconds"] and not row["contradicted"]]
+    rows = [row for row in serving_rows() if row["ttft_seconds"] and is_measure(row)]
     every = []
     for entry in table["engines"]:
         own = [row for row in rows if row["engine"] == entry["id"]]

@@ -36,6 +36,9 @@ class Costs:
     experts = Zero()
     yielded, guesses = 1.0, 0
 
+    def factor(self, decoding: int, chunks: int) -> float:
+        return 1.0
+
     def local(self, decoding: int, context: float, parts: list[tuple[int, int]]) -> tuple[float, int]:
         tokens = decoding + sum(new for new, _ in parts)
         return 1e-3 + 1e-5 * tokens + 1e-9 * decoding * context, tokens
