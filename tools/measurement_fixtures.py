@@ -20,7 +20,7 @@ import numpy as np
 from silicon import ACCELERATORS, Row, rows, shapes
 
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.published import serving_checks, shipped_device, ttft_checks
+from sparsecalc.decide.published import idle_ttft_seconds, serving_checks, shipped_device
 from sparsecalc.decide.validate import ABLATIONS
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
@@ -271,8 +271,7 @@ def _waiting(run: Row) -> str:
         return "queued"
     if run["concurrency"] < SMALLEST_WAVE or run["prompt_len"] % NOMINAL:
         return ""
-    (check,) = ttft_checks([{**run, "concurrency": 1, "contradicted": False}])
-    return "waves" if ttft > BURST_SHARE * run["concurrency"] * check.predicted_seconds else ""
+    return "waves" if ttft > BURST_SHARE * run["concurrency"] * idle_ttft_seconds(run) else ""
 
 
 KERNEL_NOTES = {

@@ -14,7 +14,8 @@ def validate(
         bool,
         typer.Option(
             "--write-docs",
-            help="write docs/accuracy.md in a checkout, or to the file that -o names, with MLPerf's servers: minutes",
+            help="write docs/accuracy.md in a checkout, or to the file that -o names, with every serving run and"
+            " MLPerf's servers: minutes",
         ),
     ] = False,
     **given: Any,
@@ -36,7 +37,7 @@ def _write_page(target: str) -> None:
     check_target(target, "markdown")
     path = Path(target)
     write_atomically(
-        path, accuracy_page(find(servers=True), _devices(path.resolve().parent.parent / "bench" / "results"))
+        path, accuracy_page(find(whole=True), _devices(path.resolve().parent.parent / "bench" / "results"))
     )
 
 

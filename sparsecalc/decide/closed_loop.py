@@ -36,6 +36,8 @@ def serve_together(
         running=running,
         waiting=concurrency - running,
         ttft_seconds=found.ttft_seconds.mean,
+        ttft_seconds_low=found.ttft_seconds_low,
+        ttft_seconds_high=found.ttft_seconds_high,
         ttft_idle_seconds=idle * engine.first_token_factor(1),
         tpot_seconds=tpot,
         tpot_seconds_low=found.tpot_seconds_low,

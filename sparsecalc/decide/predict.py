@@ -1,6 +1,7 @@
 """Seconds, tokens per second, dollars and joules of a model on accelerators."""
 
 from collections.abc import Iterator
+from math import exp
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
@@ -18,7 +19,7 @@ from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
 from sparsecalc.estimate.serving import Copies, prefill_step, tpot_seconds
-from sparsecalc.estimate.step import Step
+from sparsecalc.estimate.step import BAND, Step
 from sparsecalc.model.ledgers import Ledgers
 
 MOST_REPLAYED = 4096
@@ -101,7 +102,8 @@ def _serve(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
     """Requests in a closed loop: replayed where several are in flight, by the formula for one and for very many."""
-    if 1 < question.requests.concurrency <= MOST_REPLAYED:
+    several = 1 < question.requests.concurrency <= MOST_REPLAYED
+    if several and question.requests.output_len > 1:  # a single token has no TPOT of its own
         from sparsecalc.decide.closed_loop import serve_together
 
         return serve_together(deployed, question, draft, capacity, prompt)
@@ -131,12 +133,15 @@ def _serve_by_formula(
     idle = prompt.seconds + engine.first_token_seconds(requests.prompt_len)
     spent = idle + (requests.output_len - 1) * tpot
     rate = running * requests.output_len / spent
-    ttft = idle + spent * (requests.concurrency / running - 1)
+    ttft = (idle + spent * (requests.concurrency / running - 1)) * engine.first_token_factor(running)
+    beside = exp(BAND * float(engine.first_token_spread_at(running)))
     return ServingPrediction(
         **vars(requests),
         running=running,
         waiting=requests.concurrency - running,
-        ttft_seconds=ttft * engine.first_token_factor(running),
+        ttft_seconds=ttft,
+        ttft_seconds_low=ttft / beside,
+        ttft_seconds_high=ttft * beside,
         ttft_idle_seconds=idle * engine.first_token_factor(1),
         tpot_seconds=tpot,
         tpot_seconds_low=tpot * step.seconds_low / step.seconds,

@@ -182,24 +182,18 @@ def model_kind(model: str) -> str:
 
 
 def serving_checks(rows: list[Row], device_of: DeviceOf = shipped_device) -> Iterator[Check]:
-    """TPOT of serving runs; tools/fit_serving.py fits the engines' time per step and per sequence to them."""
+    """TPOT of serving runs by the formula of a closed loop, which tools/fit_serving.py fits to them."""
     for row in rows:
         requests, prompt, step = _run(row, device_of)
         copies = Copies.of(_placement(row), _spec(row["model"]))
         tpot = tpot_seconds(requests, prompt, step, _decode, copies=copies)
-        yield _serving_check("serving", row, row["tpot_seconds"], tpot)
+        yield served_check("serving", row, row["tpot_seconds"], (tpot.seconds, tpot.seconds_low, tpot.seconds_high))
 
 
-def ttft_checks(rows: list[Row]) -> Iterator[Check]:
-    """TTFT of an idle server beside that of the least loaded runs, which had to queue a little."""
-    for row in rows:
-        if row["ttft_seconds"] and row["concurrency"] <= IDLE_CONCURRENCY:
-            _, prompt, step = _run(row, shipped_device)
-            yield _serving_check("ttft", row, row["ttft_seconds"], prefill_step(prompt, step))
-
-
-IDLE_CONCURRENCY = 4
-"""The least concurrency of the serving runs."""
+def idle_ttft_seconds(row: Row) -> float:
+    """Seconds of a run's prompt alone, by kernels."""
+    _, prompt, step = _run(row, shipped_device)
+    return float(prefill_step(prompt, step).seconds)
 
 
 def served_model(row: Row) -> tuple[Ledgers, Precision]:
@@ -223,7 +217,8 @@ def _decode(context_len: Number, batch_size: Number) -> Workload:
     return Workload.decode(context_len, batch_size, logits="last")
 
 
-def _serving_check(source: Source, row: Row, measured: float, step: Step) -> Check:
+def served_check(source: Source, row: Row, measured: float, predicted: tuple[float, float, float]) -> Check:
+    """A run beside its prediction: seconds, and the ends of their band."""
     load = f"{row['prompt_len']} + {row['output_len']} tokens, concurrency {row['concurrency']}"
     return Check(
         source=source,
@@ -233,9 +228,9 @@ def _serving_check(source: Source, row: Row, measured: float, step: Step) -> Che
         engine=row["engine"],
         where=_where(row["dtype"], row, load),
         measured_seconds=measured,
-        predicted_seconds=step.seconds,
-        seconds_low=step.seconds_low,
-        seconds_high=step.seconds_high,
+        predicted_seconds=predicted[0],
+        seconds_low=predicted[1],
+        seconds_high=predicted[2],
         sparse=_spec(row["model"]).kind != "dense",
         contradicted=row.get("contradicted", False),
         apart=row.get("apart", ""),

@@ -1,11 +1,14 @@
 """The figures of a replay that has been run."""
 
+from math import exp
+
 import numpy as np
 
 from sparsecalc.decide.targets import Targets
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.replay.results import Quantiles, Simulation
 from sparsecalc.estimate.replay.served import Served
+from sparsecalc.estimate.step import BAND
 
 
 def figures(served: Served, targets: Targets | None = None) -> Simulation:
@@ -14,13 +17,15 @@ def figures(served: Served, targets: Targets | None = None) -> Simulation:
     seconds, tokens = served.duration, int(traffic.output_tokens.sum())
     tpot = Quantiles.of(served.tpot)
     queue = Quantiles.of(served.queue)
-    low, high = band(served)
+    ttft, (low, high), first = Quantiles.of(served.ttft), band(served), first_token_band(served)
     per_hour = usd_per_hour(scene.deployed.gpu, scene.num_gpus)
     met = targets.met(served) if targets else None
     return Simulation(
         requests=traffic.requests,
         duration_seconds=seconds,
-        ttft_seconds=Quantiles.of(served.ttft),
+        ttft_seconds=ttft,
+        ttft_seconds_low=ttft.mean / first,
+        ttft_seconds_high=ttft.mean * first,
         tpot_seconds=tpot,
         tpot_seconds_low=tpot.mean * low,
         tpot_seconds_high=tpot.mean * high,
@@ -48,3 +53,9 @@ def band(served: Served) -> tuple[float, float]:
     context = int(traffic.prompt_tokens.mean() + traffic.output_tokens.mean() / 2)
     step = deployed.step([deployed.decode(context, max(1, round(spans)))])
     return step.seconds_low / step.seconds, step.seconds_high / step.seconds
+
+
+def first_token_band(served: Served) -> float:
+    """Upper end of the 80 % band of the mean TTFT, as a factor; the lower end is 1 over it."""
+    engine = served.scene.deployed.device.engine
+    return exp(BAND * float(engine.first_token_spread_at(served.running)))

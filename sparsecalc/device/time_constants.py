@@ -94,6 +94,8 @@ class Engine(Frozen):
     """What rows of the user's own stack say of steps that decode; None: nothing was measured there."""
     first_token_anchor: LoadCurve | None = None
     """The same of the seconds to a first token."""
+    first_token_spread: float = 0.5
+    """Standard deviation of ln(measured / predicted) of the mean time to a first token under load."""
     spread_factors: dict[str, float] = field(default_factory=dict)
     """Factor on the whole spread of a step, by kind of model, which serving runs showed; `copies`: with attention data
     parallelism, `elsewhere`: pipelines, and accelerators of which no run was seen. 1 where nothing was shown."""
@@ -106,6 +108,11 @@ class Engine(Frozen):
     def first_token_factor(self, sequences: Number) -> Number:
         """What the seconds to a first token are multiplied by while so many sequences run: 1 without an anchor."""
         return self.first_token_anchor.factor(sequences) if self.first_token_anchor else 1.0
+
+    def first_token_spread_at(self, sequences: Number) -> Number:
+        """Standard deviation of ln(measured / predicted) of TTFT; the smaller of the built-in and an anchor's."""
+        anchor = self.first_token_anchor
+        return min(self.first_token_spread, anchor.spread_at(sequences)) if anchor else self.first_token_spread
 
     def spread_factor(self, kind: str, dp: int = 1, pp: int = 1) -> float:
         """The factor on the spread of a step of a model of this kind (`ModelSpec.kind`)."""

@@ -187,6 +187,10 @@ class ServingPrediction(Frozen):
     """Requests in flight that wait for a place."""
     ttft_seconds: float
     """Seconds to the first token (TTFT), mean of the replayed requests, those of the opening burst among them."""
+    ttft_seconds_low: float
+    """Lower end of its 80 % band."""
+    ttft_seconds_high: float
+    """Upper end of its 80 % band."""
     ttft_idle_seconds: float
     """The same on an idle server, without a queue."""
     tpot_seconds: float

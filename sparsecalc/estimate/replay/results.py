@@ -59,6 +59,10 @@ class Simulation(Frozen):
     """Seconds from the start to the last token of all."""
     ttft_seconds: Quantiles
     """Seconds to the first token (TTFT), queue and way to the client included."""
+    ttft_seconds_low: float
+    """Lower end of the 80 % band of the mean TTFT, of which published runs lay so far off."""
+    ttft_seconds_high: float
+    """Upper end of that band."""
     tpot_seconds: Quantiles
     """Seconds per output token after the first (TPOT), of each request with more than one."""
     tpot_seconds_low: float
