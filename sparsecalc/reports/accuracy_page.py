@@ -32,12 +32,21 @@ FITTED = """\
 - Two things were decided with the runs in view: how much of a kernel's overhead counts inside a step (at most the
   default's; a benchmark that times a kernel alone sees more), and that quantized products keep the default's bandwidth
   (held-out kernels fit as well with it as with one of their own).
+- First tokens: the seconds and steps that they wait for outside of an engine's steps are fitted by
+  `tools/fit_first_token.py` to the TTFT of the same runs; their spread is that of stacks left out.
+- Whole runs and MLPerf: no number is fitted to them, but choices were made with their errors in view. For the two whole
+  runs: that decoding sequences beside prompts waste tiles of FlashAttention 2 (64 rows, from its source), and that what
+  crosses links waits for the busiest copy. For MLPerf: estimated lengths of prompts, formats, layouts and capacity.
+- Anchors (`calibrate --from-serving`): how errors of a stack keep together is learnt by `tools/fit_anchor.py` from the
+  serving runs; the table is of stacks that it was not learnt from. Its features were chosen on the same stacks.
 - Known to be off: batches of 2 to 32 on Apple's GPUs (no constants describe llama.cpp's products of few rows); prompts
   that llama.cpp splits over GPUs by layers (it overlaps their parts); llama.cpp's mixtures of experts; latent
   attention in FP8 on Hopper under SGLang; experts of B200 under vLLM in 16 bits beyond 1,000 tokens."""
 DEVICES = """\
 Real layers and kernels with random weights, by `bench/cpu.sh` or `bench/gpu.sh`; every point with its samples is in
 `bench/results`."""
+ANCHORED = """\
+Rows of a stack (model, accelerator, engine, format), drawn at random, are its anchor; the others are predicted."""
 PEERS = (
     "Their rows are not ours, except where it says so: AISimulate's, AIConfigurator 0.12's and the two behind it were"
     " taken on our rows. Per cent of the measured time."
@@ -50,11 +59,30 @@ def accuracy_page(document: ValidateReport, devices: dict[str, str] | None = Non
     parts += ["## What was fitted", FITTED, markdown_table(_engines())]
     for table in document.tables:
         parts += [f"## {table.title}", *([table.note] if table.note else []), markdown_table(accuracy_grid(table))]
+    parts += ["## With an anchor to one's own server", ANCHORED, markdown_table(_anchored())]
     if devices:
         parts += ["## Devices after `sparsecalc calibrate`", DEVICES]
         parts += [part for title, table in devices.items() for part in (f"### {title}", table)]
     parts += ["## What others publish", PEERS, markdown_table(peer_grid(document.peers))]
     return "\n\n".join(parts) + "\n"
+
+
+def _anchored() -> Grid:
+    """Errors and coverage of stacks left out, by the rows of the stack that are its anchor."""
+    rows = [
+        [
+            f"{what.upper()}, {kind}",
+            count,
+            f"{figures['median']:.1%}",
+            f"{figures['p90']:.1%}",
+            f"{figures['in_band']:.0%}",
+        ]
+        for what, by_rows in read_data("anchor.json")["left_out"].items()
+        for count, by_kind in by_rows.items()
+        for kind, figures in by_kind.items()
+    ]
+    headers = ["mean over a run", "rows of the anchor", "median", "90th percentile", "in the 80 % band"]
+    return Grid(headers=headers, rows=rows)
 
 
 def _engines() -> Grid:
