@@ -23,7 +23,7 @@ from sparsecalc.estimate.step import BAND, Step
 from sparsecalc.model.ledgers import Ledgers
 
 MOST_REPLAYED = 4096
-"""Requests in flight up to which a closed loop is replayed, so that an answer never takes long."""
+"""Requests in flight up to which a closed loop, or all those of a grid, are replayed, lest an answer take long."""
 
 
 def predict(
@@ -47,7 +47,8 @@ def predict(
     points: list[GridPoint] = []
     if len(deployments) * len(batches) * len(contexts) > 1:
         loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
-        points = [point for deployed in deployments for point in _points(deployed, question, loads)]
+        replays = len(deployments) * sum(load.load.batch_size for load in loads) <= MOST_REPLAYED
+        points = [point for deployed in deployments for point in _points(deployed, question, loads, replays)]
     return prediction, points, warnings
 
 
@@ -78,11 +79,14 @@ class _Timed(Frozen):
     serving: ServingPrediction
 
 
-def _timed(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> _Timed:
+def _timed(
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, *, replays: bool = True
+) -> _Timed:
     prompt = prefill_step(prompt_chunks(deployed, question, question.requests.prompt_len), deployed.step)
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    served = _serve(deployed, question, draft, capacity, prompt)
+    serve = _serve if replays else _serve_by_formula
+    served = serve(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -167,16 +171,18 @@ def _speculation(deployed: Deployment, question: Question, draft: Drafting, deco
     )
 
 
-def _points(deployed: Deployment, question: Question, loads: list[Question]) -> Iterator[GridPoint]:
-    """The points of one accelerator's grid."""
+def _points(deployed: Deployment, question: Question, loads: list[Question], replays: bool) -> Iterator[GridPoint]:
+    """The points of one accelerator's grid; `replays`: their closed loops are replayed, else by the formula."""
     capacity, draft = HeldMemory(deployed, question), drafting(question, deployed)
-    return (_point(deployed, load, draft, capacity) for load in loads)
+    return (_point(deployed, load, draft, capacity, replays) for load in loads)
 
 
-def _point(deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory) -> GridPoint:
+def _point(
+    deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, replays: bool
+) -> GridPoint:
     """One point of a grid; its requests fill the context, and as many are in flight as the batch holds."""
     load, gpu, plan = question.load, deployed.gpu, deployed.placement
-    timed = _timed(deployed, question, draft, capacity)
+    timed = _timed(deployed, question, draft, capacity, replays=replays)
     decode, serving = timed.decode, timed.serving
     per_token = 1 / serving.output_tokens_per_second
     return GridPoint(
