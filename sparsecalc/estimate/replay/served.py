@@ -9,7 +9,7 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.replay.policy import Limits, Policy
-from sparsecalc.estimate.replay.rank import Rank
+from sparsecalc.estimate.replay.rank import ROUNDING, Rank
 from sparsecalc.estimate.replay.results import LoadAt, Quantiles, RequestTimes
 from sparsecalc.estimate.replay.run import Fleet, Replay
 from sparsecalc.estimate.replay.server import Server
@@ -152,7 +152,7 @@ class Served:
     def queue(self) -> Array:
         """Seconds that each request waits until it is let in."""
         found: Array = self._columns["scheduled"] - self._columns["arrival"] - self._columns["front"]
-        return found
+        return np.where(found > ROUNDING, found, 0.0)
 
     @cached_property
     def inside(self) -> Array:

@@ -57,7 +57,7 @@ def _loads(rows: list[dict[str, Any]]) -> Grid:
 
 def _curves(curves: list[dict[str, Any]]) -> Grid:
     """The factor on a decode step's seconds at a few loads, with its 80 % band."""
-    headers = ["factor of", "placement", *(f"{count:,} sequences" for count in curves[0]["sequences"])]
+    headers = ["factor of", "placement", *(_sequences(count) for count in curves[0]["sequences"])]
     rows = [[curve["model"], curve["placement"], *map(_factor, curve["factor"], curve["spread"])] for curve in curves]
     return Grid(headers=headers, rows=rows, left=2)
 
@@ -121,3 +121,7 @@ def _conditions(document: CalibrationReport) -> str:
     known = [name for name in ("torch", "threads", "driver") if name in document.environment]
     versions = ", ".join(f"{name} {document.environment[name]}" for name in known)
     return f"{document.device_name} ({document.device}{sheet}); {versions}; {document.created}."
+
+
+def _sequences(count: float) -> str:
+    return "1 sequence" if count == 1 else f"{count:,} sequences"

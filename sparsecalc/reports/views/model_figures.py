@@ -90,7 +90,10 @@ def _times(prediction: Prediction, memory: Memory) -> Iterator[Figure]:
     yield Figure(f"decode step of {memory.batch_size} x {memory.context_len:,}", _banded(decode), decode.seconds)
     yield Figure("  bound by (prefill, decode)", f"{prefill.bound}, {decode.bound}")
     yield _figure("decode, all sequences", decode.tokens_per_second, _rate)
-    yield _figure("TTFT, idle server", serving.ttft_seconds, units.duration)
+    yield _figure("TTFT, idle server", serving.ttft_idle_seconds, units.duration)
+    if serving.concurrency > 1:
+        ttft = units.band(serving.ttft_seconds, serving.ttft_seconds_low, serving.ttft_seconds_high)
+        yield Figure(f"TTFT at {requests}", ttft, serving.ttft_seconds)
     yield Figure(f"TPOT at {requests}", tpot, serving.tpot_seconds)
     yield _figure("output per device", serving.output_tokens_per_second_per_gpu, _rate)
     if prediction.speculation:
