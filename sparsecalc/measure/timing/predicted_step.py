@@ -27,7 +27,7 @@ class PredictedStep:
         self, spec: ModelSpec, kinds: Iterable[SampledKind], work: Workload, precision: Precision, device: DeviceModel
     ) -> None:
         self.times = step_time(spec, work, precision, device).times
-        self.engine_spread = device.engine.spread
+        self.engine_spread, self.spread_factor = device.engine.spread, device.engine.spread_factor(spec.kind)
         self.layers: dict[str, int] = {"": 1}
         """Layers of each group of the ledger; all layers of a group have an equal share of its kernels."""
         for kind in kinds:
@@ -38,7 +38,7 @@ class PredictedStep:
         chosen = [_scaled(time, share) for time in self.times if (share := self._share(time, parts))]
         if not chosen:
             return None
-        step = total(chosen, self.engine_spread)
+        step = total(chosen, self.engine_spread, self.spread_factor)
         return PredictedSeconds(float(step.seconds), float(step.seconds_low), float(step.seconds_high))
 
     def _share(self, time: KernelTime, parts: Mapping[StepPart, float]) -> float:
