@@ -1,5 +1,6 @@
 """How far predictions are from the measurements that ship with the package."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import combinations
@@ -30,6 +31,8 @@ ABLATION_STRIDE = 4
 """Of the serving runs, every so many are predicted with a part of the model left out."""
 
 
+PLACEMENT = re.compile(r", (?:tp|pp|dp|ep|one device)\b")
+"""Where the placement begins in what a check says of its conditions."""
 REPLAY_STRIDE = 6
 """Of the serving runs, every so many are replayed where the answer should not take minutes."""
 
@@ -116,9 +119,7 @@ def _serving_tables(serving: list[Check], ttft: list[Check]) -> list[AccuracyTab
             "serving-stacks",
             "TPOT by model, accelerator, engine and format",
             agreed,
-            lambda check: (
-                f"{check.model}, {check.gpu}, {check.engine}, {check.where.split(', tp')[0].split(', one')[0]}"
-            ),
+            lambda check: f"{check.model}, {check.gpu}, {check.engine}, {PLACEMENT.split(check.where)[0]}",
         ),
         _table(
             "ttft",
