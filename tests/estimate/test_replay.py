@@ -236,6 +236,21 @@ def test_a_prompt_that_is_not_split_waits_for_a_step_that_holds_it() -> None:
     assert together.first[1] == together.first[0]
 
 
+def test_copies_that_step_together_put_prompts_off_until_each_has_one() -> None:
+    together = WHOLE_PROMPTS.but(gathering_steps=60)
+    arrivals = np.array([0.0, 0.0, 0.01, 0.03])
+    traffic = Traffic(prompt_tokens=np.full(4, 100), output_tokens=np.full(4, 100), arrival_seconds=arrivals)
+    at_once, servers = played(traffic, limits(), WHOLE_PROMPTS, ranks=2)
+    gathered, fewer = played(traffic, limits(), together, ranks=2)
+    assert at_once.first[2] < 0.02
+    assert gathered.first[2] == gathered.first[3] > 0.03
+    assert len(fewer[0].samples.at) < len(servers[0].samples.at)
+    alone = Traffic(prompt_tokens=np.full(3, 100), output_tokens=np.full(3, 100), arrival_seconds=arrivals[:3])
+    late, _ = played(alone, limits(), together, ranks=2)
+    steps = (late.scheduled[2] - 0.01) / 1.02e-3
+    assert 55 < steps < 65
+
+
 def test_drafts_make_as_many_tokens_in_fewer_steps() -> None:
     class Drafts(Costs):
         yielded, guesses = 2.5, 2

@@ -20,6 +20,8 @@ class Policy(Frozen):
     least_reserved_output_share: float | None = None
     """What that share falls to, in a straight line over `decay_steps` steps; None: it stays."""
     decay_steps: int = 1
+    gathering_steps: int = 0
+    """Steps for which copies that step together put prompts off until each of them has one."""
     source: str = ""
 
     def reserved(self, steps: int) -> float:

@@ -1,7 +1,7 @@
 """One server: copies of the attention that share every step, and what they are doing now."""
 
 from collections.abc import Callable
-from math import sqrt
+from math import inf, sqrt
 
 from sparsecalc.estimate.replay.rank import Rank
 from sparsecalc.estimate.replay.step_costs import StepCosts
@@ -38,17 +38,20 @@ class Server:
         self._decodes = False
         self._steps = 0
         self._begun, self._first, self._slope = 0.0, 0.0, 0.0
+        self._gathers, self._gathered = False, 0
 
     def start(self, now: float) -> None:
         """Choose the next step, or run of steps, and when it is done."""
-        parts = [rank.schedule(now) for rank in self.ranks]
+        left = self._still_gathering()
+        self._gathers = left > 0
+        parts = [[] if left else rank.schedule(now) for rank in self.ranks]
         self._begun, self._slope = now, 0.0
         if any(parts):
             self._decodes = all(rank.policy.mixes for rank in self.ranks)
             self._steps = 1
             self._first = self._seconds(0, parts, self._decodes)
         else:
-            length = min(rank.run_length() for rank in self.ranks)
+            length = min(left or inf, *(rank.run_length() for rank in self.ranks))
             parts = [[] for _ in self.ranks]
             self._decodes = any(rank.decoding for rank in self.ranks)
             if not self._decodes:
@@ -61,6 +64,17 @@ class Server:
                 self._slope = max(0.0, last - self._first) / (self._steps - 1)
         self.until = now + self._after(self._steps)
         self._record(now)
+
+    def _still_gathering(self) -> int:
+        """Steps for which prompts may still be put off, until every copy has one; 0: they are computed now."""
+        most = self.ranks[0].policy.gathering_steps
+        if not most or len(self.ranks) == 1:
+            return 0
+        ready = sum(bool(rank.waiting) or rank.partial is not None for rank in self.ranks)
+        if 0 < ready < len(self.ranks) and self._gathered < most and any(rank.decoding for rank in self.ranks):
+            return most - self._gathered
+        self._gathered = 0
+        return 0
 
     def _seconds(self, ahead: int, parts: list[list[tuple[int, int]]], decodes: bool) -> float:
         """Seconds of the step that comes `ahead` steps from now."""
@@ -99,6 +113,7 @@ class Server:
         """The step or run is done: tokens are counted, requests end or begin to decode."""
         assert self.until is not None
         now = self.until
+        self._gathered += self._steps if self._gathers else 0
         for rank in self.ranks:
             going, ended = rank.begin(now)
             if self._decodes and rank.decoding:
