@@ -100,7 +100,7 @@ def _costs(deployed: Deployment, question: Question) -> Costs:
     work = deployed.decode_of(load)
     step = deployed.step([work])
     prompt = prompt_chunks(deployed, question, requests.prompt_len)
-    copies = Copies.of(plan, deployed.model.spec)
+    copies = Copies.of(plan, deployed.model.spec, deployed.device.engine.id)
     tpot = tpot_seconds(requests, prompt, deployed.step, deployed.decode, copies=copies).seconds
     held = DeviceMemory(deployed.model, deployed.precision, plan).at(load).total
     per_hour = usd_per_hour(deployed.gpu, plan.num_gpus)

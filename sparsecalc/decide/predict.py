@@ -129,7 +129,7 @@ def _serve_by_formula(
         deployed.step,
         lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
         yielded,
-        Copies.of(deployed.placement, deployed.model.spec),
+        Copies.of(deployed.placement, deployed.model.spec, deployed.device.engine.id),
     )
     context = requests.prompt_len + requests.output_len // 2
     tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)

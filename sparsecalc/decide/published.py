@@ -185,7 +185,7 @@ def serving_checks(rows: list[Row], device_of: DeviceOf = shipped_device) -> Ite
     """TPOT of serving runs by the formula of a closed loop, which tools/fit_serving.py fits to them."""
     for row in rows:
         requests, prompt, step = _run(row, device_of)
-        copies = Copies.of(_placement(row), _spec(row["model"]))
+        copies = Copies.of(_placement(row), _spec(row["model"]), row["engine"])
         tpot = tpot_seconds(requests, prompt, step, _decode, copies=copies)
         yield served_check("serving", row, row["tpot_seconds"], (tpot.seconds, tpot.seconds_low, tpot.seconds_high))
 

@@ -9,6 +9,7 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.replay.policy import policy_of
 from sparsecalc.estimate.step import Step
 from sparsecalc.model.spec import ModelSpec
 
@@ -25,10 +26,14 @@ class Copies(Frozen):
     in_lockstep: bool = True
     """Whether they compute the experts together, so that each step takes as long as that of the slowest."""
 
+    gathering_steps: int = 0
+    """Steps for which those in lockstep put prompts off until each of them has one."""
+
     @classmethod
-    def of(cls, plan: Placement, spec: ModelSpec) -> Self:
-        """Those of a placement: mixtures of experts keep them in lockstep."""
-        return cls(count=plan.dp, in_lockstep=bool(spec.mixtures))
+    def of(cls, plan: Placement, spec: ModelSpec, engine: str) -> Self:
+        """Those of a placement under an engine: mixtures of experts keep them in lockstep."""
+        gathering = policy_of(engine).gathering_steps
+        return cls(count=plan.dp, in_lockstep=bool(spec.mixtures), gathering_steps=gathering)
 
 
 ONE_COPY = Copies()
@@ -74,8 +79,9 @@ def tpot_seconds(
     prompt_len + output_len / 2. r = (c - 1) / (n - 1) prompts begin per step, each in K chunks. A chunk on one of dp
     copies makes the step longer by own_i, what its copy computes, and a further one by shared_i, what it leaves to the
     experts of all copies. Of dp copies in lockstep a step waits where any has a chunk; each has one with the chance
-    q = r K / dp, so stalls = 1 - (1 - q)^dp, or q where q is above 1. One copy: own_i = t(c - 1 with the chunk) - t(c),
-    shared_i = 0, stalls = r K. Copies without common experts wait for nobody: r = (c / dp - 1) / (n - 1).
+    q = r K / dp, so stalls = 1 - (1 - q)^dp, or q where q is above 1. Copies that put prompts off for G steps until
+    each has one: stalls = max(q, min(r K, 1 / G)). One copy: own_i = t(c - 1 with the chunk) - t(c), shared_i = 0,
+    stalls = r K. Copies without common experts wait for nobody: r = (c / dp - 1) / (n - 1).
 
     prompt_len and concurrency may be arrays that broadcast.
     """
@@ -105,6 +111,8 @@ def _stalls(chunks_per_step: Number, copies: Copies) -> Number:
     if copies.count == 1 or not copies.in_lockstep:
         return chunks_per_step
     chance = chunks_per_step / copies.count
+    if copies.gathering_steps:
+        return most(chance, least(chunks_per_step, 1 / copies.gathering_steps))
     return 1 - (1 - least(chance, 1.0)) ** copies.count + most(chance - 1, 0.0)
 
 

@@ -44,7 +44,7 @@ def tpot(name: str, plan: Placement, concurrency: int) -> float:
         chunks(4096, 8192),
         lambda works: step_time(spec, works, precision, H100, plan),
         Workload.decode,
-        copies=Copies.of(plan, spec),
+        copies=Copies.of(plan, spec, "vllm"),
     )
     return float(found.seconds - H100.engine.sequence_seconds * concurrency)
 
