@@ -484,11 +484,17 @@ def test_accuracy_page_takes_engines_from_their_data(monkeypatch: pytest.MonkeyP
     from sparsecalc.reports import accuracy_page
 
     engine = {"id": "mine", "step_seconds": 0.002, "sequence_seconds": 5e-6, "source": "a benchmark"}
-    monkeypatch.setattr(accuracy_page, "read_data", lambda name: {"engines": [engine, {**engine, "spread": 0.3}]})
+    figures = {"median": 0.061, "p90": 0.2, "in_band": 0.79}
+    data = {
+        "engines.json": {"engines": [engine, {**engine, "spread": 0.3}]},
+        "anchor.json": {"left_out": {"tpot": {"3": {"dense": figures}}}},
+    }
+    monkeypatch.setattr(accuracy_page, "read_data", data.__getitem__)
     counts = {"serving": 1, "steps": 1000, "kernels": 0, "ttft": 0}
     page = accuracy_page.accuracy_page(
         ValidateReport(command="validate", inputs=counts, tables=[], peers=[], checks=[]), {"A card": "a table"}
     )
     assert "1,001 measured times: 1 of serving runs, 1,000 of steps" in page
     assert "| mine | a benchmark | 2 ms | 5 us | 0.12 |\n| mine | a benchmark | 2 ms | 5 us | 0.3 |" in page
+    assert "| TPOT, dense | 3 | 6.1% | 20.0% | 79% |" in page
     assert "### A card\n\na table" in page
