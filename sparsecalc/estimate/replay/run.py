@@ -63,7 +63,8 @@ class Replay:
         self._issued += 1
         if self.traffic.concurrency is not None:
             self.lives.arrival[request] = now
-        heappush(self._arrivals, (self.lives.arrival[request] + self.lives.front[request], request, False))
+        at = self.lives.arrival[request] + self.lives.front[request]
+        heappush(self._arrivals, (max(now, at), request, False))  # none overtakes another on its way in
 
     def _arrive(self) -> None:
         now, request, handed = heappop(self._arrivals)
