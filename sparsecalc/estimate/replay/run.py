@@ -7,8 +7,8 @@ from sparsecalc.estimate.replay.rank import Rank
 from sparsecalc.estimate.replay.server import Server
 from sparsecalc.estimate.replay.traffic import Lives, Traffic
 
-WAITING_WEIGHT = 4
-"""A waiting request counts as so many running ones for a router. Source: vLLM 0.33.0 v1/engine/core_client.py."""
+WAITING_WEIGHT, HALF_FULL = 6.0, 0.5
+"""A waiting request counts the more, the fuller the cache is. Source: vLLM 0.33.0 v1/engine/core_client.py."""
 
 
 class Fleet(Frozen):
@@ -92,7 +92,7 @@ class Replay:
             return targets[self._routed % count]
         turn = self._routed % count
         order = targets[turn:] + targets[:turn]
-        return min(order, key=lambda target: WAITING_WEIGHT * len(target[1].waiting) + target[1].running)
+        return min(order, key=lambda target: _load(target[1]))
 
     def _finish(self) -> None:
         at, index, sample = heappop(self.events)
@@ -122,3 +122,9 @@ class Replay:
                 if server.until is not None:
                     heappush(self.events, (server.until, index, len(server.samples.at)))
         self._idle.clear()
+
+
+def _load(rank: Rank) -> float:
+    """How loaded a copy looks to a router: waiting + running + 6 waiting max(0, share of the cache in use - 1/2)."""
+    waiting = len(rank.waiting)
+    return waiting + rank.running + WAITING_WEIGHT * waiting * max(0.0, rank.used - HALF_FULL)
