@@ -316,6 +316,13 @@ def test_a_list_of_rates_is_a_row_each(quick_run: Run) -> None:
             asked_of({"rate": bad})
 
 
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_the_mean_time_between_tokens_is_that_per_token(engine: str) -> None:
+    for drafts in ({}, {"draft_tokens": 2, "acceptance": 0.7}):
+        found = simulated(on={"engine": engine, **drafts}, concurrency=16, prompt_len="2048").simulation
+        assert found.itl_seconds.mean == pytest.approx(found.tpot_seconds.mean, rel=0.03)
+
+
 def test_what_people_read(quick_run: Run) -> None:
     options = ("--gpu", "h100-sxm", "--find-rate", "--slo", "tpot=30ms", "--requests", "100")
     text = quick_run("simulate", "llama-3.1-8b", *options).stdout

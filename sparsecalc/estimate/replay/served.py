@@ -196,8 +196,9 @@ class Served:
             at = np.flatnonzero(decoding)
             delay = np.diff(waited[at], prepend=0.0)
             each = seconds[at] / steps[at] / self.costs.yielded
-            gaps += [each, each + delay]
-            counts += [decoding[at] * (steps[at] - 1), decoding[at]]
+            gaps += [each, each + delay / self.costs.yielded]
+            delayed = np.minimum(np.concatenate(([0], stalled[:-1]))[at], decoding[at])
+            counts += [decoding[at] * steps[at] - delayed, delayed]
         if not gaps:
             return Quantiles.of(np.array([]))
         return Quantiles.of(np.concatenate(gaps), np.concatenate(counts))
