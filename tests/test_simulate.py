@@ -323,6 +323,20 @@ def test_the_mean_time_between_tokens_is_that_per_token(engine: str) -> None:
         assert found.itl_seconds.mean == pytest.approx(found.tpot_seconds.mean, rel=0.03)
 
 
+def test_several_accelerators_are_a_replay_each(quick_run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "rows.csv"
+    options = ("--gpu", "h100-sxm,l40s", "--rate", "1,2", "--requests", "20", "--per-request", str(target))
+    found = quick_run("simulate", "llama-3.1-8b", *options, "--json").json
+    assert [(model["accelerator"], model["rate"]) for model in found["models"]] == [
+        ("h100-sxm", 1.0),
+        ("h100-sxm", 2.0),
+        ("l40s", 1.0),
+        ("l40s", 2.0),
+    ]
+    assert found["ratios"][2]["tpot_seconds"] > 1
+    assert len(target.read_text().splitlines()) == 81
+
+
 def test_what_people_read(quick_run: Run) -> None:
     options = ("--gpu", "h100-sxm", "--find-rate", "--slo", "tpot=30ms", "--requests", "100")
     text = quick_run("simulate", "llama-3.1-8b", *options).stdout

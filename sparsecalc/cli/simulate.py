@@ -34,8 +34,9 @@ def simulate(
 
     def run() -> Any:
         asked = asked_of(own)
-        keep = PerRequest(per_request, len(models) * max(1, len(asked.traffic.rates))) if per_request else None
-        told = {**given, "batch_size": "1", "context": None, **asked.traffic.question_options}
-        return find(models, question(told), asked, keep)
+        asks = question({**given, "batch_size": "1", "context": None, **asked.traffic.question_options})
+        replays = len(models) * len(asks.devices.accelerators) * max(1, len(asked.traffic.rates))
+        keep = PerRequest(per_request, replays) if per_request else None
+        return find(models, asks, asked, keep)
 
     emit_as_asked(given, run)

@@ -14,6 +14,7 @@ from sparsecalc.decide.scene import refuse_what_no_cache_holds, scene_of
 from sparsecalc.decide.simulation_figures import figures
 from sparsecalc.decide.targets import Targets
 from sparsecalc.decide.traffic import TrafficAsked
+from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.documents.simulate import SimulatedModel, SimulateReport, SimulationRatio
 from sparsecalc.estimate.replay.results import RequestTimes
 from sparsecalc.estimate.replay.served import Scene, Served, costs_of
@@ -56,15 +57,16 @@ def simulate(
     asked: Asked,
     keep: Callable[[str, list[RequestTimes]], None] | None = None,
 ) -> SimulateReport:
-    """Each model under the traffic, at each rate. `keep` gets the requests of each replay one by one.
+    """Each model on each accelerator under the traffic, at each rate. `keep` gets the requests of each replay.
 
     Raises InputError for traffic that makes no sense, and for a request that no device holds.
     """
     traffic = asked.traffic.traffic()
     models: list[SimulatedModel] = []
     warnings: list[Note] = []
-    for name in names:
-        shown, scene, notes = _server(name, question, asked, traffic)
+    servers = [(name, gpu) for name in names for gpu in question.devices.accelerators]
+    for name, gpu in servers:
+        shown, scene, notes = _server(name, gpu, question, asked, traffic)
         warnings += notes
         for model, served in _under_load(shown, scene, asked, traffic):
             models.append(model)
@@ -76,14 +78,15 @@ def simulate(
         inputs=question.inputs(names) | asked.inputs(),
         warnings=warnings,
         models=models,
-        ratios=[_ratio(model, firsts[at % len(firsts)]) for at, model in enumerate(models)] if len(names) > 1 else [],
+        ratios=[_ratio(model, firsts[at % len(firsts)]) for at, model in enumerate(models)] if len(servers) > 1 else [],
     )
 
 
-def _server(name: str, question: Question, asked: Asked, traffic: Traffic) -> tuple[dict[str, Any], Scene, list[Note]]:
+def _server(
+    name: str, gpu: Accelerator, question: Question, asked: Asked, traffic: Traffic
+) -> tuple[dict[str, Any], Scene, list[Note]]:
     """What is said of a model's server whatever the traffic does, the server, and what must be known of it."""
     variant = variant_of(name, question)
-    gpu = question.devices.accelerators[0]
     deployed = deploy(variant.model, variant.precision, question, gpu)
     requested = bool(variant.dtype or question.formats.dtype)
     notes = [*variant.loaded.warnings, *format_warnings(deployed, requested), *device_warnings(deployed)]
@@ -131,6 +134,7 @@ def _ratio(mine: SimulatedModel, first: SimulatedModel) -> SimulationRatio:
     one, other = mine.simulation, first.simulation
     return SimulationRatio(
         model=mine.model,
+        accelerator=mine.accelerator,
         to=first.model,
         ttft_seconds=one.ttft_seconds.mean / other.ttft_seconds.mean,
         tpot_seconds=_over(one.tpot_seconds.mean, other.tpot_seconds.mean),

@@ -42,8 +42,10 @@ class SimulationRatio(Frozen):
 
     model: str
     """Id of the model."""
+    accelerator: str
+    """Id of the accelerator."""
     to: str
-    """Id of the first model."""
+    """Id of the first model, whose figures on the first accelerator are the base, at the same rate."""
     ttft_seconds: float
     """Ratio of the times to the first token."""
     tpot_seconds: float | None

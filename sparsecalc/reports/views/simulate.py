@@ -39,10 +39,10 @@ def _rates(models: list[SimulatedModel]) -> Grid:
             f"{found.kv_cache_usage_peak:.0%}",
             "-" if found.goodput_share is None else f"{found.goodput_share:.1%}",
         ]
-        rows.append([model.model, *cells])
+        rows.append([model.model, f"{model.num_gpus} x {model.accelerator}", *cells])
     times = ["TTFT", "TTFT p99", "TPOT", "end to end"]
-    headers = ["model", "requests/s", *times, "tokens/s", "running", "waiting", "KV cache", "keep targets"]
-    return Grid(headers=headers, rows=rows)
+    headers = ["model", "on", "requests/s", *times, "tokens/s", "running", "waiting", "KV cache", "keep targets"]
+    return Grid(headers=headers, rows=rows, left=2)
 
 
 def _times(model: SimulatedModel) -> Grid:
@@ -81,9 +81,21 @@ def _figures(model: SimulatedModel) -> Grid:
 
 def _ratios(ratios: list[SimulationRatio]) -> Grid:
     names = ("ttft_seconds", "tpot_seconds", "e2e_seconds", "output_tokens_per_second", "usd_per_million_output_tokens")
-    rows = [[each.model, *(_ratio(getattr(each, name)) for name in (*names, "highest_rate"))] for each in ratios]
-    headers = [f"over {ratios[0].to}", "TTFT", "TPOT", "end to end", "tokens/s", "USD per million", "highest rate"]
-    return Grid(headers=headers, rows=rows)
+    rows = [
+        [each.model, each.accelerator, *(_ratio(getattr(each, name)) for name in (*names, "highest_rate"))]
+        for each in ratios
+    ]
+    headers = [
+        f"over {ratios[0].to}",
+        "on",
+        "TTFT",
+        "TPOT",
+        "end to end",
+        "tokens/s",
+        "USD per million",
+        "highest rate",
+    ]
+    return Grid(headers=headers, rows=rows, left=2)
 
 
 def _ratio(value: float | None) -> str:
