@@ -4,7 +4,7 @@ from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.scene import scene_of
 from sparsecalc.decide.simulation_figures import figures
-from sparsecalc.decide.traffic import TrafficAsked, plain_lengths
+from sparsecalc.decide.traffic import closed_loop
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.replay.served import Served, costs_of
 from sparsecalc.estimate.results import ServingPrediction
@@ -15,16 +15,9 @@ def serve_together(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
     """The figures of `simulate --concurrency` for the question's requests."""
-    requests = question.requests
-    concurrency = int(requests.concurrency)
-    asked = TrafficAsked(
-        concurrency=concurrency,
-        prompt=plain_lengths(requests.prompt_len),
-        output=plain_lengths(requests.output_len),
-    )
-    traffic = asked.traffic()
-    longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
-    scene = scene_of(deployed, question, capacity, draft, longest)
+    requests, concurrency = question.requests, int(question.requests.concurrency)
+    traffic = closed_loop(requests)
+    scene = scene_of(deployed, question, capacity, draft, traffic.longest)
     served = Served(scene, traffic, costs_of(scene, traffic))
     found, running = figures(served), min(concurrency, max(1, served.most_running))
     rate = found.output_tokens_per_second

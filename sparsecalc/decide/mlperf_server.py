@@ -109,7 +109,7 @@ def _replayed(
     plan, limits, running = deployed.placement, entry["limits"][scenario], int(promise[1])
     copies = max(1, min(devices // plan.num_gpus, MOST_REQUESTS // (TURNS * running)))
     traffic = traffic_of(entry, min(MOST_REQUESTS, max(LEAST_REQUESTS, TURNS * running * copies)))
-    scene = scene_at(deployed, most, int((traffic.prompt_tokens + traffic.output_tokens).max())).but(replicas=copies)
+    scene = scene_at(deployed, most, traffic.longest).but(replicas=copies)
     targets = Targets(ttft=limits["ttft_seconds"], tpot=limits["tpot_seconds"])
     promised = promise[0] * scene.num_gpus / float(traffic.output_tokens.mean())
     bracket = (BRACKET[0] * promised, BRACKET[1] * promised)

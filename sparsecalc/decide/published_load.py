@@ -9,7 +9,7 @@ from sparsecalc.decide.published import served_check, served_model
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.scene import scene_of
 from sparsecalc.decide.simulation_figures import band, first_token_band
-from sparsecalc.decide.traffic import TrafficAsked, plain_lengths
+from sparsecalc.decide.traffic import closed_loop
 from sparsecalc.documents.validate import Check
 from sparsecalc.estimate.replay.served import Served, costs_of
 
@@ -44,8 +44,6 @@ def replayed(row: Row) -> Served:
     )
     model, precision = served_model(row)
     deployed = deploy(model, precision, question, question.devices.accelerators[0])
-    prompt, output = plain_lengths(row["prompt_len"]), plain_lengths(row["output_len"])
-    traffic = TrafficAsked(concurrency=row["concurrency"], prompt=prompt, output=output).traffic()
-    longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
-    scene = scene_of(deployed, question, HeldMemory(deployed, question), None, longest)
+    traffic = closed_loop(question.requests)
+    scene = scene_of(deployed, question, HeldMemory(deployed, question), None, traffic.longest)
     return Served(scene, traffic, costs_of(scene, traffic))

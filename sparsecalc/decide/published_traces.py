@@ -32,14 +32,15 @@ def replayed_trace(run: Run) -> Served:
         output_tokens=np.array(run["output_tokens"]),
         arrival_seconds=np.array(run["arrival_s"]),
     )
-    longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
     names = ("gpu", "engine", "tp", "dp", "max_num_seqs", "max_num_batched_tokens")
     question = ask(
-        **{name: run[name] for name in names}, enable_expert_parallel=run["expert_parallel"], context_len=longest
+        **{name: run[name] for name in names},
+        enable_expert_parallel=run["expert_parallel"],
+        context_len=traffic.longest,
     )
     model, precision = model_of(run["model"]), precision_of(run["model"], run["dtype"], "bf16")
     deployed = deploy(model, precision, question, question.devices.accelerators[0])
-    scene = scene_of(deployed, question, HeldMemory(deployed, question), None, longest)
+    scene = scene_of(deployed, question, HeldMemory(deployed, question), None, traffic.longest)
     return Served(scene, traffic, costs_of(scene, traffic))
 
 

@@ -91,15 +91,14 @@ def _server(
     requested = bool(variant.dtype or question.formats.dtype)
     notes = [*variant.loaded.warnings, *format_warnings(deployed, requested), *device_warnings(deployed)]
     notes += [*speedup_warnings(deployed, question), *prediction_notes(deployed.model.spec, question.speculative)]
-    longest = int((traffic.prompt_tokens + traffic.output_tokens).max())
     capacity = HeldMemory(deployed, question)
-    scene = scene_of(deployed, question, capacity, drafting(question, deployed), longest).but(
+    scene = scene_of(deployed, question, capacity, drafting(question, deployed), traffic.longest).but(
         replicas=asked.replicas,
         prefill_replicas=asked.prefill_replicas,
         router=asked.router,
         prefix_hit_share=asked.prefix_hit_share,
     )
-    refuse_what_no_cache_holds(scene, longest, "the longest request")
+    refuse_what_no_cache_holds(scene, traffic.longest, "the longest request")
     shown = {
         "model": name if split_name(name)[1] else variant.loaded.spec.id,
         "accelerator": gpu.id,

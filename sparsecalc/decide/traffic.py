@@ -9,6 +9,7 @@ from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.text import brief
 from sparsecalc.decide.question import positive
 from sparsecalc.estimate.engine_defaults import engine_default, whole_default
+from sparsecalc.estimate.load import Requests
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +69,12 @@ def _normal_quantiles(quantiles: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any
 def plain_lengths(mean: int) -> Lengths:
     """Lengths around a mean, with the usual spread."""
     return Lengths(mean=mean, spread=engine_default("length_spread"))
+
+
+def closed_loop(requests: Requests) -> "Traffic":
+    """Requests that are always in flight, lengths around their means with the usual spread."""
+    prompt, output = plain_lengths(requests.prompt_len), plain_lengths(requests.output_len)
+    return TrafficAsked(concurrency=int(requests.concurrency), prompt=prompt, output=output).traffic()
 
 
 def lengths_of(text: str | None, name: str, default: int) -> Lengths:

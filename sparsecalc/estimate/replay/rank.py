@@ -72,8 +72,11 @@ class Rank:
     def _must_wait(self, request: int, budget: int) -> bool:
         """Whether a prompt that is not split exceeds what is left of a step; one that is alone enters anyway."""
         lives = self.lives
-        whole = lives.prompt[request] + ceil(lives.made[request]) - lives.hits[request]
-        return not self.policy.splits_prompts and whole > budget
+        return not self.policy.splits_prompts and self._whole(request) - lives.hits[request] > budget
+
+    def _whole(self, request: int) -> int:
+        """Tokens to compute before a request decodes: its prompt, and what it had made when it was put back."""
+        return self.lives.prompt[request] + ceil(self.lives.made[request])
 
     def _has_room(self, request: int) -> bool:
         """Whether the cache holds the prompt, and what the policy reserves of the answers to come."""
@@ -89,7 +92,7 @@ class Rank:
         lives, pool = self.lives, self.limits.pool
         if lives.scheduled[request] < 0:
             lives.scheduled[request] = now
-        held = lives.prompt[request] + ceil(lives.made[request]) - lives.ready[request]
+        held = self._whole(request) - lives.ready[request]
         self.used += pool.at_admission(lives.prompt[request] + lives.output[request])
         self.used += pool.token_share * (held - lives.hits[request])
         self.to_come += lives.output[request] - lives.made[request]
@@ -102,7 +105,7 @@ class Rank:
         """The next chunk of a request; what is left of the budget."""
         lives = self.lives
         past = lives.computed[request]
-        left = lives.prompt[request] + ceil(lives.made[request]) - past
+        left = self._whole(request) - past
         new = min(left, budget) if self.policy.splits_prompts else left
         if new <= 0:
             return 0
@@ -165,32 +168,23 @@ class Rank:
 
     def _leave(self, request: int) -> None:
         """Take a decoding request out of the batch."""
-        lives, decoded = self.lives, self._decoded(request)
-        held = lives.computed[request] + decoded
+        decoded = self._decoded(request)
+        held = self.lives.computed[request] + decoded
         self.decoding -= 1
-        self.tokens -= held
-        self.to_come -= lives.output[request] - lives.made[request] - decoded
-        self.used -= self.limits.pool.token_share * (held - lives.hits[request])
-        self._free(request)
-        if not self.decoding:
-            self.tokens = 0.0
-            self._settle()
+        self.tokens = self.tokens - held if self.decoding else 0.0
+        self._release(request, held, decoded)
 
     def forget(self, request: int) -> None:
         """Take a request out that has only its prompt: it has ended, or decodes elsewhere."""
-        lives = self.lives
-        self.used -= self.limits.pool.token_share * (lives.computed[request] - lives.hits[request])
-        self.to_come -= lives.output[request] - lives.made[request]
-        self._free(request)
-        self._settle()
+        self._release(request, self.lives.computed[request])
 
-    def _free(self, request: int) -> None:
-        total = self.lives.prompt[request] + self.lives.output[request]
-        self.used -= self.limits.pool.at_admission(total)
+    def _release(self, request: int, held: float, decoded: float = 0.0) -> None:
+        """Free the cache of a request that holds so many tokens; with nobody left, what rounding has left goes too."""
+        lives, pool = self.lives, self.limits.pool
+        self.to_come -= lives.output[request] - lives.made[request] - decoded
+        self.used -= pool.token_share * (held - lives.hits[request])
+        self.used -= pool.at_admission(lives.prompt[request] + lives.output[request])
         del self._epoch[request]
-
-    def _settle(self) -> None:
-        """Nobody left: what rounding has left goes too."""
         if not self._epoch:
             self.used = self.to_come = 0.0
 
@@ -229,18 +223,10 @@ class Rank:
         self.preemptions += 1
         if request == self.partial:
             self.partial = None
-            self._drop_partial(request)
+            self._release(request, self._whole(request))
         else:
             decoded = self._decoded(request)
             self._leave(request)
             self.lives.made[request] += decoded
         self.lives.ready[request] = False
         self.waiting.appendleft(request)
-
-    def _drop_partial(self, request: int) -> None:
-        lives = self.lives
-        held = lives.prompt[request] + ceil(lives.made[request]) - lives.hits[request]
-        self.used -= self.limits.pool.token_share * held
-        self.to_come -= lives.output[request] - lives.made[request]
-        self._free(request)
-        self._settle()

@@ -45,7 +45,7 @@ class Scene(Frozen):
 def costs_of(scene: Scene, traffic: Traffic) -> StepCosts:
     """The tables that a replay of the traffic reads; they serve any traffic with no longer requests."""
     limits, prompts, answers = scene.limits, traffic.prompt_tokens, traffic.output_tokens
-    longest = int((prompts + answers).max())
+    longest = traffic.longest
     sequences = min(limits.max_num_seqs, traffic.concurrency or traffic.requests)
     guesses = 1 + (scene.drafting.draft_tokens if scene.drafting else 0)
     chunk = limits.max_num_batched_tokens if scene.policy.splits_prompts else int(prompts.max() + answers.max())

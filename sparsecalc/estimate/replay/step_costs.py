@@ -134,16 +134,12 @@ class StepCosts:
         rows, columns = nodes(most, COARSE), nodes(longest + 1, COARSE)[1:]
         batch, context = np.array(rows, float)[:, None], np.array(columns, float)[None, :]
         work = self.deployed.decode(context, np.maximum(batch, 1) * self.ways, self.guesses)
-        drafts = self._draft_seconds(batch, context) if self.drafting else 0.0
+        drafts = self.drafting.seconds(context, np.maximum(batch, 1) * self.ways) if self.drafting else 0.0
         self.decode = Plane(rows, columns, (self._scopes(work)["work"] + drafts) * (batch > 0))
         self.decode_beside = self.decode
         if self.deployed.device.engine.mixed_tile_rows:
             own = self._scopes(work, mixed=True)["work"]
             self.decode_beside = Plane(rows, columns, (own + drafts) * (batch > 0))
-
-    def _draft_seconds(self, batch: Array, context: Array) -> Any:
-        assert self.drafting is not None
-        return self.drafting.seconds(context, np.maximum(batch, 1) * self.ways)
 
     def _prefill(self, most: int, longest: int, prompts: Sequence[int]) -> None:
         """The chunk's own part, and what its products cost beside those of as many decoded tokens."""

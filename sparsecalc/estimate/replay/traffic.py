@@ -29,6 +29,11 @@ class Traffic(Frozen):
         """Number of requests."""
         return len(self.prompt_tokens)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest request, prompt and answer."""
+        return int((self.prompt_tokens + self.output_tokens).max())
+
     def faster(self, factor: float) -> "Traffic":
         """The same requests, their gaps divided by `factor`; a closed loop has none."""
         arrivals = self.arrival_seconds
