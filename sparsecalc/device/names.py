@@ -114,9 +114,16 @@ def _listed(sheet: dict[str, Any]) -> Listed:
 
 
 def same_model(name: str) -> list[Listed]:
-    """Accelerators of the model that a name tells, with any memory and socket."""
-    model = spelled(name).model
-    return [sheet for sheet in listed() if model and any(each.model == model for each in sheet.spellings)]
+    """Accelerators of the model that a name tells, with any memory and socket.
+
+    Where none is, what stands in parentheses is left out: `AMD Radeon RX 7900 XTX (RADV NAVI31)`.
+    """
+    plain = _MARKS.sub(" ", name.lower())
+    for text in (plain, re.sub(r"\([^()]*\)", " ", plain)):
+        model = spelled(text).model
+        if found := [sheet for sheet in listed() if model and any(each.model == model for each in sheet.spellings)]:
+            return found
+    return []
 
 
 def more_words(name: str) -> list[Listed]:
