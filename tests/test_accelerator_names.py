@@ -99,7 +99,7 @@ def test_usual_spellings(typed: str, name: str) -> None:
         ("tpu", "'tpu' may be tpu-v5e, tpu-v5p, tpu-v6e, tpu-v7x"),
         ("H100 96GB", "no 'H100 96GB' is built in, but h100-nvl (94 GiB), h100-pcie (80 GiB), h100-sxm (80 GiB)"),
         ("v100 pcie", "no 'v100 pcie' is built in, but v100-sxm2-16gb (16 GiB), v100-sxm2-32gb (32 GiB)"),
-        ("Apple M4 Max 24GB", "no 'Apple M4 Max 24GB' is built in, but m4-max (128 GiB), m4-max-32core (36 GiB)"),
+        ("Apple M4 Max 512GB", "no 'Apple M4 Max 512GB' is built in, but m4-max (128 GiB), m4-max-32core (36 GiB)"),
         ("Apple M4 Max 36-core GPU", "unknown accelerator 'Apple M4 Max 36-core GPU'"),
         ("RTX 4090 Max-Q", "unknown accelerator 'RTX 4090 Max-Q'"),
         ("Quadro RTX 4000", "unknown accelerator 'Quadro RTX 4000'"),
