@@ -251,8 +251,9 @@ def test_links_are_unique_and_per_direction() -> None:
 def test_links_agree_with_the_accelerators() -> None:
     for name in IDS:
         gpu = load_accelerator(name)
-        slot = re.fullmatch(r"gen(\d) x16", gpu.pcie or "")
-        assert gpu.pcie_bytes_per_second == (LINKS[f"pcie{slot[1]}-x16"]["bytes_per_second"] if slot else None)
+        slot = re.fullmatch(r"gen(\d) x(4|8|16)", gpu.pcie or "")
+        rate = LINKS[f"pcie{slot[1]}-x16"]["bytes_per_second"] * int(slot[2]) / 16 if slot else None
+        assert gpu.pcie_bytes_per_second == rate
         up = gpu.scale_up
         generation = re.fullmatch(r"NVLink(\d)", up.kind) if up else None
         if up and generation:
