@@ -52,6 +52,8 @@ class Listed(NamedTuple):
     memory_bytes: int
     held_bytes: tuple[int, ...]
     """Sizes that it is sold with; none of a processor, whose memory is whatever was fitted."""
+    shared: bool
+    """Whether its memory is the system's, of which drivers report a part."""
 
     @property
     def sockets(self) -> set[str]:
@@ -115,6 +117,7 @@ def _listed(sheet: dict[str, Any]) -> Listed:
         sizes=tuple(size / unit for size in held for unit in (1e9, 2**30)),
         memory_bytes=sheet["memory_bytes"],
         held_bytes=() if sheet["kind"] == "cpu" else sold,
+        shared=sheet["kind"] in ("cpu", "soc"),
     )
 
 
