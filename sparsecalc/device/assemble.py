@@ -1,24 +1,19 @@
 """Put a device model together: data sheet, constants of its kernels from data, an engine's profile, a calibration."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from math import hypot
 from typing import Any
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import load_calibration
+from sparsecalc.device.engines import engine_entry, engine_profile, fitted_to
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.device.kin import Taken, constants_for, matches
+from sparsecalc.device.kin import Taken, constants_for
 from sparsecalc.device.levels import MEASURED, base_of, level, measured
-from sparsecalc.device.time_constants import ELSEWHERE, Collective, DeviceModel, Engine, KernelConstants
-
-GENERIC = "generic"
-ALIASES = dict.fromkeys(("tensorrt-llm", "tensorrt_llm", "trt-llm"), "trtllm")
-"""Other names of engines."""
+from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
 
 
 @cache
@@ -28,45 +23,9 @@ def _kernels() -> dict[str, Any]:
 
 
 @cache
-def _engines() -> dict[str, dict[str, Any]]:
-    return {entry["id"]: entry for entry in read_data("engines.json")["engines"]}
-
-
-@cache
 def _links() -> dict[str, Any]:
     found: dict[str, Any] = read_data("interconnects.json")
     return {link["id"]: link for link in found["links"]}
-
-
-def engine_ids() -> list[str]:
-    """The ids of all engine profiles."""
-    return list(_engines())
-
-
-def engine_profile(name: str | None, gpu: Accelerator | None = None, without: Collection[str] = ()) -> Engine:
-    """The profile of an engine, on an accelerator where its constants depend on it; None: the generic one.
-
-    Constants of accelerators in `without` are not used. Raises InputError with the closest name.
-    """
-    wanted = (name or GENERIC).strip().lower().partition("@")[0]
-    found = _engines().get(ALIASES.get(wanted, wanted))
-    if found is None:
-        hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
-        raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
-    fields = {key: value for key, value in found.items() if key not in ("devices", "measured_on")}
-    if gpu is None:  # a device that is measured itself
-        fields.pop("spread_factors", None)
-    elif gpu.id not in found.get("measured_on", (gpu.id,)):
-        fields["spread_factors"] = {ELSEWHERE: fields["spread_factors"][ELSEWHERE]}
-    for entry in _fitted_to(found, gpu, without) if gpu else ():
-        fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
-    return Engine(**fields)
-
-
-def _fitted_to(engine: dict[str, Any], gpu: Accelerator, without: Collection[str]) -> list[dict[str, Any]]:
-    """The entries of an engine's profile that are for an accelerator."""
-    entries = [entry for entry in engine.get("devices", ()) if matches(gpu, entry)]
-    return [entry for entry in entries if not {*entry.get("accelerators", ())} & {*without}]
 
 
 def device_model(gpu: Accelerator, engine: str | None = None, without: Collection[str] = ()) -> DeviceModel:
@@ -93,12 +52,14 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
-    kept = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
-    unknown = 0.0 if kept else float(table["unmeasured_spread"])
+    entry = engine_entry(engine, gpu)
+    devices = fitted_to(entry, gpu, without)
+    own = _own_kernels(entry, devices)
+    unknown = 0.0 if devices or (fitted.entries and not own) else _unmeasured_spread(entry)
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
-        peak_flops_per_second={name: value for name, value in gpu.peak_flops_per_second.items() if value},
+        peak_flops_per_second=_peaks(gpu, profile),
         memory_bytes_per_second=gpu.memory_bytes_per_second,
         link_bytes_per_second=links.bytes_per_second_bidirectional / 2
         if links and links.bytes_per_second_bidirectional
@@ -107,12 +68,42 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         domain_size=links.domain_size if links else table["pcie_domain_size"],
         host_bytes_per_second=_host_bytes_per_second(gpu, table),
         tdp_watts=gpu.tdp_watts,
-        constants={name: each.but(spread=hypot(each.spread, unknown)) for name, each in kernels.items()},
+        matrix_unit_rows=1 if own else 8,
+        constants={name: each.but(spread=hypot(each.spread, unknown)) for name, each in (own or kernels).items()},
         collectives={name: each.but(spread=hypot(each.spread, unknown)) for name, each in collectives.items()},
         engine=profile,
         constants_of=fitted.measured_on or "",
         notes=() if fitted.measured_on == gpu.id else (_unmeasured(gpu, fitted),),
     )
+
+
+VECTOR_PRODUCTS = {"int8": 4, "bf16": 2, "fp16": 2}
+"""Products per clock of a CPU's vector units over those in FP32: dot products of what fits in 32 bits (VNNI, BF16)."""
+
+
+def _peaks(gpu: Accelerator, engine: Engine) -> dict[str, float]:
+    """Peaks that an engine's kernels can have: of a CPU those of its vector units, unless it uses the matrix units."""
+    peaks = {str(name): value for name, value in gpu.peak_flops_per_second.items() if value}
+    if gpu.kind != "cpu" or engine.matrix_units or "fp32" not in peaks:
+        return peaks
+    return {name: min(value, VECTOR_PRODUCTS.get(name, 1) * peaks["fp32"]) for name, value in peaks.items()}
+
+
+def _unmeasured_spread(entry: Mapping[str, Any]) -> float:
+    """What is added to the spread on accelerators of which nothing was measured under the engine."""
+    return float(entry.get("unmeasured_spread", _kernels()["unmeasured_spread"]))
+
+
+def _own_kernels(entry: Mapping[str, Any], devices: list[dict[str, Any]]) -> dict[str, KernelConstants]:
+    """Constants of an engine that has kernels of its own: of its backend, and on top what its devices differ in.
+
+    Its kernels pad no tiles: how well they fill is in their constants.
+    """
+    found = {name: dict(fields) for name, fields in entry.get("kernels", {}).items()}
+    for device in devices:
+        for name, fields in device.get("kernels", {}).items():
+            found[name].update(fields)
+    return {name: KernelConstants(**{"origin": entry["source"], **fields}) for name, fields in found.items()}
 
 
 def _kernels_of(gpu: Accelerator, entries: list[dict[str, Any]]) -> dict[str, KernelConstants]:
