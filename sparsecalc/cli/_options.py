@@ -83,7 +83,7 @@ TensorSplit = Annotated[
 Threads = Annotated[int | None, typer.Option("-t", "--threads", help="threads of the host (default: its cores)")]
 HostOf = Annotated[
     str | None,
-    typer.Option("--host", help="CPU and memory: ryzen-7950x, ddr5-6000x2:64g, i9-14900k,ddr5-6000x2:64g,pcie4x16"),
+    typer.Option("--host", help="host, by commas: CPU, memory, link: i9-14900k, ddr5-6000x2:64g, pcie4x16"),
 ]
 PromptLen = Annotated[int | None, typer.Option("--prompt-len", help="tokens of a request's prompt")]
 OutputLen = Annotated[int | None, typer.Option("--output-len", help=f"tokens of its answer {default_of('output_len')}")]

@@ -95,7 +95,7 @@ def _computed(
     """The kernels of the host's CPU, each told as the host's."""
     device = found.host.device
     assert device is not None
-    setting = Setting(precision, Placement(), device.peak_flops_per_second, device.accelerator)
+    setting = Setting.of(precision, Placement(), device)
     times = []
     for kernel in kernels(found.on_host, works, found.reach_on_host, setting, whole):
         time = kernel_time(kernel, device)
