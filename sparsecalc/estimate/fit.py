@@ -161,13 +161,16 @@ def largest_batch(devices: DeviceMemory, load: Load, budget: int) -> int:
 
 
 def _devices_needed(devices: DeviceMemory, load: Load, budget: int) -> int | None:
-    """The same of what the host does not hold; those that there are, where they hold it."""
+    """The same of what the host does not hold; those that there are, where they and the host hold it."""
     held, plan = memory(devices.ledgers, devices.precision, load), devices.plan
     if plan.offload == "none" and plan.places is None:
         return gpus_needed(held, budget)
-    if devices.at(load).total <= budget:
+    if devices.excess(load, budget) <= 0:
         return plan.num_gpus
-    left = held.weights_bytes + held.kv_cache_bytes + held.index_cache_bytes + held.state_bytes - devices.on_host(load)
+    there = devices.on_host(load)
+    if plan.host and plan.host.shortage_bytes(there) > 0:
+        return gpus_needed(held, budget)
+    left = held.weights_bytes + held.kv_cache_bytes + held.index_cache_bytes + held.state_bytes - there
     return gpus_needed(held.but(weights_bytes=left, kv_cache_bytes=0, index_cache_bytes=0, state_bytes=0), budget)
 
 

@@ -27,6 +27,8 @@ from sparsecalc.estimate.timing import KernelTime, kernel_time
 
 STATE_BYTES = 4
 """llama.cpp hands hidden states over in 32 bits."""
+PAGES = "pages from disk"
+"""Name of what is read from disk because host memory is too small."""
 FUSED = ("matmul", "experts")
 """Kinds of which neighbours run as one kernel, so that they share one place."""
 
@@ -84,7 +86,7 @@ def host_times(
     more = {
         "weights sent to the device": found.sent_bytes / host.sending_bytes_per_second,
         "between device and host": found.visits * (host_default("visit_seconds") + crossing),
-        "pages from disk": found.read_bytes * host.paged_share / host_default("disk_bytes_per_second"),
+        PAGES: found.read_bytes * host.paged_share / host_default("disk_bytes_per_second"),
     }
     return [*times, *(_time(name, seconds) for name, seconds in more.items())]
 

@@ -73,6 +73,11 @@ class Places(Frozen):
     unmatched: tuple[str, ...] = ()
     """Overrides that no tensor's name matches, as typed."""
 
+    @property
+    def computes_on_host(self) -> bool:
+        """Whether more than the input embedding lies in host memory."""
+        return self.visits > 0
+
     def of(self, op: Op) -> Shares:
         """Of an op's weights."""
         return self.weights.get(key_of(op)) or self.of_cache(op)
