@@ -87,7 +87,7 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
     own = HostWords(memory_bytes_per_second=sheet.memory_bytes_per_second, capacity_bytes=sheet.capacity_bytes)
     memory = words if words.memory_bytes_per_second else own if named else usual
     cores = sheet.sm_count if named else int(typical["cores"])
-    rules = host_rules(device.engine.id)
+    rules = host_rules(device.engine.id, device.engine.backend)
     model = _cpu_model(sheet, rules, memory.memory_bytes_per_second or 0.0, cores, threads)
     slot = words.pcie or (_slot(sheet) if named else None) or host_words(typical["pcie"]).pcie
     return Host(
