@@ -18,6 +18,7 @@ _MEMORY = re.compile(r"(?:lp)?ddr[1-6]x?-?(\d{3,5})x(\d{1,2})(?::(\d{1,5})\s*(g|
 _SIZE = re.compile(r":?(\d{1,5})\s*(g|gb|gib|t|tb|tib)")
 _PCIE = re.compile(r"pcie\s*-?(?:gen)?([3-6])(?:\.0)?(?:-?x(1|2|4|8|16))?")
 _LANES = re.compile(r"gen(\d)(?: x(\d+))?")
+_SOCKETS = re.compile(r"([1-8])\s*x\s*([^\d\s].*)")
 CHANNEL_BYTES = 8
 MOST_PARTS = 8
 HINT = "A CPU and its memory, one of them or both: ryzen-7950x, ddr5-6000x2:64g, i9-14900k,ddr5-6000x2:64g,pcie4x16"
@@ -27,6 +28,7 @@ class HostWords(Frozen):
     """`--host` taken apart; None: not said."""
 
     cpu: str | None = None
+    sockets: int = 1
     memory_bytes_per_second: float | None = None
     capacity_bytes: int | None = None
     pcie: tuple[int, int] | None = None
@@ -66,7 +68,8 @@ def _part(part: str) -> dict[str, Any]:
         return {"pcie": (int(slot[1]), int(slot[2] or 16))}
     if re.match(r"(lp)?ddr|pcie", plain):
         raise InputError(f"--host is {brief(part)}", hint=HINT)
-    return {"cpu": part}
+    sockets = _SOCKETS.fullmatch(part)
+    return {"cpu": sockets[2], "sockets": int(sockets[1])} if sockets else {"cpu": part}
 
 
 def _bytes(count: str, unit: str | None) -> int:
@@ -84,7 +87,9 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
     if sheet.kind not in ("cpu", "soc"):
         raise InputError(f"{sheet.id} is no CPU", hint=HINT)
     usual = host_words(typical["memory"])
-    own = HostWords(memory_bytes_per_second=sheet.memory_bytes_per_second, capacity_bytes=sheet.capacity_bytes)
+    own = HostWords(
+        memory_bytes_per_second=sheet.memory_bytes_per_second, capacity_bytes=sheet.capacity_bytes * words.sockets
+    )
     memory = words if words.memory_bytes_per_second else own if named else usual
     cores = sheet.sm_count if named else int(typical["cores"])
     rules = host_rules(device.engine.id, device.engine.backend)
@@ -135,6 +140,9 @@ def _link(gpu: Accelerator, device: DeviceModel, slot: tuple[int, int] | None) -
 def _assumed(words: HostWords, named: str, typical: dict[str, Any]) -> Iterator[str]:
     """What of a host nobody named."""
     cpu = f"{typical['cores']} cores of a {typical['cpu']}"
+    if words.sockets > 1:
+        text = "memory is read at one socket's rate, as threads and pages of one process usually lie"
+        yield f"{words.sockets} sockets: {text}; spread over all (--numa distribute), name all channels: ddr5-4800x24"
     if not named and not words.memory_bytes_per_second:
         yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}, {typical['pcie']}"
     elif not named:

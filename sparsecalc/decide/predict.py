@@ -18,7 +18,7 @@ from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import Copies, prefill_step, tpot_seconds
+from sparsecalc.estimate.serving import Copies, tpot_seconds
 from sparsecalc.estimate.step import BAND, Step
 from sparsecalc.model.ledgers import Ledgers
 
@@ -84,7 +84,7 @@ class _Timed(Frozen):
 def _timed(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, *, replays: bool = True
 ) -> _Timed:
-    prompt = prefill_step(prompt_chunks(deployed, question, question.requests.prompt_len), deployed.step)
+    prompt = deployed.prompt(prompt_chunks(deployed, question, question.requests.prompt_len))
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
     serve = _serve if replays else _serve_by_formula

@@ -113,7 +113,13 @@ def test_stages_pass_micro_batches_on() -> None:
 
 def test_what_the_host_computes_leaves_the_device() -> None:
     """One of 2 layers and the output are on the card: the host computes the other with the constants of its own."""
-    host = Host(name="h", memory_bytes_per_second=10.0, link_bytes_per_second=40.0, device=device(), rules=HostRules(visit_seconds=0.5))
+    host = Host(
+        name="h",
+        memory_bytes_per_second=10.0,
+        link_bytes_per_second=40.0,
+        device=device(),
+        rules=HostRules(visit_seconds=0.5),
+    )
     plan = Placement(places=places(DENSE, LlamaLayers(gpu_layers=2)), host=host)
     work = Workload.decode(5, 3)
     whole, parts = by_name(DENSE, work), by_name(DENSE, work, plan)
