@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsecalc.decide.desk import as_run, engine_of, steps_of
 from sparsecalc.decide.desk_host import PAGING, offload_rows, offload_step
-from sparsecalc.estimate.host_times import SENT, VISITS
+from sparsecalc.estimate.host_times import SENT, VISITS, sides
 from sparsecalc.measure.calibrate.constants_fit import Floats, least_error
 
 Row = dict[str, Any]
@@ -71,9 +72,19 @@ def why_left_out(row: Row) -> str:
     """Why a row takes no part; empty where it does."""
     if PAGING in row.get("note", ""):
         return "its host had too little memory, and how much lay on disk is not told"
-    if row["quality"] == "C":
+    if row["quality"] == "C" and _least_seconds(row) > row["seconds_per_step"]:
         return "unverified, and faster than its host's memory can be read"
     return ""
+
+
+def _least_seconds(row: Row) -> float:
+    """Bytes in host memory that a step reads, over the rate that its data sheet has."""
+    _, plan = offload_step(row)
+    assert plan.host
+    model, precision = as_run(row["model"], row["weights"], row["kv_cache"])
+    rows = model.ops(steps_of(row, 1)[-1])
+    found = sides([rows], rows, steps_of(row, 1)[-1:], precision, plan)
+    return float(found.read_bytes) / plan.host.memory_bytes_per_second if found else 0.0
 
 
 def constants_of(x: Floats, backends: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -128,9 +139,8 @@ def main() -> None:
     for each, own, left in zip(points, within, held_out, strict=True):
         row = each.row
         place = row.get("offload") or f"-ngl {row['n_gpu_layers']}"
-        print(
-            f"{row['id']:12} {row['phase']:8} {row['model']:18} {row['gpu']:12} {place:26} {row['published']:8} {np.exp(-own) - 1:+5.0%} left out {np.exp(-left) - 1:+5.0%}"
-        )
+        what = f"{row['id']:12} {row['phase']:8} {row['model']:18} {row['gpu']:12} {place:26} {row['published']:8}"
+        print(f"{what} {np.exp(-own) - 1:+5.0%} left out {np.exp(-left) - 1:+5.0%}")
     print({name: {key: float(f"{value:.2g}") for key, value in each.items()} for name, each in found.items()})
     report("fitted  ", points, within)
     report("left out", points, held_out)
@@ -140,8 +150,6 @@ def main() -> None:
 
 def backend_of(row: Row) -> str:
     """The backend that a row's engine takes on its accelerator."""
-    from sparsecalc.decide.desk import engine_of
-
     return engine_of(row).partition(":")[2]
 
 
@@ -155,7 +163,8 @@ def write(found: dict[str, dict[str, float]], held_out: Sequence[float]) -> None
     spread = float(f"{np.median(np.abs(held_out)) / 0.6745:.2g}")
     table["host_spread"] = {
         "value": spread,
-        "source": "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out of the fit: median / 0.6745",
+        "source": "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its"
+        " source left out of the fit: median / 0.6745",
     }
     TARGET.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
 

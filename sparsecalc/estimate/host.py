@@ -63,6 +63,8 @@ class Host(Frozen):
     device: DeviceModel | None = None
     """The time model of its CPU, with this memory and these threads."""
     rules: HostRules = HostRules()
+    is_shared: bool = False
+    """Whether its memory is the device's own: a chip with both."""
     paged_share: float = 0.0
     """Share of what lies in its memory that does not fit there and is read from disk with each use."""
     notes: tuple[str, ...] = ()
