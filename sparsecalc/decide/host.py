@@ -97,7 +97,7 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
     cores = sheet.sm_count if named else int(typical["cores"])
     rules = host_rules(device.engine.id, device.engine.backend)
     model = _cpu_model(sheet, rules, memory.memory_bytes_per_second or 0.0, cores, threads)
-    slot = words.pcie or (_slot(sheet) if named else None) or host_words(typical["pcie"]).pcie
+    slot = words.pcie or (_slot(sheet) if named else None)
     return Host(
         name=text or cpu or (gpu.id if shared else "typical desktop"),
         memory_bytes_per_second=model.memory_bytes_per_second,
@@ -133,7 +133,7 @@ def _slot(sheet: Accelerator) -> tuple[int, int] | None:
 
 
 def _link(gpu: Accelerator, device: DeviceModel, slot: tuple[int, int] | None) -> float:
-    """One direction to the device: its own link's, or the slot's where that is slower."""
+    """One direction to the device: its own link's, or the slot's where one is known and slower."""
     if slot is None or gpu.cpu_link:
         return device.host_bytes_per_second
     rates = {link["id"]: link["bytes_per_second"] for link in read_data("interconnects.json")["links"]}
@@ -150,7 +150,7 @@ def _assumed(words: HostWords, named: str, shared: bool, typical: dict[str, Any]
     if shared:
         yield f"the cores beside the GPU are taken to be {cpu}; name others: --host"
     elif not named and not words.memory_bytes_per_second:
-        yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}, {typical['pcie']}"
+        yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}"
     elif not named:
         yield f"--host names no CPU: {cpu} are assumed; name it: --host i9-14900k,{words.text}"
     elif words.memory_bytes_per_second and not words.capacity_bytes:
