@@ -116,14 +116,24 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
 def _cpu_model(
     sheet: Accelerator, rules: HostRules, rate: float, cores: int | None, threads: int | None
 ) -> DeviceModel:
-    """The time model of a CPU with other memory, of whose cores some are used: peaks * used / cores of the sheet."""
+    """The time model of a CPU with other memory, of which so many cores are there."""
     model = device_model(sheet, rules.cpu_profile)
+    return on_threads(model.but(memory_bytes_per_second=rate), sheet.sm_count, cores, threads)
+
+
+def on_threads(model: DeviceModel, of: int | None, cores: int | None, threads: int | None) -> DeviceModel:
+    """A CPU of `of` cores of which some compute: threads beyond `cores` add nothing.
+
+    peaks * used / of; memory_bytes_per_second at most used * thread_bytes_per_second (data/host.json)
+    """
     used = min(threads or cores, cores) if cores else threads
-    if used:
-        rate = min(rate, used * host_default("thread_bytes_per_second"))
-    share = used / sheet.sm_count if used and sheet.sm_count else 1.0
-    peaks = {name: peak * min(1.0, share) for name, peak in model.peak_flops_per_second.items()}
-    return model.but(memory_bytes_per_second=rate, peak_flops_per_second=peaks)
+    if not used:
+        return model
+    share = min(1.0, used / of) if of else 1.0
+    return model.but(
+        memory_bytes_per_second=min(model.memory_bytes_per_second, used * host_default("thread_bytes_per_second")),
+        peak_flops_per_second={name: peak * share for name, peak in model.peak_flops_per_second.items()},
+    )
 
 
 def _slot(sheet: Accelerator) -> tuple[int, int] | None:
