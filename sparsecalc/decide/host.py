@@ -117,8 +117,14 @@ def _cpu_model(
     sheet: Accelerator, rules: HostRules, rate: float, cores: int | None, threads: int | None
 ) -> DeviceModel:
     """The time model of a CPU with other memory, of which so many cores are there."""
-    model = device_model(sheet, rules.cpu_profile)
+    model = with_few_rows(device_model(sheet, rules.cpu_profile), host_default("few_rows_factor"))
     return on_threads(model.but(memory_bytes_per_second=rate), sheet.sm_count, cores, threads)
+
+
+def with_few_rows(model: DeviceModel, factor: float) -> DeviceModel:
+    """A CPU whose products of few rows are as much nearer to those of many as `factor` is below 1."""
+    constants = {name: each.but(half_length=each.half_length * factor) for name, each in model.constants.items()}
+    return model.but(constants=constants)
 
 
 def on_threads(model: DeviceModel, of: int | None, cores: int | None, threads: int | None) -> DeviceModel:
