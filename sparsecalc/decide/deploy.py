@@ -1,14 +1,19 @@
 """A model on the accelerators of a question, and what must be known about it there."""
 
+from dataclasses import replace
+
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.anchored import anchored
+from sparsecalc.decide.asked_host import HostAsked
 from sparsecalc.decide.asked_parts import Offload
+from sparsecalc.decide.host import on_threads
+from sparsecalc.decide.host_report import with_paging
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.multi_token_prediction import prediction_drafts
-from sparsecalc.decide.placement import placement_for
+from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Question, routing_of
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
@@ -22,9 +27,12 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     device = device_model(gpu, question.engine)
     if question.engine_options.enforce_eager:
         device = device.but(engine=device.engine.in_eager_mode())
-    plan = placement_for(model.spec, question.parallelism, device.domain_size)
+    if gpu.kind == "cpu" and question.parallelism.host.threads:
+        device = on_threads(device, gpu.sm_count, gpu.sm_count, question.parallelism.host.threads)
+    plan = placement_on(model.spec, question.parallelism, gpu, device)
     device = anchored(device, question.devices.anchor, model, precision, plan, question.requests.prompt_len)
-    return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
+    deployed = Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
+    return replace(deployed, placement=with_paging(deployed, question.load)) if plan.host else deployed
 
 
 def drafting(question: Question, deployed: Deployment) -> Drafting | None:
@@ -37,7 +45,7 @@ def drafting(question: Question, deployed: Deployment) -> Drafting | None:
     draft = None
     if asked.draft_model:
         variant = load_variant(asked.draft_model)
-        parallelism = question.parallelism.but(ep=None, offload=Offload())
+        parallelism = question.parallelism.but(ep=None, offload=Offload(), host=HostAsked())
         alone = question.but(parallelism=parallelism, routing="uniform")
         draft = deploy(variant.model, variant.precision, alone, deployed.gpu)
     return Drafting(asked.draft_tokens, asked.acceptance or 0.0, draft)
