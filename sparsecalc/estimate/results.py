@@ -2,6 +2,7 @@
 
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory
 
 
 class Params(Frozen):
@@ -242,6 +243,8 @@ class Prediction(Frozen):
     """Id of the engine."""
     engine_memory: EngineMemory | None = None
     """The device's memory in the engine's own terms; None for an engine whose memory is not modelled."""
+    llama_memory: LlamaMemory | None = None
+    """Memory as llama.cpp's log prints it; None for an engine that is not based on it."""
     routing: str = ""
     """Name of the routing that is assumed."""
     prefill: PhasePrediction | None = None
