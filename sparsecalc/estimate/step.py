@@ -10,6 +10,7 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel, Engine
 from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.estimate.host_times import host_times, sides
 from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Scope, Setting
 from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.offload import offload_times
@@ -97,26 +98,30 @@ def step_time(
     """
     ledgers, plan = Ledgers.of(model), placement or Placement()
     works = [works] if isinstance(works, Workload) else list(works)
-    whole = [_share(work, plan.pp) for work in works]
+    whole = [_share(work, plan.micro_batches) for work in works]
     local = [_share(work, plan.dp) for work in whole]
     tokens = sum(work.tokens for work in local)
     mixed = mixed or len({work.phase for work in works}) > 1
     tile = device.engine.mixed_tile_rows if mixed else 0
-    setting = Setting(precision, plan, device.peak_flops_per_second, device.accelerator, tile)
+    setting = Setting.of(precision, plan, device, tile)
     sequences, all_sequences = (sum(work.batch_size for work in each) for each in (local, whole))
     rows = [ledgers.ops(work) for work in local]
     reach = rows[0]
     if len(local) > 1 or plan.dp > 1:
         reach = ledgers.ops(_together(sum(work.tokens for work in whole), all_sequences, local[0].routing))
-    launched = _on_devices(kernels(rows, local, reach, setting, whole), plan)
-    times = [kernel_time(kernel, device) for kernel in launched]
+    apart = sides(rows, reach, local, precision, plan)
+    here, reached = (apart.on_device, apart.reach_on_device) if apart else (rows, reach)
+    times = [kernel_time(kernel, device) for kernel in kernels(here, local, reached, setting, whole)]
+    times += host_times(apart, local, whole, precision, ledgers.spec.hidden_size) if apart else []
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
     times += _launches(times, device)
     times.append(_engine_time(all_sequences, device))
     engine = device.engine
-    step = total(times, engine.spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
-    return _anchored(step, works, sequences * plan.dp * plan.pp, engine)
+    prompts = all(work.phase == "prefill" for work in works)
+    spread = engine.spread if engine.prompt_spread is None or not prompts else engine.prompt_spread
+    step = total(times, spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
+    return step if prompts else _anchored(step, sequences * plan.dp * plan.pp, engine)
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
@@ -128,15 +133,6 @@ def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
         return Workload.decode(1, tokens, routing=routing)
     each = tokens / sequences
     return Workload(phase="decode", batch_size=sequences, new_tokens=each, context_len=each, routing=routing)
-
-
-def _on_devices(launched: list[Kernel], plan: Placement) -> list[Kernel]:
-    """The kernels that the devices run: less what the host computes."""
-    if plan.offload_to == "cpu" and plan.offload_share:
-        for kernel in launched:
-            if kernel.family == "experts" or (plan.offload == "layers" and kernel.group):
-                kernel.layers = kernel.layers * (1 - plan.offload_share)
-    return launched
 
 
 def _share(work: Workload, ways: int) -> Workload:
@@ -161,9 +157,9 @@ def total(times: list[KernelTime], system_spread: float, factor: float = 1.0) ->
     return Step(times, seconds, factor * (variance + system_spread**2) ** 0.5)
 
 
-def _anchored(step: Step, works: list[Workload], sequences: Number, engine: Engine) -> Step:
-    """The step as the user's own stack takes it, with what is still unknown; a step of prompts alone stays as it is."""
-    if engine.anchor is None or all(work.phase == "prefill" for work in works):
+def _anchored(step: Step, sequences: Number, engine: Engine) -> Step:
+    """The step as the user's own stack takes it, with what is still unknown."""
+    if engine.anchor is None:
         return step
     factor = engine.factor(sequences)
     for time in step.times:
