@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sparsecalc.cli._llama_options import LLAMA_MEMORY
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.reports.formats import FORMATS
 
@@ -27,7 +28,7 @@ Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once
 Context = Annotated[
     str | None,
     typer.Option(
-        "--context", "--max-model-len", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
+        "--context", "--max-model-len", "-c", "--ctx-size", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
     ),
 ]
 Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
@@ -170,6 +171,7 @@ DEVICES: Options = {
     "enforce_eager": (Eager, False),
     "kv_cache_memory_bytes": (CacheBytes, None),
     "block_size": (BlockSize, None),
+    **LLAMA_MEMORY,
     "tensor_parallel_size": (_spelling(int, "--tp"), None),
     "pipeline_parallel_size": (_spelling(int, "--pp"), None),
     "data_parallel_size": (_spelling(int, "--dp"), None),

@@ -5,11 +5,13 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.units import nbytes
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.engine_words import engine_release
+from sparsecalc.decide.llama import is_llama, llama_device
 from sparsecalc.decide.question import LARGEST, Question
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
 from sparsecalc.estimate.engine_memory.rules import engine_rules, knows_memory
 from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit, largest_batch
+from sparsecalc.estimate.llama_memory.rules import llama_rules
 from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.estimate.replay.policy import policy_of
 from sparsecalc.estimate.results import Prediction
@@ -21,7 +23,7 @@ class HeldMemory:
 
     def __init__(self, deployed: Deployment, question: Question) -> None:
         self.deployed, self.share = deployed, question.devices.device_memory_share
-        self.engine = engine_device(deployed, question)
+        self.engine = engine_device(deployed, question) or llama_device(deployed, question)
         self.memory = DeviceMemory(deployed.model, deployed.precision, deployed.placement)
         self.budget = budget_bytes(deployed.gpu, self.share)
 
@@ -64,6 +66,8 @@ def engine_device(deployed: Deployment, question: Question) -> EngineDevice | No
 def step_tokens(deployed: Deployment, question: Question) -> int:
     """Tokens of a step at most: what is asked for, else the engine's default on the device, else the usual one."""
     engine, asked = deployed.device.engine.id, question.engine_options.max_num_batched_tokens
+    if is_llama(deployed):
+        return llama_rules(question.engine_options, deployed.model.spec.model_type).ubatch_size
     if asked is None and knows_memory(engine):
         release = engine_release(question.engine)
         rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, None, release)

@@ -5,6 +5,7 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.download import download
+from sparsecalc.decide.llama import buffers_of_files
 from sparsecalc.decide.model_name import split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
@@ -37,13 +38,16 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
         prediction, grid, more = predict(model, precision, question, requested=requested)
         warnings += more
         reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
+    llama = prediction.llama_memory if prediction else buffers_of_files(model, precision, question)
+    held = costs.memory(model, precision, load, reserved)
     shown = ModelReport(
         model=_info(loaded, name if split_name(name)[1] else loaded.spec.id, model.ops(Workload())),
         params=costs.params(model),
         layers=costs.layer_kinds(loaded.spec),
         experts=costs.experts(model, precision, load, routing_of(loaded.spec, question)),
         flops=costs.flops(model, load.context_len),
-        memory=costs.memory(model, precision, load, reserved),
+        memory=held.working_in(llama.compute_buffer_bytes) if llama else held,
+        llama_memory=llama,
         prediction=prediction,
         grid=grid,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params, Prediction
 
 
@@ -91,6 +92,8 @@ class ModelReport(Frozen):
     """FLOPs per token."""
     memory: Memory
     """Bytes of memory."""
+    llama_memory: LlamaMemory | None = None
+    """Memory as llama.cpp's log prints it, where its engine is named, or the weights are in a GGUF file's formats."""
     prediction: Prediction | None = None
     """Fit and time on the first accelerator, at the first batch size and context; None without `--gpu`."""
     grid: list[GridPoint] = field(default_factory=list)

@@ -105,6 +105,11 @@ class Memory(Frozen):
     total_bytes: int
     """Sum of all of these, with the larger of intermediate results and logits."""
 
+    def working_in(self, activation_bytes: int) -> "Memory":
+        """The same with other intermediate results, as an engine holds them."""
+        before, after = (max(held, self.logits_bytes) for held in (self.activation_bytes, activation_bytes))
+        return self.but(activation_bytes=activation_bytes, total_bytes=self.total_bytes - before + after)
+
 
 class PhasePrediction(Frozen):
     """Seconds of one step, with the 80 % band of the estimate."""

@@ -11,16 +11,14 @@ from sparsecalc.core.ops import Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.llama_memory.cache import LayerCache, layer_cache
-from sparsecalc.estimate.llama_memory.graph import FLOAT, PLACE, GraphOptions, LayerOnDevice, device_graph
+from sparsecalc.estimate.llama_memory.figures import LlamaBuffers, LlamaMemory
+from sparsecalc.estimate.llama_memory.graph import FLOAT, HALF, PLACE, GraphOptions, LayerOnDevice, device_graph
 from sparsecalc.estimate.llama_memory.graph_allocator import peak_bytes
-from sparsecalc.estimate.llama_memory.places import Shares, cache_shares, weight_shares
+from sparsecalc.estimate.llama_memory.places import cache_shares, weight_shares
 from sparsecalc.estimate.llama_memory.rules import LlamaRules
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.llama_memory.figures import LlamaBuffers, LlamaMemory
+from sparsecalc.estimate.places import Shares
 from sparsecalc.model.ledgers import Ledgers
-
-EMBEDDED_COPIES = 2
-"""Inputs of hidden states in the host's compute buffer: those that are looked up, and those that may be given."""
 
 
 class CacheFormats(Frozen):
@@ -41,29 +39,41 @@ class LlamaModel:
     """A model in an engine based on llama.cpp: its buffers for any number of sequences and any context."""
 
     def __init__(
-        self, model: Ledgers, precision: Precision, plan: Placement, rules: LlamaRules, formats: CacheFormats
+        self,
+        model: Ledgers,
+        precision: Precision,
+        plan: Placement,
+        rules: LlamaRules,
+        formats: CacheFormats,
+        *,
+        alone: bool = False,
     ) -> None:
+        """`alone`: there is no device but the host, which computes all."""
         self.spec, self.precision, self.plan, self.rules, self.formats = model.spec, precision, plan, rules, formats
+        self.alone = alone
         self.rows = model.ops(Workload())
         self._compute: dict[tuple[int, int], list[int]] = {}
 
     @cached_property
     def weights(self) -> list[int]:
         """Bytes of weights in each place, host memory first ("model buffer size")."""
-        return self._summed([(self.precision.weight_bytes(_own(op)) * op.layers, self.shares(op)) for op in self.rows])
+        return self._summed([(self.precision.weight_bytes(op) * op.layers, self.shares(op)) for op in self.rows])
 
     @cached_property
     def caches(self) -> list[tuple[LayerCache, int, Shares]]:
         """What the layers of each group cache, how many there are, and where they lie."""
         return [
-            (layer_cache(group.layer, self.rules), group.count, cache_shares(self.plan, group.layer.label))
+            (layer_cache(group.layer, self.rules), group.count, self._cache_shares(group.layer.label))
             for group in self.spec.layer_groups
             if not group.layer.reused
         ]
 
     def shares(self, op: Op) -> Shares:
         """Where an op's weights lie."""
-        return weight_shares(self.plan, op)
+        return weight_shares(self.plan, op, alone=self.alone, tied=self.spec.tie_word_embeddings)
+
+    def _cache_shares(self, label: str) -> Shares:
+        return cache_shares(self.plan, label, alone=self.alone)
 
     def _summed(self, parts: Sequence[tuple[float, Shares]]) -> list[int]:
         places = max(len(shares) for _, shares in parts)
@@ -108,6 +118,7 @@ class LlamaModel:
             tokens=self._tokens(running),
             flash_attention=self.rules.flash_attention,
             streams=running.sequences,
+            wide_masks=self.rules.wide_masks,
             keeps_last_hidden=self.rules.keeps_last_hidden,
         )
 
@@ -128,7 +139,7 @@ class LlamaModel:
         """The layers that a place computes, in order; all of them for None."""
         found: dict[int, LayerOnDevice] = {}
         for group in self.spec.layer_groups:
-            if place is not None and not cache_shares(self.plan, group.layer.label)[place]:
+            if place is not None and not self._cache_shares(group.layer.label)[place]:
                 continue
             cells = layer_cache(group.layer, self.rules).cells(self.rules, running.context_len) * running.sequences
             sent = self._sent(group.layer.label) if place is not None else ()
@@ -147,18 +158,18 @@ class LlamaModel:
     def _host_compute(self, running: Running, *, alone: bool) -> int:
         """Hidden states that are looked up, masks and places; beside a CPU's graph where it computes all.
 
-        Masks are in 16 bits with flash attention, else in 32, and then each element of a value has a place.
+        Without flash attention each element of a value has a place.
         """
         if alone:
             return self._graph_bytes(self._layers(running, None), running, self.spec.vocab_size)
         tokens, fused = self._tokens(running), self.rules.flash_attention
-        held = EMBEDDED_COPIES * self.spec.hidden_size * FLOAT * tokens
+        held = self.rules.hidden_inputs * self.spec.hidden_size * FLOAT * tokens
         seen = {}
         for cache, _, _ in self.caches:
             if cells := cache.cells(self.rules, running.context_len):
                 seen[cells] = max(seen.get(cells, 0), cache.value_elements)
         for cells, width in seen.items():
-            held += cells * tokens * (2 if fused else FLOAT)
+            held += cells * tokens * (HALF if fused and not self.rules.wide_masks else FLOAT)
             held += tokens * PLACE * (2 if fused else 1 + width)
         return held + 3 * FLOAT * tokens  # tokens, positions, outputs
 
@@ -178,8 +189,15 @@ class LlamaModel:
         held = [sum(sizes) for sizes in zip(*parts, strict=True)]
         return [held[0] + self.output(running), *held[1:]]
 
-    def figures(self, running: Running, names: Sequence[str], offloaded: int) -> LlamaMemory:
-        """The figures of the log; `names`: of the places, host memory first; `offloaded`: layers on cards."""
+    @property
+    def layers_offloaded(self) -> int:
+        """Layers on cards, the output among them."""
+        if self.plan.places and not self.alone:
+            return self.plan.places.gpu_layers
+        return 0 if self.alone else self.spec.num_hidden_layers + 1
+
+    def figures(self, running: Running, names: Sequence[str]) -> LlamaMemory:
+        """The figures of the log; `names`: of the places, host memory first."""
         full, windows = (self.kv(running, windowed=windowed) for windowed in (False, True))
         states, compute, held = self.states(running), self.compute(running), self.held(running)
         buffers = [
@@ -210,16 +228,11 @@ class LlamaModel:
             sequences=running.sequences,
             ubatch_size=self.rules.ubatch_size,
             flash_attention=self.rules.flash_attention,
-            layers_offloaded=offloaded,
+            layers_offloaded=self.layers_offloaded,
             layers=self.spec.num_hidden_layers + 1,
             total_bytes=sum(held),
             buffers=buffers,
         )
-
-
-def _own(op: Op) -> Op:
-    """An op with the weights that a place holds for it; a tied head's are a copy of the table."""
-    return replace(op, tied=False) if op.tied and op.component == "lm_head" else op
 
 
 def _tensors(op: Op) -> int:

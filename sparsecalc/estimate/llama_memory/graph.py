@@ -13,6 +13,8 @@ from sparsecalc.model.spec import Layer
 
 FLOAT = 4
 """Bytes of a node's element: fp32 throughout."""
+HALF = 2
+"""Bytes of a mask's element in 16 bits."""
 PLACE = 8
 """Bytes of a place in the cache: int64."""
 
@@ -38,6 +40,8 @@ class GraphOptions(Frozen):
     flash_attention: bool
     streams: int = 1
     """Sequences with cells of their own, among which the micro-batch is split."""
+    wide_masks: bool = False
+    """Whether masks come in fp32 and are cast to 16 bits for flash attention."""
     keeps_last_hidden: bool = False
     """Whether the hidden states before the last norm are kept beside it."""
 
@@ -68,8 +72,8 @@ class DeviceGraph(Graph):
         for cells in dict.fromkeys(each.cells for each in layers if each.cells):
             keys = self.add(tokens * PLACE)
             values = self.add(tokens * PLACE * (1 if fused else value_width))
-            mask = self.add(cells * tokens / self.options.streams * (2 if fused else FLOAT))
-            self.inputs[cells] = mask
+            wide = self.options.wide_masks or not fused
+            self.inputs["mask", cells] = self.add(cells / self.options.streams * tokens * (FLOAT if wide else HALF))
             self.inputs["keys", cells], self.inputs["values", cells] = keys, values
         self.inputs["outputs"] = self.add(tokens * FLOAT)
         return embedded
@@ -127,12 +131,22 @@ class DeviceGraph(Graph):
 
     def _attend(self, queries: int, heads: int, value_dim: int, cells: int) -> int:
         """Flash attention's result; or the scores of all cells, weighted values, and these heads side by side."""
-        mask = self.inputs[cells]
+        mask = self._mask(cells)
         if self.options.flash_attention:
             return self.rows(heads * value_dim, queries, mask)
         scores = self.rows(cells / self.options.streams * heads, queries)
         scores = self.rows(cells / self.options.streams * heads, scores, mask, in_place=True)
         return self.rows(heads * value_dim, self.rows(heads * value_dim, scores))
+
+    def _mask(self, cells: int) -> int:
+        """The mask of a cache; cast once where flash attention needs it in 16 bits and it comes in 32."""
+        made = self.inputs["mask", cells]
+        if not (self.options.wide_masks and self.options.flash_attention):
+            return made
+        if ("cast", cells) not in self.inputs:
+            size = cells / self.options.streams * self.options.tokens * HALF
+            self.inputs["cast", cells] = self.add(size, made)
+        return self.inputs["cast", cells]
 
     def _latent(self, mixer: Mla, normed: int, cells: int) -> int:
         """Latent attention with the projection of keys and values folded into queries and results."""
@@ -157,7 +171,7 @@ class DeviceGraph(Graph):
         return self.product("o_proj", self.hidden_size, self.rows(heads * mixer.v_head_dim, values))
 
     def _attend_latent(self, queries: int, heads: int, rank: int, cells: int) -> int:
-        mask = self.inputs[cells]
+        mask = self._mask(cells)
         if self.options.flash_attention:
             return self.rows(heads * rank, queries, mask)
         scores = self.rows(cells / self.options.streams * heads, queries)
@@ -203,9 +217,7 @@ class DeviceGraph(Graph):
         mixed = self.rows(width, weighted)
         if not moe.shared_intermediate_size:
             return mixed
-        shared = DenseMlp(
-            hidden_size=self.hidden_size, intermediate_size=moe.shared_intermediate_size, gated=moe.gated
-        )
+        shared = DenseMlp(hidden_size=self.hidden_size, intermediate_size=moe.shared_intermediate_size, gated=moe.gated)
         return self.rows(self.hidden_size, mixed, self._dense(shared, normed), in_place=True)
 
 

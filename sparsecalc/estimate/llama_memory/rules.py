@@ -5,26 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.data_files import read_data
+from sparsecalc.estimate.engine_memory.rules import EngineOptions
 
 if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
     from sparsecalc.device.accelerator import Accelerator
-
-
-class LlamaOptions(Frozen):
-    """llama.cpp's options of memory; None: its default."""
-
-    ubatch_size: int | None = None
-    """-ub: tokens of a micro-batch, which a step computes at most."""
-    cache_type_k: str | None = None
-    """-ctk: format of cached keys; None: as --kv-cache-dtype, f16 without one."""
-    cache_type_v: str | None = None
-    """-ctv: format of cached values, likewise."""
-    flash_attn: str | None = None
-    """-fa: on, off or auto."""
-    swa_full: bool = False
-    """--swa-full: windows are cached in full."""
-    parallel: int | None = None
-    """-np: sequences that have cells of their own; None: the batch size."""
 
 
 class LlamaRules(Frozen):
@@ -40,6 +24,10 @@ class LlamaRules(Frozen):
     """Whether the family's sliding windows bound its cache."""
     keeps_last_hidden: bool
     """Whether the hidden states before the last norm are kept beside it."""
+    wide_masks: bool
+    """Whether masks are made in 32 bits and cast to 16 for flash attention, which holds both for a while."""
+    hidden_inputs: int
+    """Inputs of hidden states in the host's compute buffer: those looked up, and in later builds those given."""
     margin_bytes: int
     """Bytes of a device that are left free when a load is said to fit."""
 
@@ -51,17 +39,24 @@ def table() -> dict[str, Any]:
     return found
 
 
-def llama_rules(options: LlamaOptions, family: str, ubatch_size: int | None = None) -> LlamaRules:
-    """The rules for a model of a family; `ubatch_size`: a chunk in another engine's words, where -ub is not given."""
+def llama_rules(options: EngineOptions, family: str, release: str = "") -> LlamaRules:
+    """The rules for a model of a family; --max-num-batched-tokens is a micro-batch in other engines' words.
+
+    `release`: a build (b9739); without one the rules are those before `half_masks_from`, as most logs are.
+    """
     found = table()
+    build = int(release[1:]) if release.startswith("b") else 0
+    later = build >= found["half_masks_from"]["build"]
     return LlamaRules(
-        ubatch_size=options.ubatch_size or ubatch_size or found["ubatch_size"]["value"],
+        ubatch_size=options.ubatch_size or options.max_num_batched_tokens or found["ubatch_size"]["value"],
         flash_attention=options.flash_attn != "off",
         swa_full=options.swa_full,
         parallel=options.parallel,
         cell_padding=found["cell_padding"]["value"],
         keeps_windows=family not in found["families_without_windowed_cache"]["families"],
         keeps_last_hidden=family in found["families_that_keep_last_hidden"]["families"],
+        wide_masks=not later,
+        hidden_inputs=2 if later else 1,
         margin_bytes=found["margin_bytes"]["value"],
     )
 
@@ -71,7 +66,5 @@ def usable_bytes(gpu: "Accelerator") -> int:
 
     An integrated device's usable share of the machine's memory (Metal's recommendedMaxWorkingSetSize) is kept whole.
     """
-    if gpu.memory_usable_bytes is not None:
-        return gpu.memory_usable_bytes
     kept: int = table()["driver_bytes"]["value"] if gpu.kind == "gpu" else 0
-    return gpu.capacity_bytes - kept
+    return min(gpu.capacity_bytes, gpu.memory_bytes - kept)
