@@ -1,4 +1,4 @@
-"""Options of llama.cpp's memory, as it spells them; its -b (--batch-size) has no counterpart, sequences are meant there."""
+"""Options of llama.cpp's memory, as it spells them; -b is not among them: --batch-size means sequences here."""
 
 from typing import Annotated, Any
 

@@ -28,7 +28,11 @@ Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once
 Context = Annotated[
     str | None,
     typer.Option(
-        "--context", "--max-model-len", "-c", "--ctx-size", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
+        "--context",
+        "--max-model-len",
+        "-c",
+        "--ctx-size",
+        help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}",
     ),
 ]
 Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]

@@ -23,19 +23,22 @@ class HeldMemory:
 
     def __init__(self, deployed: Deployment, question: Question) -> None:
         self.deployed, self.share = deployed, question.devices.device_memory_share
-        self.engine = engine_device(deployed, question) or llama_device(deployed, question)
+        self.engine = engine_device(deployed, question)
+        self.llama = llama_device(deployed, question)
+        self.filled = self.engine or self.llama
+        """The device in the engine's own terms; None where its memory is not modelled."""
         self.memory = DeviceMemory(deployed.model, deployed.precision, deployed.placement)
         self.budget = budget_bytes(deployed.gpu, self.share)
 
     def fits(self, load: Load) -> bool:
         """Whether the devices hold a load."""
-        return self.engine.fits(load) if self.engine else self.memory.excess(load, self.budget) <= 0
+        return self.filled.fits(load) if self.filled else self.memory.excess(load, self.budget) <= 0
 
     def predicted(self, load: Load) -> Prediction:
         """Fit, largest loads, and bytes in use and free."""
         one = self.deployed
         generic = fit(one.model, one.precision, load, one.gpu, one.placement, self.share)
-        return self.engine.fitted(generic, load) if self.engine else generic
+        return self.filled.fitted(generic, load) if self.filled else generic
 
     def running(self, requests: Requests, load: Load) -> int:
         """Requests that run at once: those that memory holds whole, and that the engine lets in.
@@ -46,11 +49,11 @@ class HeldMemory:
         most = int(requests.concurrency)
         if not self.fits(whole):
             most = self.largest_batch(whole) or most
-        return min(most, self.engine.most_sequences(load, most)) if self.engine else most
+        return min(most, self.filled.most_sequences(load, most)) if self.filled else most
 
     def largest_batch(self, load: Load) -> int:
         """Largest batch that is held at the load's context; 0: none."""
-        return self.engine.largest_batch(load) if self.engine else largest_batch(self.memory, load, self.budget)
+        return self.filled.largest_batch(load) if self.filled else largest_batch(self.memory, load, self.budget)
 
 
 def engine_device(deployed: Deployment, question: Question) -> EngineDevice | None:

@@ -164,7 +164,7 @@ class LlamaModel:
             return self._graph_bytes(self._layers(running, None), running, self.spec.vocab_size)
         tokens, fused = self._tokens(running), self.rules.flash_attention
         held = self.rules.hidden_inputs * self.spec.hidden_size * FLOAT * tokens
-        seen = {}
+        seen: dict[int, int] = {}
         for cache, _, _ in self.caches:
             if cells := cache.cells(self.rules, running.context_len):
                 seen[cells] = max(seen.get(cells, 0), cache.value_elements)

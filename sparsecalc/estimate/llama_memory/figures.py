@@ -59,3 +59,28 @@ class LlamaMemory(Frozen):
     """Bytes of all buffers."""
     buffers: list[LlamaBuffers]
     """The buffers of each place, host memory first."""
+
+
+class OllamaMemory(Frozen):
+    """Ollama's estimate, as its log prints it when it loads a model ("offload to cuda", "memory.required.full")."""
+
+    required_full_bytes: int
+    """Bytes of all of the model, on devices and in host memory ("memory.required.full")."""
+    required_partial_bytes: int
+    """Bytes of what is offloaded ("memory.required.partial"); 0: nothing is."""
+    required_kv_bytes: int
+    """Bytes of the KV cache ("memory.required.kv")."""
+    weights_bytes: int
+    """Bytes of weights, without the input embedding ("memory.weights.total")."""
+    weights_repeating_bytes: int
+    """Bytes of the layers' weights ("memory.weights.repeating")."""
+    weights_nonrepeating_bytes: int
+    """Bytes of the output's weights ("memory.weights.nonrepeating")."""
+    graph_full_bytes: int
+    """Bytes of the graph where all layers are offloaded ("memory.graph.full")."""
+    graph_partial_bytes: int
+    """Bytes of the graph where some are ("memory.graph.partial")."""
+    layers_offloaded: int
+    """Layers that Ollama offloads, the output among them ("layers.offload")."""
+    layers: int
+    """All layers, the output among them ("layers.model")."""
