@@ -13,6 +13,7 @@ from sparsecalc.estimate.engine_memory.rules import engine_rules, knows_memory
 from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit, largest_batch
 from sparsecalc.estimate.llama_memory.rules import llama_rules
 from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.mlx_memory import MlxDevice, MlxRules, prefill_step_size
 from sparsecalc.estimate.replay.policy import policy_of
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.estimate.serving import chunks
@@ -25,7 +26,7 @@ class HeldMemory:
         self.deployed, self.share = deployed, question.devices.device_memory_share
         self.engine = engine_device(deployed, question)
         self.llama = llama_device(deployed, question)
-        self.filled = self.engine or self.llama
+        self.filled = self.engine or self.llama or mlx_device(deployed, question)
         """The device in the engine's own terms; None where its memory is not modelled."""
         self.memory = DeviceMemory(deployed.model, deployed.precision, deployed.placement)
         self.budget = budget_bytes(deployed.gpu, self.share)
@@ -66,6 +67,16 @@ def engine_device(deployed: Deployment, question: Question) -> EngineDevice | No
     return EngineDevice(deployed.model, deployed.precision, deployed.placement, rules)
 
 
+def mlx_device(deployed: Deployment, question: Question) -> MlxDevice | None:
+    """The memory of MLX on one device; None for another engine, or several devices."""
+    if deployed.device.engine.id != "mlx" or deployed.placement.num_gpus > 1:
+        return None
+    share, gpu = question.devices.device_memory_share, deployed.gpu
+    room = gpu.capacity_bytes if share is None else budget_bytes(gpu, share)
+    rules = MlxRules(step_tokens=step_tokens(deployed, question), room_bytes=room)
+    return MlxDevice(deployed.model, deployed.precision, rules)
+
+
 def step_tokens(deployed: Deployment, question: Question) -> int:
     """Tokens of a step at most: what is asked for, else the engine's default on the device, else the usual one."""
     engine, asked = deployed.device.engine.id, question.engine_options.max_num_batched_tokens
@@ -75,6 +86,8 @@ def step_tokens(deployed: Deployment, question: Question) -> int:
         release = engine_release(question.engine)
         rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, None, release)
         return rules.max_num_batched_tokens
+    if asked is None and engine == "mlx":
+        return prefill_step_size()
     return asked or question.load.max_num_batched_tokens
 
 

@@ -32,14 +32,13 @@ def llama_device(deployed: Deployment, question: Question) -> LlamaDevice | None
     alone = gpu.kind == "cpu"
     model = _model(deployed.model, deployed.precision, plan, question, alone=alone)
     share = question.devices.device_memory_share
-    machine = MemoryRoom(
+    room = MemoryRoom(
         names=_names(deployed.device.engine.backend, len(model.weights) - 1),
         card_bytes=usable_bytes(gpu) if share is None else int(share * gpu.capacity_bytes),
-        capacity_bytes=gpu.capacity_bytes,
         shared=alone or gpu.kind == "soc",
         host_bytes=plan.host.usable_bytes if plan.host else None,
     )
-    return LlamaDevice(model, machine)
+    return LlamaDevice(model, room)
 
 
 def buffers_of_files(model: Ledgers, precision: Precision, question: Question) -> LlamaMemory | None:

@@ -5,6 +5,8 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.decide.llama import llama_device
 from sparsecalc.decide.question import Question
 from sparsecalc.estimate.deployment import Deployment
+from sparsecalc.estimate.llama_memory.buffers import CacheFormats
+from sparsecalc.estimate.llama_memory.cache import LayerCache
 from sparsecalc.estimate.llama_memory.figures import OllamaMemory
 from sparsecalc.estimate.llama_memory.ollama import OllamaLoad, OllamaModel, ollama_memory, ollama_table
 from sparsecalc.estimate.llama_memory.rules import usable_bytes
@@ -20,12 +22,13 @@ def ollama_estimate(deployed: Deployment, question: Question) -> OllamaMemory | 
         return None
     options, load = question.engine_options, question.load
     sequences = max(load.batch_size, options.parallel or 1)
+    batch = min(load.context_len * sequences, options.ubatch_size or ollama_table()["num_batch"]["value"])
     asked = question.parallelism.host.n_gpu_layers
     return ollama_memory(
-        _model(deployed, question, sequences),
+        _model(deployed, question, sequences, batch),
         OllamaLoad(
             context_len=load.context_len * sequences,
-            batch=min(load.context_len * sequences, options.ubatch_size or ollama_table()["num_batch"]["value"]),
+            batch=batch,
             flash_attention=options.flash_attn == "on",
             sequences=sequences,
             free_bytes=usable_bytes(deployed.gpu),
@@ -35,16 +38,16 @@ def ollama_estimate(deployed: Deployment, question: Question) -> OllamaMemory | 
     )
 
 
-def _model(deployed: Deployment, question: Question, sequences: int) -> OllamaModel:
+def _model(deployed: Deployment, question: Question, sequences: int, batch: int) -> OllamaModel:
     spec, precision = deployed.model.spec, deployed.precision
     device = llama_device(deployed, question)
     assert device is not None, "Ollama is based on llama.cpp"
     model, context = device.model, question.load.context_len
     sizes: dict[int, tuple[int, int]] = {}
     for group, (cache, _, _) in zip(spec.layer_groups, model.caches, strict=True):
-        cells = cache.cells(model.rules, context) * cache.cell_bytes(model.formats.keys, model.formats.values)
+        cells = _cells(spec.model_type, cache, context, sequences, batch)
         weights = sum(precision.weight_bytes(op) for op in _rows(group))
-        held = round(cells * sequences) + cache.state_bytes * sequences
+        held = cells * _cell_bits(cache, model.formats) // 8 + cache.state_bytes * sequences
         sizes.update(dict.fromkeys(group.positions, (weights, held)))
     ordered = [sizes[position] for position in sorted(sizes)]
     first = next((mixer for mixer in spec.mixers if isinstance(mixer, Gqa)), None)
@@ -63,6 +66,22 @@ def _model(deployed: Deployment, question: Question, sequences: int) -> OllamaMo
         experts_bytes=precision.weight_bytes(gate) // 2 if gate else 0,
         intermediate_size=gate.rows if gate else 0,
     )
+
+
+def _cells(family: str, cache: LayerCache, context_len: int, sequences: int, batch: int) -> int:
+    """Cells of a layer for all sequences: the whole context, or windows of the families that Ollama knows."""
+    windows = ollama_table()["windows"]
+    if not cache.attends:
+        return 0
+    if cache.window is None or family not in windows:
+        return context_len * sequences
+    return sequences * (windows[family] or cache.window) + batch
+
+
+def _cell_bits(cache: LayerCache, formats: CacheFormats) -> int:
+    """Bits of a cell, without the scales of quantized formats, as Ollama counts them."""
+    keys, values = (int(each.bits_per_weight) for each in (formats.keys, formats.values))
+    return cache.key_elements * keys + cache.value_elements * values
 
 
 def _rows(group: LayerGroup) -> list[Op]:

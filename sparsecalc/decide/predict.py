@@ -11,6 +11,7 @@ from sparsecalc.core.units import nbytes
 from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
 from sparsecalc.decide.multi_token_prediction import prediction_notes
+from sparsecalc.decide.ollama import ollama_estimate
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -60,6 +61,7 @@ def _prediction(deployed: Deployment, question: Question, draft: Drafting | None
     return fitting.but(
         host_memory_bytes=host_bytes(deployed.model, deployed.precision, deployed.placement),
         engine=deployed.device.engine.id,
+        ollama_memory=ollama_estimate(deployed, question),
         routing=deployed.routing.name,
         prefill=_phase(timed.prompt, prompt_len),
         decode=_phase(timed.decode, load.batch_size),

@@ -2,7 +2,7 @@
 
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.estimate.llama_memory.figures import LlamaMemory
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory, OllamaMemory
 
 
 class Params(Frozen):
@@ -178,6 +178,21 @@ class EngineMemory(Frozen):
     """Tokens of the step that is profiled."""
 
 
+class MlxMemory(Frozen):
+    """MLX's peak memory (mx.get_peak_memory), as mlx_lm prints it behind an answer."""
+
+    weights_bytes: int
+    """Bytes of weights."""
+    kv_cache_bytes: int
+    """Bytes of the cache, in steps of 256 cells."""
+    growth_bytes: int
+    """Bytes of the cache before its last step, which is held while it is copied."""
+    activation_bytes: int
+    """Bytes of the results of a prompt's step that are held at once."""
+    peak_bytes: int
+    """Sum of all of these ("Peak memory")."""
+
+
 class ServingPrediction(Frozen):
     """Requests in closed loop: `concurrency` of them are always in flight."""
 
@@ -250,6 +265,10 @@ class Prediction(Frozen):
     """The device's memory in the engine's own terms; None for an engine whose memory is not modelled."""
     llama_memory: LlamaMemory | None = None
     """Memory as llama.cpp's log prints it; None for an engine that is not based on it."""
+    ollama_memory: OllamaMemory | None = None
+    """Ollama's estimate, as its log prints it; None for any other engine."""
+    mlx_memory: MlxMemory | None = None
+    """MLX's peak memory; None for any other engine."""
     routing: str = ""
     """Name of the routing that is assumed."""
     prefill: PhasePrediction | None = None

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.core.largest import largest_within
-from sparsecalc.estimate.fit import LARGEST_BATCH, LARGEST_CONTEXT
+from sparsecalc.estimate.filled_device import FilledDevice
 from sparsecalc.estimate.llama_memory.buffers import LlamaModel, Running
 from sparsecalc.estimate.llama_memory.figures import LlamaMemory
 from sparsecalc.estimate.load import Load
@@ -18,19 +17,17 @@ class MemoryRoom(Frozen):
     """Of the places in the log, host memory first."""
     card_bytes: int
     """Bytes of one card that may be filled."""
-    capacity_bytes: int
-    """All bytes of one card."""
     shared: bool = False
     """Whether host and card are one memory (an integrated device, or a CPU alone)."""
     host_bytes: int | None = None
     """Bytes of host memory that may be filled; None: nothing is checked."""
 
 
-class LlamaDevice:
-    """A model in the buffers of an engine based on llama.cpp, on one machine."""
+class LlamaDevice(FilledDevice):
+    """A model in the buffers of an engine based on llama.cpp, on one room."""
 
-    def __init__(self, model: LlamaModel, machine: MemoryRoom) -> None:
-        self.model, self.machine = model, machine
+    def __init__(self, model: LlamaModel, room: MemoryRoom) -> None:
+        self.model, self.room = model, room
 
     def running(self, load: Load) -> Running:
         """The sequences that have cells of their own: those of -np, at least those of the load."""
@@ -42,51 +39,24 @@ class LlamaDevice:
         return self._excess(self.model.held(self.running(load)))
 
     def _excess(self, held: Sequence[int]) -> int:
-        machine = self.machine
-        if machine.shared:
-            return sum(held) - machine.card_bytes
-        over = max(held[1:]) - machine.card_bytes
-        return over if machine.host_bytes is None else max(over, held[0] - machine.host_bytes)
-
-    def fits(self, load: Load) -> bool:
-        """Whether all buffers find room."""
-        return self.excess(load) <= 0
+        room = self.room
+        if room.shared:
+            return sum(held) - room.card_bytes
+        over = max(held[1:]) - room.card_bytes
+        return over if room.host_bytes is None else max(over, held[0] - room.host_bytes)
 
     def most_sequences(self, load: Load, asked: int) -> int:
         """Sequences that run at once at most: those of -np, where it is given."""
         return self.model.rules.parallel or asked
 
-    def largest_batch(self, load: Load) -> int:
-        """Largest number of sequences that is held at the load's context."""
-        return largest_within(LARGEST_BATCH, lambda batch: self.excess(load.but(batch_size=batch)), load.batch_size)
-
-    def largest_context(self, load: Load) -> int:
-        """Largest context of each of the load's sequences that is held."""
-        return largest_within(
-            LARGEST_CONTEXT, lambda context: self.excess(load.but(context_len=context)), load.context_len
-        )
-
     def figures(self, load: Load) -> LlamaMemory:
         """What the log prints under a load."""
-        return self.model.figures(self.running(load), self.machine.names)
+        return self.model.figures(self.running(load), self.room.names)
 
     def fitted(self, generic: Prediction, load: Load) -> Prediction:
-        """`generic` with what llama.cpp makes of it: fit, largest loads, bytes in use and free on the fullest card."""
-        held, machine = self.model.held(self.running(load)), self.machine
-        over = self._excess(held)
-        busiest = sum(held) if machine.shared else max(held[1:])
-        place = 0 if len(held) == 1 else 1 + held[1:].index(max(held[1:]))
-        needed = generic.gpus_needed
-        if needed is not None:
-            needed = min(needed, generic.num_gpus) if over <= 0 else max(needed, generic.num_gpus + 1)
-        return generic.but(
-            fits=over <= 0,
-            gpus_needed=needed,
-            device_memory_share=machine.card_bytes / machine.capacity_bytes,
-            bytes_per_gpu=busiest,
-            weights_bytes_per_gpu=sum(self.model.weights) if machine.shared else self.model.weights[place],
-            free_bytes_per_gpu=machine.card_bytes - busiest if over <= 0 else min(machine.card_bytes - busiest, -over),
-            largest_batch_size=self.largest_batch(load),
-            largest_context_len=self.largest_context(load),
-            llama_memory=self.figures(load),
-        )
+        """`generic` with what llama.cpp makes of it; bytes in use and free are those of the fullest card."""
+        held, shared = self.model.held(self.running(load)), self.room.shared
+        place = 1 + held[1:].index(max(held[1:])) if len(held) > 1 else 0
+        weights = sum(self.model.weights) if shared else self.model.weights[place]
+        found = self._fit(generic, load, sum(held) if shared else held[place], self.room.card_bytes)
+        return found.but(weights_bytes_per_gpu=weights, llama_memory=self.figures(load))

@@ -1,10 +1,52 @@
-"""What people read of llama.cpp's memory: its buffers, in the words of its log."""
+"""What people read of memory in the words of llama.cpp's and Ollama's logs, and of MLX's peak."""
 
-from sparsecalc.estimate.llama_memory.figures import LlamaMemory
+from collections.abc import Iterator
+
+from sparsecalc.core.units import nbytes
+from sparsecalc.documents.show import ModelReport
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory, OllamaMemory
+from sparsecalc.estimate.results import MlxMemory
 from sparsecalc.reports.view import Grid
 
 
-def llama_grid(found: LlamaMemory) -> Grid:
+def desk_grids(model: ModelReport) -> Iterator[Grid]:
+    """The tables that there is something to say in."""
+    if model.llama_memory:
+        yield _llama(model.llama_memory)
+    if model.prediction and model.prediction.ollama_memory:
+        yield _ollama(model.prediction.ollama_memory)
+    if model.prediction and model.prediction.mlx_memory:
+        yield _mlx(model.prediction.mlx_memory)
+
+
+def _ollama(found: OllamaMemory) -> Grid:
+    rows = [
+        ["memory.required.full", nbytes(found.required_full_bytes)],
+        ["memory.required.partial", nbytes(found.required_partial_bytes)],
+        ["memory.required.kv", nbytes(found.required_kv_bytes)],
+        ["memory.weights.total", nbytes(found.weights_bytes)],
+        ["memory.weights.repeating", nbytes(found.weights_repeating_bytes)],
+        ["memory.weights.nonrepeating", nbytes(found.weights_nonrepeating_bytes)],
+        ["memory.graph.full", nbytes(found.graph_full_bytes)],
+        ["memory.graph.partial", nbytes(found.graph_partial_bytes)],
+    ]
+    return Grid(
+        headers=[f"Ollama's estimate, layers.offload={found.layers_offloaded} of {found.layers}", ""], rows=rows
+    )
+
+
+def _mlx(found: MlxMemory) -> Grid:
+    rows = [
+        ["weights", nbytes(found.weights_bytes)],
+        ["cache", nbytes(found.kv_cache_bytes)],
+        ["cache before it last grew", nbytes(found.growth_bytes)],
+        ["results of a prompt's step", nbytes(found.activation_bytes)],
+        ["peak", f"{found.peak_bytes / 1e9:.3f} GB"],
+    ]
+    return Grid(headers=["MLX's peak memory", ""], rows=rows)
+
+
+def _llama(found: LlamaMemory) -> Grid:
     """The buffers, a column for each place."""
     kinds = (
         ("model buffer", [place.model_buffer_bytes for place in found.buffers]),
