@@ -11,8 +11,8 @@ from sparsecalc.decide.question import Question, ask
 from sparsecalc.decide.show import model_report
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.estimate.engine_memory.log_row import LogRow
+from sparsecalc.estimate.llama_memory.figures import MlxMemory
 from sparsecalc.estimate.mlx_memory import MlxDevice
-from sparsecalc.estimate.results import MlxMemory
 
 Row = dict[str, Any]
 

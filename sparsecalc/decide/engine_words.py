@@ -20,6 +20,17 @@ SPELLINGS = {
     "quantization": "dtype",
     "gpu_layers": "n_gpu_layers",
     "ctx_size": "context_len",
+    "ngl": "n_gpu_layers",
+    "ncmoe": "n_cpu_moe",
+    "cmoe": "cpu_moe",
+    "ot": "override_tensor",
+    "sm": "split_mode",
+    "ts": "tensor_split",
+    "ub": "ubatch_size",
+    "ctk": "cache_type_k",
+    "ctv": "cache_type_v",
+    "fa": "flash_attn",
+    "np": "parallel",
 }
 """Engines' names of options, and the names that `ask` has for them."""
 
@@ -72,8 +83,10 @@ def plain(options: dict[str, Any]) -> dict[str, Any]:
     if options.get("quantization") and options.get("dtype") in COMPUTED_IN:
         options = {name: value for name, value in options.items() if name != "dtype"}
     for name, value in options.items():
+        if name in SPELLINGS and (value is False or value == []):
+            continue
         known = SPELLINGS.get(name, name)
-        if known in found:
+        if found.get(known):
             raise InputError(f"{name} is another spelling of {known}, and both are given", hint="Give one of them")
         found[known] = value
     return found

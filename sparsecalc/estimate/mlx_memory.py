@@ -10,8 +10,9 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.estimate.costs import activation_bytes
 from sparsecalc.estimate.filled_device import FilledDevice
+from sparsecalc.estimate.llama_memory.figures import MlxMemory
 from sparsecalc.estimate.load import Load
-from sparsecalc.estimate.results import MlxMemory, Prediction
+from sparsecalc.estimate.results import Prediction
 from sparsecalc.model.ledgers import Ledgers
 
 

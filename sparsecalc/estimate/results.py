@@ -2,7 +2,8 @@
 
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.estimate.llama_memory.figures import LlamaMemory, OllamaMemory
+from sparsecalc.estimate.host_results import HostPrediction
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory, MlxMemory, OllamaMemory
 
 
 class Params(Frozen):
@@ -178,21 +179,6 @@ class EngineMemory(Frozen):
     """Tokens of the step that is profiled."""
 
 
-class MlxMemory(Frozen):
-    """MLX's peak memory (mx.get_peak_memory), as mlx_lm prints it behind an answer."""
-
-    weights_bytes: int
-    """Bytes of weights."""
-    kv_cache_bytes: int
-    """Bytes of the cache, in steps of 256 cells."""
-    growth_bytes: int
-    """Bytes of the cache before its last step, which is held while it is copied."""
-    activation_bytes: int
-    """Bytes of the results of a prompt's step that are held at once."""
-    peak_bytes: int
-    """Sum of all of these ("Peak memory")."""
-
-
 class ServingPrediction(Frozen):
     """Requests in closed loop: `concurrency` of them are always in flight."""
 
@@ -258,7 +244,9 @@ class Prediction(Frozen):
     largest_context_len: int
     """Largest context that fits at this batch."""
     host_memory_bytes: int = 0
-    """Bytes of weights that lie in host memory, of all devices together."""
+    """Bytes of weights, KV cache and states that lie in host memory, of all devices together."""
+    host: HostPrediction | None = None
+    """The host and what lies there; None where everything is on the devices."""
     engine: str = ""
     """Id of the engine."""
     engine_memory: EngineMemory | None = None

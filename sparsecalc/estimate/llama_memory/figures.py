@@ -1,4 +1,4 @@
-"""The typed figures of llama.cpp's memory, as the JSON contract names them."""
+"""The typed figures of memory under llama.cpp, Ollama and MLX, as the JSON contract names them."""
 
 from sparsecalc.core.frozen import Frozen
 
@@ -84,3 +84,18 @@ class OllamaMemory(Frozen):
     """Layers that Ollama offloads, the output among them ("layers.offload")."""
     layers: int
     """All layers, the output among them ("layers.model")."""
+
+
+class MlxMemory(Frozen):
+    """MLX's peak memory (mx.get_peak_memory), as mlx_lm prints it behind an answer."""
+
+    weights_bytes: int
+    """Bytes of weights."""
+    kv_cache_bytes: int
+    """Bytes of the cache, in steps of 256 cells."""
+    growth_bytes: int
+    """Bytes of the cache before its last step, which is held while it is copied."""
+    activation_bytes: int
+    """Bytes of the results of a prompt's step that are held at once."""
+    peak_bytes: int
+    """Sum of all of these ("Peak memory")."""

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from sparsecalc.core.units import nbytes
 from sparsecalc.documents.show import ModelReport
-from sparsecalc.estimate.llama_memory.figures import LlamaMemory, OllamaMemory
-from sparsecalc.estimate.results import MlxMemory
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory, MlxMemory, OllamaMemory
 from sparsecalc.reports.view import Grid
 
 
