@@ -4,6 +4,7 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.advice import advice_for
 from sparsecalc.decide.download import download
 from sparsecalc.decide.llama import buffers_of_files
 from sparsecalc.decide.model_name import split_name
@@ -19,7 +20,8 @@ def show(name: str, question: Question | None = None) -> ShowReport:
     """Everything about one model."""
     asked = question or ask()
     shown, warnings = model_report(name, asked)
-    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **vars(shown))
+    inputs, advice = asked.inputs([name]), advice_for(name, asked)
+    return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice)
 
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:

@@ -29,6 +29,10 @@ class LlamaDevice(FilledDevice):
     def __init__(self, model: LlamaModel, room: MemoryRoom) -> None:
         self.model, self.room = model, room
 
+    def leaving(self, margin_bytes: int) -> "LlamaDevice":
+        """The same with so many bytes of each card left free."""
+        return LlamaDevice(self.model, self.room.but(card_bytes=self.room.card_bytes - margin_bytes))
+
     def running(self, load: Load) -> Running:
         """The sequences that have cells of their own: those of -np, at least those of the load."""
         sequences = max(load.batch_size, self.model.rules.parallel or 1)

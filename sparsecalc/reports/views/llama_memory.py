@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sparsecalc.core.units import nbytes
+from sparsecalc.documents.advice import Advice
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.estimate.llama_memory.figures import LlamaMemory, MlxMemory, OllamaMemory
 from sparsecalc.reports.view import Grid
@@ -74,3 +75,18 @@ def _compute(found: LlamaMemory) -> str:
 def _mebibytes(size: int) -> str:
     """As the log prints it."""
     return f"{size / 2**20:,.2f} MiB"
+
+
+def advice_lines(advice: Advice | None) -> Iterator[str]:
+    """What to type, and how much context is left."""
+    if advice is None:
+        return
+    if not advice.fits:
+        yield "Advice: it does not fit, however its layers and experts are placed."
+        return
+    placed = f"{advice.gpu_layers} of {advice.layers} layers on the device"
+    experts = f", experts of {advice.cpu_moe_layers} in host memory" if advice.cpu_moe_layers else ""
+    margin = f" with {nbytes(advice.margin_bytes)} left free" if advice.margin_bytes else ""
+    yield f"Advice: {placed}{experts} fit{margin}; then up to {advice.largest_context_len:,} tokens of context."
+    yield f"  {advice.command}"
+    yield from (f"  {line}" for line in advice.modelfile.splitlines())
