@@ -7,7 +7,7 @@ from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.capacity import mlx_device
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.llama import is_llama, llama_device
-from sparsecalc.decide.multi_token_prediction import variant_of
+from sparsecalc.decide.model_name import Variant
 from sparsecalc.decide.ollama import OLLAMA, ollama_estimate
 from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Question
@@ -19,11 +19,10 @@ WHOLE = 99
 """What people type for -ngl to offload all layers."""
 
 
-def advice_for(name: str, question: Question) -> Advice | None:
+def advice_for(variant: Variant, question: Question) -> Advice | None:
     """Advice for a model on the first of the question's accelerators; None where its engine takes none."""
     if question.hardware is None:
         return None
-    variant = variant_of(name, question)
     deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
     if is_llama(deployed):
         return _LlamaAdvice(deployed, question).found()
@@ -96,15 +95,18 @@ class _LlamaAdvice:
 
     def _file(self) -> str:
         spec = self.deployed.model.spec
-        kind = spec.stored.name.upper() if spec.stored and spec.stored.scheme == "gguf" else "BF16"
-        return f"{spec.id.rpartition('/')[2]}-{kind}.gguf"
+        stored, mixed = spec.stored, self.deployed.precision.by_component
+        kind = f"-{stored.name.upper()}" if stored and stored.scheme == "gguf" and not mixed else ""
+        return f"{spec.id.rpartition('/')[2].removesuffix('.gguf')}{kind}.gguf"
 
     def _command(self, device: LlamaDevice, gpu_layers: int, cpu_moe: int) -> str:
         """`llama-server`, or how Ollama makes and runs a model of the Modelfile."""
         if self.deployed.device.engine.id == OLLAMA:
             return "ollama create my-model -f Modelfile && ollama run my-model"
         rules, running = device.model.rules, device.running(self.question.load)
-        words = ["llama-server", "-m", self._file(), "-ngl", str(WHOLE if gpu_layers == self.layers else gpu_layers)]
+        words = ["llama-server", "-m", self._file()]
+        if self.deployed.gpu.kind != "cpu":
+            words += ["-ngl", str(WHOLE if gpu_layers == self.layers else gpu_layers)]
         words += ["-ncmoe", str(cpu_moe)] if cpu_moe else []
         words += ["-c", str(running.context_len * running.sequences)]
         words += ["-np", str(running.sequences)] if running.sequences > 1 else []

@@ -7,7 +7,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.decide.advice import advice_for
 from sparsecalc.decide.download import download
 from sparsecalc.decide.llama import buffers_of_files
-from sparsecalc.decide.model_name import split_name
+from sparsecalc.decide.model_name import Variant, split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
 from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
@@ -19,15 +19,19 @@ from sparsecalc.library.models import LoadedModel
 def show(name: str, question: Question | None = None) -> ShowReport:
     """Everything about one model."""
     asked = question or ask()
-    shown, warnings = model_report(name, asked)
-    inputs, advice = asked.inputs([name]), advice_for(name, asked)
+    variant = variant_of(name, asked)
+    shown, warnings = _report(name, variant, asked)
+    inputs, advice = asked.inputs([name]), advice_for(variant, asked)
     return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice)
 
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
+    return _report(name, variant_of(name, question), question)
+
+
+def _report(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
     formats, load = question.formats, question.load
-    variant = variant_of(name, question)
     loaded, model, precision = variant.loaded, variant.model, variant.precision
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None

@@ -138,13 +138,14 @@ class LlamaModel:
     def _layers(self, running: Running, place: int | None) -> list[LayerOnDevice]:
         """The layers that a place computes, in order; all of them for None."""
         found: dict[int, LayerOnDevice] = {}
+        made: dict[tuple[object, ...], LayerOnDevice] = {}
         for group in self.spec.layer_groups:
             if place is not None and not self._cache_shares(group.layer.label)[place]:
                 continue
             cells = layer_cache(group.layer, self.rules).cells(self.rules, running.context_len) * running.sequences
             sent = self._sent(group.layer.label) if place is not None else ()
             each = LayerOnDevice(layer=group.layer, cells=cells, sent=sent)
-            found.update(dict.fromkeys(group.positions, each))
+            found.update(dict.fromkeys(group.positions, made.setdefault((id(group.layer), sent), each)))
         return [found[position] for position in sorted(found)]
 
     def _sent(self, label: str) -> tuple[tuple[str, int], ...]:

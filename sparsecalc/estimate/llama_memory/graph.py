@@ -226,13 +226,14 @@ def device_graph(
 ) -> DeviceGraph:
     """The nodes of a device that computes `layers`; with the logits where `vocab_size` is not 0.
 
-    A layer whose kind followed the same kind before adds nothing to the peak, and is left out.
+    A layer whose kind followed the same two kinds before adds nothing to the peak, and is left out; layers of a kind
+    are one object.
     """
     graph = DeviceGraph(options, hidden_size)
     stream = graph.copy_inputs(layers, value_width)
-    seen: set[tuple[LayerOnDevice, ...]] = set()
+    seen: set[tuple[int, ...]] = set()
     for place, each in enumerate(layers):
-        pair = tuple(layers[max(0, place - 2) : place + 1])
+        pair = tuple(map(id, layers[max(0, place - 2) : place + 1]))
         last = place == len(layers) - 1
         if pair not in seen or last:
             stream = graph.add_layer(each, stream, last=last)
