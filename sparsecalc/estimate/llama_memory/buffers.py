@@ -15,7 +15,7 @@ from sparsecalc.estimate.llama_memory.figures import LlamaBuffers, LlamaMemory
 from sparsecalc.estimate.llama_memory.graph import FLOAT, HALF, PLACE, GraphOptions, LayerOnDevice, device_graph
 from sparsecalc.estimate.llama_memory.graph_allocator import peak_bytes
 from sparsecalc.estimate.llama_memory.places import cache_shares, weight_shares
-from sparsecalc.estimate.llama_memory.rules import LlamaRules
+from sparsecalc.estimate.llama_memory.rules import LlamaRules, pipeline_copies
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.places import Shares
 from sparsecalc.model.ledgers import Ledgers
@@ -113,8 +113,10 @@ class LlamaModel:
         """Tokens of the reserved graph: a micro-batch, or the whole of a smaller context."""
         return min(self.rules.ubatch_size, running.sequences * running.context_len)
 
-    def _options(self, running: Running) -> GraphOptions:
+    def _options(self, running: Running, place: int) -> GraphOptions:
         return GraphOptions(
+            copies=self._copies,
+            follows=place > 1 and self._copies > 1,
             tokens=self._tokens(running),
             flash_attention=self.rules.flash_attention,
             streams=running.sequences,
@@ -122,17 +124,26 @@ class LlamaModel:
             keeps_last_hidden=self.rules.keeps_last_hidden,
         )
 
+    @property
+    def _copies(self) -> int:
+        """Copies of inputs: several where all layers lie on cards that take turns, which then work side by side."""
+        places = self.plan.places
+        whole = places is not None and self.plan.tp == 1 and self.plan.cards > 1
+        if not (places and whole and places.gpu_layers == places.layers and not places.visits):
+            return 1
+        return pipeline_copies()
+
     def _card_compute(self, place: int, running: Running) -> int:
         layers = self._layers(running, place)
         head = next((op for op in self.rows if op.component == "lm_head" and op.matrices), None)
         output = head is not None and self.shares(head)[place] > 0
         if not layers and not output:
             return 0
-        return self._graph_bytes(layers, running, self.spec.vocab_size if output else 0)
+        return self._graph_bytes(layers, running, self.spec.vocab_size if output else 0, place)
 
-    def _graph_bytes(self, layers: list[LayerOnDevice], running: Running, vocab_size: int) -> int:
+    def _graph_bytes(self, layers: list[LayerOnDevice], running: Running, vocab_size: int, place: int = 0) -> int:
         value_width = max((cache.value_elements for cache, _, _ in self.caches), default=0)
-        options = self._options(running)
+        options = self._options(running, place)
         return peak_bytes(device_graph(layers, options, self.spec.hidden_size, vocab_size, value_width).nodes)
 
     def _layers(self, running: Running, place: int | None) -> list[LayerOnDevice]:

@@ -42,6 +42,10 @@ class GraphOptions(Frozen):
     """Sequences with cells of their own, among which the micro-batch is split."""
     wide_masks: bool = False
     """Whether masks come in fp32 and are cast to 16 bits for flash attention."""
+    copies: int = 1
+    """Copies of inputs that are kept, one for each micro-batch in a pipeline of cards."""
+    follows: bool = False
+    """Whether another card computes the layers before: both parts of the residual's last sum come from it."""
     keeps_last_hidden: bool = False
     """Whether the hidden states before the last norm are kept beside it."""
 
@@ -64,19 +68,26 @@ class DeviceGraph(Graph):
         sent = self.layer.sent_bytes(name) if self.layer else 0
         return self.rows(width, *sources, *((self.add(sent),) if sent else ()))
 
+    def given(self, nbytes: float) -> int:
+        """A copy of an input; several, which are kept, in a pipeline of cards."""
+        copies = [self.add(nbytes, kept=self.options.copies > 1) for _ in range(self.options.copies)]
+        return copies[0]
+
     def copy_inputs(self, layers: Sequence[LayerOnDevice], value_width: int) -> int:
         """Copies of what the host computes, in the order of their first use; returns the embedded tokens."""
         tokens, fused = self.options.tokens, self.options.flash_attention
-        embedded = self.rows(self.hidden_size)
-        self.inputs["positions"] = self.add(tokens * FLOAT)
+        hidden = self.hidden_size * tokens * FLOAT
+        embedded = self.given(hidden)
+        other = self.given(hidden) if self.options.follows else None
+        self.inputs["positions"] = self.given(tokens * FLOAT)
         for cells in dict.fromkeys(each.cells for each in layers if each.cells):
-            keys = self.add(tokens * PLACE)
-            values = self.add(tokens * PLACE * (1 if fused else value_width))
+            keys = self.given(tokens * PLACE)
+            values = self.given(tokens * PLACE * (1 if fused else value_width))
             wide = self.options.wide_masks or not fused
-            self.inputs["mask", cells] = self.add(cells / self.options.streams * tokens * (FLOAT if wide else HALF))
+            self.inputs["mask", cells] = self.given(cells / self.options.streams * tokens * (FLOAT if wide else HALF))
             self.inputs["keys", cells], self.inputs["values", cells] = keys, values
-        self.inputs["outputs"] = self.add(tokens * FLOAT)
-        return embedded
+        self.inputs["outputs"] = self.given(tokens * FLOAT)
+        return embedded if other is None else self.add(hidden, embedded, other, in_place=True)
 
     def add_layer(self, each: LayerOnDevice, stream: int, *, last: bool) -> int:
         """Mixers and feed-forwards of a layer, each behind a norm and beside the residual stream."""

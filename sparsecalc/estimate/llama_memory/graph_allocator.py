@@ -14,6 +14,8 @@ class Node(Frozen):
     nbytes: int
     sources: tuple[int, ...] = ()
     in_place: bool = False
+    kept: bool = False
+    """Whether its place is its own for good (inputs of a pipeline, which the next micro-batch is copied into)."""
 
 
 class Graph:
@@ -22,9 +24,9 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
 
-    def add(self, nbytes: float, *sources: int, in_place: bool = False) -> int:
+    def add(self, nbytes: float, *sources: int, in_place: bool = False, kept: bool = False) -> int:
         """Append a node."""
-        self.nodes.append(Node(nbytes=int(nbytes), sources=sources, in_place=in_place))
+        self.nodes.append(Node(nbytes=int(nbytes), sources=sources, in_place=in_place, kept=kept))
         return len(self.nodes) - 1
 
 
@@ -79,6 +81,8 @@ def peak_bytes(nodes: Iterable[Node]) -> int:
             places[number] = places.pop(over)
         else:
             places[number] = (blocks.take(size), size)
+        if node.kept:
+            places.pop(number)
         for source in node.sources:
             readers[source] -= 1
             if not readers[source] and source in places:

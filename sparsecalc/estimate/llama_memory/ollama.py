@@ -142,9 +142,9 @@ _RULES = {
 def ollama_memory(model: OllamaModel, load: OllamaLoad) -> OllamaMemory:
     """Ollama's estimate on one device, and the layers that it offloads.
 
-        kept      = minimum + one layer's weights and cache (the first one's) + the larger graph
-        layers in order, each with its cache, as long as kept + all of them < free; then the output
-        required  = minimum + one layer + what was offloaded + the graph (full, or partial) + what was not offloaded
+    kept      = minimum + one layer's weights and cache (the first one's) + the larger graph
+    layers in order, each with its cache, as long as kept + all of them < free; then the output
+    required  = minimum + one layer + what was offloaded + the graph (full, or partial) + what was not offloaded
     """
     table, (partial, full) = ollama_table()["minimum_bytes"], graph_bytes(model, load)
     sizes = [weights + cached for weights, cached in zip(model.layer_bytes, model.cache_bytes, strict=True)]

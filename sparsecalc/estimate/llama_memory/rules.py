@@ -61,6 +61,11 @@ def llama_rules(options: EngineOptions, family: str, release: str = "") -> Llama
     )
 
 
+def pipeline_copies() -> int:
+    """Copies of inputs that a scheduler keeps for cards that take turns."""
+    return int(table()["pipeline_copies"]["value"])
+
+
 def usable_bytes(gpu: "Accelerator") -> int:
     """Bytes that llama.cpp finds free on an idle device: those of the device less what driver and desktop keep.
 
