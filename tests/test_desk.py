@@ -1,10 +1,11 @@
 """Engines of consumer machines: their names and backends, their rows, and how far predictions are from them."""
 
 import json
+from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import pytest
-from conftest import Run
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import read_data
@@ -15,6 +16,7 @@ from sparsecalc.device.engines import engine_entry, engine_ids, engine_name, eng
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.library.models import model_ids
 
+Run = Callable[..., Any]
 ENTRIES = [(entry, backend) for entry in read_data("desk_engines.json")["engines"] for backend in entry["backends"]]
 LEFT_OUT = left_out_checks()
 

@@ -12,7 +12,7 @@ class Check(Frozen):
     """One measured time beside the predicted one."""
 
     source: Source
-    """What was measured: kernels, steps with a fixed batch, those on consumer machines (desk), serving runs, first tokens,
+    """What was measured: kernels, steps with a fixed batch, those of consumer machines (desk), serving runs, TTFT,
     MLPerf, or whole runs."""
     what: str
     """Class of the kernel and form of its operands, or phase of the step."""
