@@ -8,7 +8,7 @@ from sparsecalc.decide.download import download
 from sparsecalc.decide.model_name import split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
-from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
+from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport, TestTime
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
@@ -29,6 +29,7 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None
     grid: list[GridPoint] = []
+    tests: list[TestTime] = []
     reserved = 0
     if question.hardware:
         from sparsecalc.decide.predict import predict
@@ -36,6 +37,10 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
         requested = bool(variant.dtype or formats.dtype)
         prediction, grid, more = predict(model, precision, question, requested=requested)
         warnings += more
+        if question.tests:
+            from sparsecalc.decide.bench_tests import test_times
+
+            tests = test_times(model, precision, question)
         reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
     shown = ModelReport(
         model=_info(loaded, name if split_name(name)[1] else loaded.spec.id, model.ops(Workload())),
@@ -46,6 +51,7 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
         memory=costs.memory(model, precision, load, reserved),
         prediction=prediction,
         grid=grid,
+        tests=tests,
     )
     return shown, warnings
 
