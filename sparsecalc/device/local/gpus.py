@@ -1,0 +1,169 @@
+"""The GPUs of this machine: by nvidia-smi, by what amdgpu and Intel's drivers put into /sys, by macOS's sysctl."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sparsecalc.core.frozen import Frozen
+from sparsecalc.device.local.host import memory
+from sparsecalc.device.local.system import answer, entries, integer, told
+
+MIB = 2**20
+AMD, INTEL = "0x1002", "0x8086"
+"""PCI ids of vendors."""
+DESCRIPTIONS = "/usr/share/libdrm/amdgpu.ids"
+"""Names of AMD's cards by PCI device and revision, which libdrm brings along."""
+
+
+class FoundGpu(Frozen):
+    """A GPU, as the system names it."""
+
+    names: tuple[str, ...]
+    """What it may be called, the most trustworthy first; empty: only its vendor is known."""
+    vendor: str
+    memory_bytes: int | None = None
+    """None: not told."""
+    free_bytes: int | None = None
+    """What programs may still take; None: not told."""
+    shared: bool = False
+    """Whether its memory is the system's."""
+    told_by: str
+
+    @property
+    def name(self) -> str:
+        """Its first name, or what is known of it."""
+        return self.names[0] if self.names else f"a GPU of {self.vendor}"
+
+
+def gpus() -> list[FoundGpu]:
+    """Every GPU that the system tells of; none where it tells of none."""
+    return [*_nvidia(), *_jetson(), *_amd(), *_intel()]
+
+
+def _nvidia() -> list[FoundGpu]:
+    """Memory as nvidia-smi tells it, in MiB; where it has none of its own (DGX Spark), the system's."""
+    query = "--query-gpu=name,memory.total,memory.free"
+    rows = [line.split(",") for line in answer("nvidia-smi", query, "--format=csv,noheader,nounits").splitlines()]
+    found = []
+    for name, *sizes in rows:
+        total, free = (integer(size) for size in sizes) if len(sizes) == 2 else (None, None)
+        shared = total is None
+        own = (total * MIB, (free or 0) * MIB) if total else (memory().total_bytes, memory().free_bytes)
+        found.append(_gpu((name.strip(),), "NVIDIA", own, "nvidia-smi", shared))
+    return found
+
+
+def _jetson() -> list[FoundGpu]:
+    """A Jetson: its board's name; nvidia-smi does not tell of its GPU."""
+    board = told("/proc/device-tree/model")
+    if "jetson" not in board.lower():
+        return []
+    name = re.sub(r"(?i)\s*(engineering reference )?developer kit.*", "", board)
+    return [_gpu((name,), "NVIDIA", (memory().total_bytes, memory().free_bytes), "its device tree", True)]
+
+
+def _amd() -> list[FoundGpu]:
+    cards = [card for card in _cards() if told(card / "vendor") == AMD]
+    listed = _rocm_smi() if cards or not entries("/sys/class/drm", "card*") else {}
+    if not cards:
+        return [
+            _gpu(_amd_names(entry), "AMD", (total, total - _size(entry, "VRAM Total Used Memory (B)")), "rocm-smi")
+            for entry in listed.values()
+            if (total := _size(entry, "VRAM Total Memory (B)"))
+        ]
+    return [_amd_card(card, listed) for card in cards]
+
+
+def _amd_card(card: Path, listed: dict[str, dict[str, Any]]) -> FoundGpu:
+    """One card of amdgpu. A processor's graphics also take of the system's memory what the driver lets them (GTT)."""
+    device, revision = told(card / "device").lower(), told(card / "revision").lower()
+    total, used, borrowed, taken = (
+        integer(told(card / f"mem_info_{name}")) or 0 for name in ("vram_total", "vram_used", "gtt_total", "gtt_used")
+    )
+    entry = next((each for each in listed.values() if device in (_word(each, "Card Model"), _word(each, "Device ID"))), {})
+    names = [told(card / "product_name"), _described(device, revision), *_amd_names(entry)]
+    if not any(names):
+        names = re.findall(r"Marketing Name:\s*(.*Radeon.*|.*Instinct.*)", answer("rocminfo"))[:1]
+    kept = tuple(name.strip() for name in names if name.strip())
+    shared = 0 < total < 4 * 2**30 or "8060s" in " ".join(kept).lower()
+    free = max(total - used, 0)
+    if shared:
+        total, free = total + borrowed, free + min(max(borrowed - taken, 0), memory().free_bytes or borrowed)
+    return _gpu(kept, "AMD", (total or None, free), "amdgpu", shared)
+
+
+def _amd_names(entry: dict[str, Any]) -> tuple[str, ...]:
+    """rocm-smi's names of a card: of `Navi 31 [Radeon RX 7900 XT/7900 XTX]` each that it may be."""
+    text = next((entry[key] for key in ("Card Series", "Card series", "Device Name") if isinstance(entry.get(key), str)), "")
+    return bracketed(text)
+
+
+def bracketed(text: str) -> tuple[str, ...]:
+    """The names in a PCI database's brackets, `Navi 21 [Radeon RX 6800/6800 XT / 6900 XT]`; without any, the text."""
+    inside = re.search(r"\[([^\]]+)\]", text)
+    first, *others = [part.strip() for part in (inside[1] if inside else text).split("/")]
+    lead = re.match(r"(?:[A-Za-z]+ )*", first)
+    return tuple(filter(None, (first, *(f"{lead[0] if lead else ''}{other}" for other in others))))
+
+
+def _described(device: str, revision: str) -> str:
+    """The name of a PCI device and revision in libdrm's list, whose lines are `744C, C8, AMD Radeon RX 7900 XTX`."""
+    wanted = device.removeprefix("0x"), revision.removeprefix("0x")
+    lines = (line.split(",", 2) for line in told(DESCRIPTIONS).splitlines() if line.count(",") > 1)
+    return next((name.strip() for one, two, name in lines if (one.strip().lower(), two.strip().lower()) == wanted), "")
+
+
+def _rocm_smi() -> dict[str, dict[str, Any]]:
+    """rocm-smi's cards by their names there; none where it is missing or prints something else."""
+    text = answer("rocm-smi", "--showproductname", "--showid", "--showmeminfo", "vram", "--json")
+    try:
+        given = json.loads(text[text.index("{") :]) if "{" in text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return {name: entry for name, entry in given.items() if isinstance(entry, dict) and name.startswith("card")}
+
+
+def _word(entry: dict[str, Any], name: str) -> str:
+    return str(entry.get(name, "")).strip().lower()
+
+
+def _size(entry: dict[str, Any], name: str) -> int:
+    return integer(str(entry.get(name, ""))) or 0
+
+
+def _intel() -> list[FoundGpu]:
+    """Arc cards. The open drivers tell of no free memory: its size is that of the window on it (resizable BAR)."""
+    found = []
+    for card in (card for card in _cards() if told(card / "vendor") == INTEL):
+        slot = re.search(r"PCI_SLOT_NAME=(\S+)", told(card / "uevent"))
+        line = answer("lspci", "-mm", "-s", slot[1]) if slot else ""
+        quoted = re.findall(r'"([^"]*)"', line)
+        total = integer(told(card.parent / "lmem_total_bytes")) or _window(told(card / "resource"))
+        free = integer(told(card.parent / "lmem_avail_bytes"))
+        own = (total if total and total >= 2**31 else None, free)
+        found.append(_gpu(bracketed(quoted[2]) if len(quoted) > 2 else (), "Intel", own, "/sys", own[0] is None))
+    return found
+
+
+def _window(resource: str) -> int | None:
+    """Bytes of the third region of a PCI device, from the `start end flags` of its lines."""
+    lines = [line.split() for line in resource.splitlines()]
+    if len(lines) < 3 or len(lines[2]) != 3:
+        return None
+    start, end = (integer(part, 16) for part in lines[2][:2])
+    return end - start + 1 if start and end else None
+
+
+def _cards() -> list[Path]:
+    """The folders of all PCI devices with a graphics driver."""
+    return [card / "device" for card in entries("/sys/class/drm", "card*") if re.fullmatch(r"card\d+", card.name)]
+
+
+def _gpu(
+    names: tuple[str, ...], vendor: str, sizes: tuple[int | None, int | None], told_by: str, shared: bool = False
+) -> FoundGpu:
+    total, free = sizes
+    return FoundGpu(
+        names=names, vendor=vendor, memory_bytes=total, free_bytes=free, shared=shared, told_by=told_by
+    )
