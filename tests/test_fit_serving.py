@@ -14,7 +14,8 @@ from conftest import Run
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.published import is_measure, serving_report_rows, serving_rows
-from sparsecalc.device.assemble import device_model, engine_ids, engine_profile
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.engines import engine_ids, engine_profile
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import COPIES, ELSEWHERE, DeviceModel
 from sparsecalc.estimate.placement import Placement

@@ -11,7 +11,8 @@ from sparsecalc.data_files import read_data
 from sparsecalc.decide.kin_errors import devices_without, kin_groups, measured
 from sparsecalc.decide.published import serving_rows, shipped_device
 from sparsecalc.device.accelerator import Accelerator
-from sparsecalc.device.assemble import device_model, engine_ids
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.engines import engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.kin import are_kin, constants_for, nearest
 from sparsecalc.device.levels import MEASURED

@@ -14,7 +14,8 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide import sweep as sweeping
 from sparsecalc.decide.sweep import sweep
-from sparsecalc.device.assemble import device_model, engine_ids
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.engines import engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.benchmarked_kernels import Operands, experts, gemm

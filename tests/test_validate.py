@@ -18,7 +18,8 @@ from sparsecalc.decide.published import (
     step_rows,
 )
 from sparsecalc.decide.validate import REPLAY_STRIDE, validate
-from sparsecalc.device.assemble import device_model, engine_ids, engine_profile
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.engines import engine_ids, engine_profile
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.validate import AccuracyTable, ValidateReport
 from sparsecalc.estimate.benchmarked_kernels import (

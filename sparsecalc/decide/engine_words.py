@@ -63,8 +63,9 @@ def kv_cache_format(name: str | None) -> str | None:
 def engine_release(engine: str | None) -> str:
     """`0.27.1` of `vllm@0.27.1`; empty where none is told. Raises InputError where it is no release."""
     release = (engine or "").partition("@")[2].strip()
-    if release and not re.fullmatch(r"\d{1,4}(\.\d{1,4}){0,3}", release):
-        raise InputError(f"the engine is {brief(engine or '')}", hint="A release is numbers: vllm@0.27.1")
+    if release and not re.fullmatch(r"b\d{1,5}|\d{1,4}(\.\d{1,4}){0,3}", release):
+        hint = "A release is numbers, a build of llama.cpp a b before one: vllm@0.27.1, llama.cpp@b9739"
+        raise InputError(f"the engine is {brief(engine or '')}", hint=hint)
     return release
 
 

@@ -9,7 +9,8 @@ from sparsecalc.core.arrays import Number
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
-from sparsecalc.device.assemble import device_model, engine_ids
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.engines import engine_ids
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Check, Source

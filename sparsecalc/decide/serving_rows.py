@@ -14,7 +14,7 @@ from sparsecalc.decide.model_name import Variant, load_variant
 from sparsecalc.decide.predict import predict
 from sparsecalc.decide.question import Question, ask
 from sparsecalc.device.anchor import StackLoad
-from sparsecalc.device.assemble import engine_profile
+from sparsecalc.device.engines import engine_profile
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.results import ServingPrediction

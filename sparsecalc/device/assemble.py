@@ -6,19 +6,14 @@ from math import hypot
 from typing import Any
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.suggest import did_you_mean
-from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import load_calibration
+from sparsecalc.device.engines import engine_entry, engine_profile, fitted_to
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.device.kin import Taken, constants_for, matches
+from sparsecalc.device.kin import Taken, constants_for
 from sparsecalc.device.levels import MEASURED, base_of, level, measured
-from sparsecalc.device.time_constants import ELSEWHERE, Collective, DeviceModel, Engine, KernelConstants
-
-GENERIC = "generic"
-ALIASES = dict.fromkeys(("tensorrt-llm", "tensorrt_llm", "trt-llm"), "trtllm")
-"""Other names of engines."""
+from sparsecalc.device.time_constants import Collective, DeviceModel, Engine, KernelConstants
 
 
 @cache
@@ -28,45 +23,9 @@ def _kernels() -> dict[str, Any]:
 
 
 @cache
-def _engines() -> dict[str, dict[str, Any]]:
-    return {entry["id"]: entry for entry in read_data("engines.json")["engines"]}
-
-
-@cache
 def _links() -> dict[str, Any]:
     found: dict[str, Any] = read_data("interconnects.json")
     return {link["id"]: link for link in found["links"]}
-
-
-def engine_ids() -> list[str]:
-    """The ids of all engine profiles."""
-    return list(_engines())
-
-
-def engine_profile(name: str | None, gpu: Accelerator | None = None, without: Collection[str] = ()) -> Engine:
-    """The profile of an engine, on an accelerator where its constants depend on it; None: the generic one.
-
-    Constants of accelerators in `without` are not used. Raises InputError with the closest name.
-    """
-    wanted = (name or GENERIC).strip().lower().partition("@")[0]
-    found = _engines().get(ALIASES.get(wanted, wanted))
-    if found is None:
-        hint = f"Known: {', '.join(_engines())}" + did_you_mean(name or "", list(_engines()))
-        raise InputError(f"unknown engine {brief(name or '')}", hint=hint)
-    fields = {key: value for key, value in found.items() if key not in ("devices", "measured_on")}
-    if gpu is None:  # a device that is measured itself
-        fields.pop("spread_factors", None)
-    elif gpu.id not in found.get("measured_on", (gpu.id,)):
-        fields["spread_factors"] = {ELSEWHERE: fields["spread_factors"][ELSEWHERE]}
-    for entry in _fitted_to(found, gpu, without) if gpu else ():
-        fields.update({key: value for key, value in entry.items() if key not in ("arch", "accelerators")})
-    return Engine(**fields)
-
-
-def _fitted_to(engine: dict[str, Any], gpu: Accelerator, without: Collection[str]) -> list[dict[str, Any]]:
-    """The entries of an engine's profile that are for an accelerator."""
-    entries = [entry for entry in engine.get("devices", ()) if matches(gpu, entry)]
-    return [entry for entry in entries if not {*entry.get("accelerators", ())} & {*without}]
 
 
 def device_model(gpu: Accelerator, engine: str | None = None, without: Collection[str] = ()) -> DeviceModel:
@@ -93,7 +52,7 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
-    kept = fitted.entries or _fitted_to(_engines()[profile.id], gpu, without)
+    kept = fitted.entries or fitted_to(engine_entry(engine, gpu), gpu, without)
     unknown = 0.0 if kept else float(table["unmeasured_spread"])
     links = gpu.scale_up
     return DeviceModel(

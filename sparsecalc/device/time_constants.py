@@ -58,6 +58,10 @@ class Engine(Frozen):
 
     id: str
     name: str
+    based_on: str = ""
+    """The engine whose kernels and memory it has: llama.cpp for Ollama and for its forks, and for itself."""
+    backend: str = ""
+    """What its kernels are written for: cuda, rocm, vulkan, metal, sycl, cpu; empty where it has no choice."""
     step_seconds: float
     """Scheduling, sampling and detokenizing of one step."""
     sequence_seconds: float
