@@ -161,7 +161,7 @@ def test_ids_read_no_file_and_an_id_reads_one(monkeypatch: pytest.MonkeyPatch) -
     read: list[str] = []
     monkeypatch.setattr(accelerators, "read_data", lambda path: read.append(path) or read_data(path))
     accelerators.accelerator_ids.cache_clear()
-    accelerators._built_in.cache_clear()
+    accelerators.built_in.cache_clear()
     accelerators.accelerator_ids()
     assert read == []
     load_accelerator("h100-sxm")

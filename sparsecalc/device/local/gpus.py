@@ -2,11 +2,12 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.device.local.host import memory
+from sparsecalc.device.local.host import memory, sysctl
 from sparsecalc.device.local.system import answer, entries, integer, told
 
 MIB = 2**20
@@ -38,6 +39,8 @@ class FoundGpu(Frozen):
 
 def gpus() -> list[FoundGpu]:
     """Every GPU that the system tells of; none where it tells of none."""
+    if sys.platform == "darwin":
+        return _apple()
     return [*_nvidia(), *_jetson(), *_amd(), *_intel()]
 
 
@@ -81,7 +84,9 @@ def _amd_card(card: Path, listed: dict[str, dict[str, Any]]) -> FoundGpu:
     total, used, borrowed, taken = (
         integer(told(card / f"mem_info_{name}")) or 0 for name in ("vram_total", "vram_used", "gtt_total", "gtt_used")
     )
-    entry = next((each for each in listed.values() if device in (_word(each, "Card Model"), _word(each, "Device ID"))), {})
+    entry = next(
+        (each for each in listed.values() if device in (_word(each, "Card Model"), _word(each, "Device ID"))), {}
+    )
     names = [told(card / "product_name"), _described(device, revision), *_amd_names(entry)]
     if not any(names):
         names = re.findall(r"Marketing Name:\s*(.*Radeon.*|.*Instinct.*)", answer("rocminfo"))[:1]
@@ -95,7 +100,9 @@ def _amd_card(card: Path, listed: dict[str, dict[str, Any]]) -> FoundGpu:
 
 def _amd_names(entry: dict[str, Any]) -> tuple[str, ...]:
     """rocm-smi's names of a card: of `Navi 31 [Radeon RX 7900 XT/7900 XTX]` each that it may be."""
-    text = next((entry[key] for key in ("Card Series", "Card series", "Device Name") if isinstance(entry.get(key), str)), "")
+    text = next(
+        (entry[key] for key in ("Card Series", "Card series", "Device Name") if isinstance(entry.get(key), str)), ""
+    )
     return bracketed(text)
 
 
@@ -124,8 +131,8 @@ def _rocm_smi() -> dict[str, dict[str, Any]]:
     return {name: entry for name, entry in given.items() if isinstance(entry, dict) and name.startswith("card")}
 
 
-def _word(entry: dict[str, Any], name: str) -> str:
-    return str(entry.get(name, "")).strip().lower()
+def _words(entry: dict[str, Any], *names: str) -> list[str]:
+    return [str(entry.get(name, "")).strip() for name in names]
 
 
 def _size(entry: dict[str, Any], name: str) -> int:
@@ -155,6 +162,20 @@ def _window(resource: str) -> int | None:
     return end - start + 1 if start and end else None
 
 
+def _apple() -> list[FoundGpu]:
+    """The GPU of an Apple chip: the number of its cores tells two sizes of a chip apart, a limit (iogpu) how much of
+    the memory it may have.
+    """
+    chip = sysctl().get("machdep.cpu.brand_string", "")
+    if not chip.startswith("Apple"):
+        return []
+    cores = re.search(r'"gpu-core-count"\s*=\s*(\d+)', answer("ioreg", "-rc", "AGXAccelerator", "-d1"))
+    names = (*([f"{chip} {cores[1]}-core GPU"] if cores else []), chip)
+    limit, free = (integer(sysctl().get("iogpu.wired_limit_mb", "")) or 0) * MIB, memory().free_bytes
+    most = min(filter(None, (free, limit)), default=None)
+    return [_gpu(names, "Apple", (memory().total_bytes, most), "sysctl", True)]
+
+
 def _cards() -> list[Path]:
     """The folders of all PCI devices with a graphics driver."""
     return [card / "device" for card in entries("/sys/class/drm", "card*") if re.fullmatch(r"card\d+", card.name)]
@@ -164,6 +185,4 @@ def _gpu(
     names: tuple[str, ...], vendor: str, sizes: tuple[int | None, int | None], told_by: str, shared: bool = False
 ) -> FoundGpu:
     total, free = sizes
-    return FoundGpu(
-        names=names, vendor=vendor, memory_bytes=total, free_bytes=free, shared=shared, told_by=told_by
-    )
+    return FoundGpu(names=names, vendor=vendor, memory_bytes=total, free_bytes=free, shared=shared, told_by=told_by)
