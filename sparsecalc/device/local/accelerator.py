@@ -15,8 +15,6 @@ from sparsecalc.device.sheets import built_in
 
 CPU = "local-cpu"
 SHOWN = 60
-LEAST_OF_ITS_OWN = 2**31
-"""Bytes of memory from which on an unknown GPU counts as one to compute on; processors' own graphics have less."""
 NEAR = 0.1
 """Relative difference between memory as it is sold and as the system has it."""
 _BESIDE = re.compile(
@@ -31,45 +29,49 @@ def detected(name: str) -> Accelerator:
     Raises InputError, which says how to describe it, for a device that is not built in, and where none is named.
     """
     if name == CPU:
-        return _as_accelerator(_cpu_sheet(host()), _host_text(), host().memory.total_bytes, host().memory.free_bytes)
+        own = host()
+        return _as_accelerator(_cpu_sheet(own), _host_text(own), own.memory.total_bytes, own.memory.free_bytes)
     found = gpus()
     if number := re.fullmatch(r"local-(\d{1,3})", name):
         if int(number[1]) >= len(found):
-            raise InputError(f"there is no {name}: the system names {len(found)} GPUs", hint="Name it: --gpu rtx-4090")
-        return _of_gpu(found[int(number[1])])
-    known = [gpu for gpu in found if _sheet(gpu)]
-    if known:
-        return _of_gpu(max(known, key=lambda gpu: _rate(gpu) * (gpu.memory_bytes or 1)))
-    if unknown := [gpu for gpu in found if (gpu.memory_bytes or 0) >= LEAST_OF_ITS_OWN and not gpu.shared]:
-        raise _not_built_in(unknown[0].name, unknown[0].vendor.lower(), unknown[0].memory_bytes, found=unknown[0])
+            text = f"there is no {name}: the system names {len(found) or 'no'} GPUs"
+            raise InputError(text, hint="The first is local-0; local-cpu is the processor")
+        return _of_gpu(found[int(number[1])], found)
+    if name != "local":
+        raise InputError(f"no calibration {printable(name, SHOWN)!r}", hint="There is local, local-0 and local-cpu")
+    if known := [gpu for gpu in found if _sheet(gpu)]:
+        return _of_gpu(max(known, key=_rate), found)
+    if unknown := [gpu for gpu in found if not gpu.shared]:
+        return _of_gpu(unknown[0], found)
     return detected(CPU)
 
 
-def _of_gpu(gpu: FoundGpu) -> Accelerator:
+def _of_gpu(gpu: FoundGpu, among: list[FoundGpu]) -> Accelerator:
+    """A GPU of this machine. Raises InputError where it is not built in."""
     sheet = _sheet(gpu)
     if sheet is None:
-        raise _not_built_in(gpu.name, gpu.vendor.lower(), gpu.memory_bytes, found=gpu)
-    alike = sum(_sheet(other) == sheet for other in gpus())
-    held = f"{nbytes(gpu.free_bytes)} free" if gpu.free_bytes else "free memory not told"
-    text = f"{_short(gpu.name)}, {held} of {nbytes(gpu.memory_bytes or sheet.memory_bytes)} ({gpu.told_by})"
-    text += ", memory shared with the processor" if gpu.shared else ""
+        raise _unknown_gpu(gpu)
+    own, total, free = host(), gpu.memory_bytes, gpu.free_bytes
+    if sheet.kind == "soc" and gpu.lent_bytes:
+        total = (total or 0) + (own.memory.total_bytes or 0)
+        free = (free or 0) + min(gpu.lent_bytes, own.memory.free_bytes or 0)
+    held = f"{nbytes(free)} free" if free else "free memory not told"
+    text = f"{_short(gpu.name)}, {held} of {nbytes(total or sheet.memory_bytes)} ({gpu.told_by})"
+    text += ", shared with the processor" if sheet.kind == "soc" else ""
+    alike = sum(_sheet(other) == sheet for other in among)
     text += f"; there are {alike} of them: --num-gpus {alike} takes all" if alike > 1 else ""
-    return _as_accelerator(sheet, f"{text}; {_host_text()}", gpu.memory_bytes, gpu.free_bytes)
+    found = _as_accelerator(sheet, f"{text}; {_host_text(own)}", total, free)
+    return found.model_copy(update={"memory_usable_bytes": free}) if gpu.limit_bytes and free else found
 
 
 def _as_accelerator(sheet: Accelerator, text: str, total: int | None, free: int | None) -> Accelerator:
     """The data sheet with this machine's memory, of which what is free now may be filled, and without a price."""
     memory = max(total or sheet.memory_bytes, free or 0)
-    options = (
-        [size for size in (sheet.memory_bytes, *sheet.memory_options_bytes) if abs(total / size - 1) < 0.1]
-        if total
-        else []
-    )
-    nominal = max(options[0] if options else memory, memory)
-    usable = min(filter(None, (free, sheet.with_memory(nominal).memory_usable_bytes, memory)))
+    sold = [size for size in (sheet.memory_bytes, *sheet.memory_options_bytes) if abs(memory / size - 1) < NEAR]
+    nominal = max(*sold, memory) if sold else memory
     changes = {
         "memory_bytes": nominal,
-        "memory_usable_bytes": usable,
+        "memory_usable_bytes": min(filter(None, (free, sheet.with_memory(nominal).memory_usable_bytes, memory))),
         "memory_usable_source": "free at the time of asking",
         "memory_bytes_per_second": _memory_rate(sheet),
         "usd_per_hour": None,
@@ -86,16 +88,20 @@ def _memory_rate(sheet: Accelerator) -> float:
     return 8e6 * modules.megatransfers * min(int(channels[1]), modules.count)
 
 
-@cache
 def _sheet(gpu: FoundGpu) -> Accelerator | None:
-    """The data sheet of a GPU: the first of its names that means one device; of names that may be, the only one."""
+    """The data sheet of a GPU: of its first name where that is one device's; else the only one of all its names.
+
+    A processor's graphics may go by the processor's name.
+    """
     found = [_id_of(name, gpu.memory_bytes) for name in gpu.names]
-    known = [each for each in found if each]
-    if not known and gpu.shared and (cpu := _cpu_id(host())) and built_in(cpu).kind == "soc":
-        known = [cpu]
-    return built_in(known[0]) if known and (len({*known}) == 1 or found[0]) else None
+    known = {each for each in found if each}
+    if not known and gpu.vendor == "AMD" and (cpu := _cpu_id(host())) and built_in(cpu).kind == "soc":
+        known = {cpu}
+    first = found[0] if found else None
+    return built_in(first or known.pop()) if first or len(known) == 1 else None
 
 
+@cache
 def _id_of(name: str, memory_bytes: int | None) -> str | None:
     if memory_bytes and (found := accelerator_of(name, memory_bytes)):
         return found
@@ -109,15 +115,11 @@ def _rate(gpu: FoundGpu) -> float:
 
 
 def _cpu_sheet(found: FoundHost) -> Accelerator:
-    if not found.name:
-        raise InputError(
-            "the system names no GPU and no processor",
-            hint="Describe what computes: --gpu cpu:64gb:80gb/s:2tflops (memory, its rate, peak in 16 bits)",
-        )
-    name = _cpu_id(found)
-    if name is None:
-        raise _not_built_in(found.name, "cpu", found.memory.total_bytes)
-    return built_in(name)
+    """The data sheet of the processor. Raises InputError where it is not built in, or not named."""
+    if name := _cpu_id(found):
+        return built_in(name)
+    text = f"this machine's {_short(found.name)} is not built in" if found.name else "the system names no device"
+    raise InputError(text, hint=_how("cpu", found.memory.total_bytes))
 
 
 def _cpu_id(found: FoundHost) -> str | None:
@@ -126,33 +128,32 @@ def _cpu_id(found: FoundHost) -> str | None:
 
 
 def cpu_model(brand: str) -> str:
-    """The model that a processor's brand string names: `12th Gen Intel(R) Core(TM) i9-12900K` is Intel Core i9-12900K."""
-    bare = re.sub(
-        r"(?i)\((?:r|tm)\)|^\d+th gen |\s@.*|\bcpu\b|\bprocessor\b|\s\d+-core\b|\s(?:w/|with)\s.*", " ", brand
-    )
-    return re.sub(r"\s+", " ", bare).strip()
+    """The model in a processor's brand string: `AMD Ryzen 9 7950X 16-Core Processor` is AMD Ryzen 9 7950X."""
+    return re.sub(r"\s+", " ", _BESIDE.sub(" ", brand)).strip()
 
 
-def _host_text() -> str:
+def _host_text(found: FoundHost) -> str:
     """The processor, its cores and its memory as far as they are told."""
-    found = host()
-    parts = [f"processor {_short(found.name) or 'not named'} with {found.cores} cores"]
-    parts[0] += f" in {found.sockets} sockets" if found.sockets > 1 else ""
+    text = f"{_short(found.name) or 'a processor without a name'}, {found.cores} cores"
+    text += f" in {found.sockets} sockets" if found.sockets > 1 else ""
     if found.memory.total_bytes and found.memory.free_bytes:
-        held = f"{nbytes(found.memory.free_bytes)} of {nbytes(found.memory.total_bytes)} of its memory free"
-        parts.append(held + (f" ({found.modules.text})" if found.modules else ""))
-    return ", ".join(parts)
+        text += f", {nbytes(found.memory.free_bytes)} of {nbytes(found.memory.total_bytes)} of memory free"
+    return text + (f" ({found.modules.text})" if found.modules else "")
 
 
-def _not_built_in(name: str, word: str, memory_bytes: int | None, found: FoundGpu | None = None) -> InputError:
-    """Says what was found, and how to describe it in a line."""
+def _unknown_gpu(gpu: FoundGpu) -> InputError:
+    """Says what was found, and what to do."""
+    names = " or ".join(dict.fromkeys(map(_short, gpu.names))) or gpu.name
+    known = any(_id_of(each, gpu.memory_bytes) for each in gpu.names)
+    text = f"this machine's GPU may be {names}" if known else f"this machine's {names} is not built in"
+    return InputError(text, hint=_how(gpu.vendor.lower(), gpu.memory_bytes))
+
+
+def _how(word: str, memory_bytes: int | None) -> str:
+    """What to type instead: a name, or a line that describes the device."""
     size = f"{max(1, round(memory_bytes / 2**30))}gb" if memory_bytes else "MEMORYgb"
-    several = " or ".join(dict.fromkeys(_short(each) for each in found.names)) if found else ""
-    text = f"this machine's {several or _short(name)} is not built in"
-    if found and any(_id_of(each, found.memory_bytes) for each in found.names):
-        text = f"this machine's GPU may be {several}"
-    how = f"--gpu {word}:{size}:RATEgb/s:PEAKtflops (memory rate and 16-bit peak of its data sheet)"
-    return InputError(text, hint=f"Name it (sparsecalc gpus lists those built in), or describe it: {how}")
+    line = f"--gpu {word}:{size}:RATEgb/s:PEAKtflops (memory rate and 16-bit peak of its data sheet)"
+    return f"Name it (sparsecalc gpus lists those built in), or describe it: {line}"
 
 
 def _short(text: str) -> str:

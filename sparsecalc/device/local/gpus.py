@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from sparsecalc.core.frozen import Frozen
@@ -11,6 +10,8 @@ from sparsecalc.device.local.host import memory, sysctl
 from sparsecalc.device.local.system import answer, entries, integer, told
 
 MIB = 2**20
+LEAST_OF_ITS_OWN = 2**31
+"""Bytes of memory from which on a GPU is one to compute on by itself; processors' own graphics have less."""
 AMD, INTEL = "0x1002", "0x8086"
 """PCI ids of vendors."""
 DESCRIPTIONS = "/usr/share/libdrm/amdgpu.ids"
@@ -27,14 +28,18 @@ class FoundGpu(Frozen):
     """None: not told."""
     free_bytes: int | None = None
     """What programs may still take; None: not told."""
+    limit_bytes: int | None = None
+    """What the user lets it have (macOS's iogpu.wired_limit_mb); None: the system's default."""
+    lent_bytes: int = 0
+    """What the driver lets a processor's graphics have of the system's memory beside their own."""
     shared: bool = False
-    """Whether its memory is the system's."""
+    """Whether its memory is the system's, or too little to compute in."""
     told_by: str
 
     @property
     def name(self) -> str:
         """Its first name, or what is known of it."""
-        return self.names[0] if self.names else f"a GPU of {self.vendor}"
+        return self.names[0] if self.names else f"GPU of {self.vendor}"
 
 
 def gpus() -> list[FoundGpu]:
@@ -49,16 +54,15 @@ def _nvidia() -> list[FoundGpu]:
     query = "--query-gpu=name,memory.total,memory.free"
     rows = [line.split(",") for line in answer("nvidia-smi", query, "--format=csv,noheader,nounits").splitlines()]
     found = []
-    for name, *sizes in rows:
-        total, free = (integer(size) for size in sizes) if len(sizes) == 2 else (None, None)
-        shared = total is None
-        own = (total * MIB, (free or 0) * MIB) if total else (memory().total_bytes, memory().free_bytes)
-        found.append(_gpu((name.strip(),), "NVIDIA", own, "nvidia-smi", shared))
+    for name, total, free in (row for row in rows if len(row) == 3):
+        own = integer(total)
+        sizes = (own * MIB, (integer(free) or 0) * MIB) if own else (memory().total_bytes, memory().free_bytes)
+        found.append(_gpu((name.strip(),), "NVIDIA", sizes, "nvidia-smi", own is None))
     return found
 
 
 def _jetson() -> list[FoundGpu]:
-    """A Jetson: its board's name; nvidia-smi does not tell of its GPU."""
+    """A Jetson: its board's name; nvidia-smi does not tell of its memory."""
     board = told("/proc/device-tree/model")
     if "jetson" not in board.lower():
         return []
@@ -67,43 +71,35 @@ def _jetson() -> list[FoundGpu]:
 
 
 def _amd() -> list[FoundGpu]:
-    cards = [card for card in _cards() if told(card / "vendor") == AMD]
-    listed = _rocm_smi() if cards or not entries("/sys/class/drm", "card*") else {}
-    if not cards:
-        return [
-            _gpu(_amd_names(entry), "AMD", (total, total - _size(entry, "VRAM Total Used Memory (B)")), "rocm-smi")
-            for entry in listed.values()
-            if (total := _size(entry, "VRAM Total Memory (B)"))
-        ]
-    return [_amd_card(card, listed) for card in cards]
+    cards = [card for card in _cards() if told(f"{card}/vendor") == AMD]
+    listed = _rocm_smi() if cards or not _cards() else {}
+    if cards:
+        return [_amd_card(card, listed) for card in cards]
+    return [
+        _gpu(_amd_names(entry), "AMD", (total, total - _size(entry, "VRAM Total Used Memory (B)")), "rocm-smi")
+        for entry in listed.values()
+        if (total := _size(entry, "VRAM Total Memory (B)"))
+    ]
 
 
-def _amd_card(card: Path, listed: dict[str, dict[str, Any]]) -> FoundGpu:
-    """One card of amdgpu. A processor's graphics also take of the system's memory what the driver lets them (GTT)."""
-    device, revision = told(card / "device").lower(), told(card / "revision").lower()
-    total, used, borrowed, taken = (
-        integer(told(card / f"mem_info_{name}")) or 0 for name in ("vram_total", "vram_used", "gtt_total", "gtt_used")
+def _amd_card(card: str, listed: dict[str, dict[str, Any]]) -> FoundGpu:
+    """One card of amdgpu, named by its board, by libdrm's list, else by the tools of ROCm."""
+    device, revision = told(f"{card}/device").lower(), told(f"{card}/revision").lower()
+    total, used, lent, taken = (
+        integer(told(f"{card}/mem_info_{name}")) or 0 for name in ("vram_total", "vram_used", "gtt_total", "gtt_used")
     )
-    entry = next(
-        (each for each in listed.values() if device in (_word(each, "Card Model"), _word(each, "Device ID"))), {}
-    )
-    names = [told(card / "product_name"), _described(device, revision), *_amd_names(entry)]
+    entry = next((each for each in listed.values() if device in _words(each, "Card Model", "Device ID")), {})
+    names = [told(f"{card}/product_name"), _described(device, revision), *_amd_names(entry)]
     if not any(names):
-        names = re.findall(r"Marketing Name:\s*(.*Radeon.*|.*Instinct.*)", answer("rocminfo"))[:1]
+        names = re.findall(r"Marketing Name:\s*(.*(?:Radeon|Instinct).*)", answer("rocminfo"))[:1]
     kept = tuple(name.strip() for name in names if name.strip())
-    shared = 0 < total < 4 * 2**30 or "8060s" in " ".join(kept).lower()
-    free = max(total - used, 0)
-    if shared:
-        total, free = total + borrowed, free + min(max(borrowed - taken, 0), memory().free_bytes or borrowed)
-    return _gpu(kept, "AMD", (total or None, free), "amdgpu", shared)
+    found = _gpu(kept, "AMD", (total or None, max(total - used, 0)), "amdgpu", total < LEAST_OF_ITS_OWN)
+    return found.but(lent_bytes=max(lent - taken, 0))
 
 
 def _amd_names(entry: dict[str, Any]) -> tuple[str, ...]:
     """rocm-smi's names of a card: of `Navi 31 [Radeon RX 7900 XT/7900 XTX]` each that it may be."""
-    text = next(
-        (entry[key] for key in ("Card Series", "Card series", "Device Name") if isinstance(entry.get(key), str)), ""
-    )
-    return bracketed(text)
+    return bracketed(next(filter(None, _words(entry, "Card Series", "Card series", "Device Name")), ""))
 
 
 def bracketed(text: str) -> tuple[str, ...]:
@@ -111,7 +107,8 @@ def bracketed(text: str) -> tuple[str, ...]:
     inside = re.search(r"\[([^\]]+)\]", text)
     first, *others = [part.strip() for part in (inside[1] if inside else text).split("/")]
     lead = re.match(r"(?:[A-Za-z]+ )*", first)
-    return tuple(filter(None, (first, *(f"{lead[0] if lead else ''}{other}" for other in others))))
+    whole = [other if re.match(r"[A-Za-z]", other) else f"{lead[0] if lead else ''}{other}" for other in others]
+    return tuple(filter(None, (first, *whole)))
 
 
 def _described(device: str, revision: str) -> str:
@@ -142,14 +139,14 @@ def _size(entry: dict[str, Any], name: str) -> int:
 def _intel() -> list[FoundGpu]:
     """Arc cards. The open drivers tell of no free memory: its size is that of the window on it (resizable BAR)."""
     found = []
-    for card in (card for card in _cards() if told(card / "vendor") == INTEL):
-        slot = re.search(r"PCI_SLOT_NAME=(\S+)", told(card / "uevent"))
-        line = answer("lspci", "-mm", "-s", slot[1]) if slot else ""
-        quoted = re.findall(r'"([^"]*)"', line)
-        total = integer(told(card.parent / "lmem_total_bytes")) or _window(told(card / "resource"))
-        free = integer(told(card.parent / "lmem_avail_bytes"))
-        own = (total if total and total >= 2**31 else None, free)
-        found.append(_gpu(bracketed(quoted[2]) if len(quoted) > 2 else (), "Intel", own, "/sys", own[0] is None))
+    for card in (card for card in _cards() if told(f"{card}/vendor") == INTEL):
+        slot = re.search(r"PCI_SLOT_NAME=(\S+)", told(f"{card}/uevent"))
+        quoted = re.findall(r'"([^"]*)"', answer("lspci", "-mm", "-s", slot[1])) if slot else []
+        above = card.rpartition("/")[0]
+        total = integer(told(f"{above}/lmem_total_bytes")) or _window(told(f"{card}/resource")) or 0
+        own = total if total >= LEAST_OF_ITS_OWN else None
+        sizes = own, integer(told(f"{above}/lmem_avail_bytes"))
+        found.append(_gpu(bracketed(quoted[2]) if len(quoted) > 2 else (), "Intel", sizes, "/sys", own is None))
     return found
 
 
@@ -162,23 +159,24 @@ def _window(resource: str) -> int | None:
     return end - start + 1 if start and end else None
 
 
+def _cards() -> list[str]:
+    """The folders of all PCI devices with a graphics driver."""
+    return [f"{card}/device" for card in entries("/sys/class/drm", "card*") if re.fullmatch(r".*/card\d+", card)]
+
+
 def _apple() -> list[FoundGpu]:
-    """The GPU of an Apple chip: the number of its cores tells two sizes of a chip apart, a limit (iogpu) how much of
-    the memory it may have.
+    """The GPU of an Apple chip: the number of its cores tells two sizes of a chip apart.
+
+    Of the memory it may have what is free, and no more than a limit that the user has set (iogpu.wired_limit_mb).
     """
     chip = sysctl().get("machdep.cpu.brand_string", "")
     if not chip.startswith("Apple"):
         return []
     cores = re.search(r'"gpu-core-count"\s*=\s*(\d+)', answer("ioreg", "-rc", "AGXAccelerator", "-d1"))
     names = (*([f"{chip} {cores[1]}-core GPU"] if cores else []), chip)
-    limit, free = (integer(sysctl().get("iogpu.wired_limit_mb", "")) or 0) * MIB, memory().free_bytes
-    most = min(filter(None, (free, limit)), default=None)
-    return [_gpu(names, "Apple", (memory().total_bytes, most), "sysctl", True)]
-
-
-def _cards() -> list[Path]:
-    """The folders of all PCI devices with a graphics driver."""
-    return [card / "device" for card in entries("/sys/class/drm", "card*") if re.fullmatch(r"card\d+", card.name)]
+    limit = (integer(sysctl().get("iogpu.wired_limit_mb", "")) or 0) * MIB
+    free = min(filter(None, (memory().free_bytes, limit)), default=None)
+    return [_gpu(names, "Apple", (memory().total_bytes, free), "sysctl", True).but(limit_bytes=limit or None)]
 
 
 def _gpu(

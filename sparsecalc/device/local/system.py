@@ -54,22 +54,22 @@ def _end(running: "subprocess.Popen[bytes]") -> None:
         return
 
 
-def told(path: str | Path) -> str:
+def told(path: str) -> str:
     """A file of the system by its path from the root; empty where there is none, or it may not be read."""
     try:
-        with (ROOT / str(path).lstrip("/")).open("rb") as file:
+        with (ROOT / path.lstrip("/")).open("rb") as file:
             return file.read(LARGEST_ANSWER).decode(errors="replace").strip("\0\n ")
     except OSError:
         return ""
 
 
-def entries(folder: str, pattern: str) -> list[Path]:
-    """What lies in a folder of the system, sorted by the numbers in its names."""
+def entries(folder: str, pattern: str) -> list[str]:
+    """Paths of what lies in a folder of the system, sorted by the numbers in their names."""
     try:
-        found = [*(ROOT / folder.lstrip("/")).glob(pattern)]
+        found = [f"{folder}/{path.name}" for path in (ROOT / folder.lstrip("/")).glob(pattern)]
     except OSError:
         return []
-    return sorted(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)])
+    return sorted(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path)])
 
 
 def integer(text: str, base: int = 10) -> int | None:
