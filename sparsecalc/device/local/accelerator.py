@@ -17,6 +17,8 @@ CPU = "local-cpu"
 SHOWN = 60
 NEAR = 0.1
 """Relative difference between memory as it is sold and as the system has it."""
+TELLS_APART = 0.05
+"""Difference of two such differences up to which memory does not tell two cards apart."""
 _BESIDE = re.compile(
     r"\((?:r|tm)\)|^\d+th gen |\s@.*|\bcpu\b|\bprocessor\b|\s\d+-core\b|\s(?:w/|with)\s.*", re.IGNORECASE
 )
@@ -58,6 +60,7 @@ def _of_gpu(gpu: FoundGpu, among: list[FoundGpu]) -> Accelerator:
     held = f"{nbytes(free)} free" if free else "free memory not told"
     text = f"{_short(gpu.name)}, {held} of {nbytes(total or sheet.memory_bytes)} ({gpu.told_by})"
     text += ", shared with the processor" if sheet.kind == "soc" else ""
+    text += "" if _id_of(gpu.name, gpu.memory_bytes) else f", taken as {sheet.name}"
     alike = sum(_sheet(other) == sheet for other in among)
     text += f"; there are {alike} of them: --num-gpus {alike} takes all" if alike > 1 else ""
     found = _as_accelerator(sheet, f"{text}; {_host_text(own)}", total, free)
@@ -89,16 +92,19 @@ def _memory_rate(sheet: Accelerator) -> float:
 
 
 def _sheet(gpu: FoundGpu) -> Accelerator | None:
-    """The data sheet of a GPU: of its first name where that is one device's; else the only one of all its names.
+    """The data sheet of a GPU by its first name that is built in; of cards that it may be, the one with such a memory.
 
     A processor's graphics may go by the processor's name.
     """
-    found = [_id_of(name, gpu.memory_bytes) for name in gpu.names]
-    known = {each for each in found if each}
-    if not known and gpu.vendor == "AMD" and (cpu := _cpu_id(host())) and built_in(cpu).kind == "soc":
-        known = {cpu}
-    first = found[0] if found else None
-    return built_in(first or known.pop()) if first or len(known) == 1 else None
+    found = dict.fromkeys(each for name in gpu.names if (each := _id_of(name, gpu.memory_bytes)))
+    if not found and gpu.vendor == "AMD" and (cpu := _cpu_id(host())) and built_in(cpu).kind == "soc":
+        found = {cpu: None}
+    sheets = [built_in(each) for each in found]
+    if gpu.any_of_them and len(sheets) > 1:
+        off = [abs(sheet.memory_bytes / (gpu.memory_bytes or 1) - 1) for sheet in sheets]
+        sheets = [sheet for sheet, each in zip(sheets, off, strict=True) if each < min(off) + TELLS_APART]
+        return sheets[0] if len(sheets) == 1 else None
+    return sheets[0] if sheets else None
 
 
 @cache

@@ -17,12 +17,16 @@ AMD, INTEL = "0x1002", "0x8086"
 DESCRIPTIONS = "/usr/share/libdrm/amdgpu.ids"
 """Names of AMD's cards by PCI device and revision, which libdrm brings along."""
 
+_MARKETED = r"Marketing Name:\s*(.*(?:Radeon|Instinct).*\S)"
+
 
 class FoundGpu(Frozen):
     """A GPU, as the system names it."""
 
     names: tuple[str, ...]
-    """What it may be called, the most trustworthy first; empty: only its vendor is known."""
+    """What it is called, the most exact name first; empty: only its vendor is known."""
+    any_of_them: bool = False
+    """Whether it may be any of its names, which are those of several cards."""
     vendor: str
     memory_bytes: int | None = None
     """None: not told."""
@@ -75,11 +79,12 @@ def _amd() -> list[FoundGpu]:
     listed = _rocm_smi() if cards or not _cards() else {}
     if cards:
         return [_amd_card(card, listed) for card in cards]
-    return [
-        _gpu(_amd_names(entry), "AMD", (total, total - _size(entry, "VRAM Total Used Memory (B)")), "rocm-smi")
-        for entry in listed.values()
-        if (total := _size(entry, "VRAM Total Memory (B)"))
-    ]
+    found = []
+    for entry in listed.values():
+        if total := _size(entry, "VRAM Total Memory (B)"):
+            sizes = total, total - _size(entry, "VRAM Total Used Memory (B)")
+            found.append(_gpu(_amd_names(entry), "AMD", sizes, "rocm-smi").but(any_of_them=True))
+    return found
 
 
 def _amd_card(card: str, listed: dict[str, dict[str, Any]]) -> FoundGpu:
@@ -89,12 +94,10 @@ def _amd_card(card: str, listed: dict[str, dict[str, Any]]) -> FoundGpu:
         integer(told(f"{card}/mem_info_{name}")) or 0 for name in ("vram_total", "vram_used", "gtt_total", "gtt_used")
     )
     entry = next((each for each in listed.values() if device in _words(each, "Card Model", "Device ID")), {})
-    names = [told(f"{card}/product_name"), _described(device, revision), *_amd_names(entry)]
-    if not any(names):
-        names = re.findall(r"Marketing Name:\s*(.*(?:Radeon|Instinct).*)", answer("rocminfo"))[:1]
-    kept = tuple(name.strip() for name in names if name.strip())
-    found = _gpu(kept, "AMD", (total or None, max(total - used, 0)), "amdgpu", total < LEAST_OF_ITS_OWN)
-    return found.but(lent_bytes=max(lent - taken, 0))
+    exact = tuple(filter(None, (told(f"{card}/product_name"), _described(device, revision))))
+    names = exact or _amd_names(entry) or tuple(re.findall(_MARKETED, answer("rocminfo"))[:1])
+    found = _gpu(names, "AMD", (total or None, max(total - used, 0)), "amdgpu", total < LEAST_OF_ITS_OWN)
+    return found.but(any_of_them=not exact, lent_bytes=max(lent - taken, 0))
 
 
 def _amd_names(entry: dict[str, Any]) -> tuple[str, ...]:
