@@ -156,7 +156,7 @@ def test_an_unknown_name_is_one_safe_line(typed: str) -> None:
 
 
 def test_ids_read_no_file_and_an_id_reads_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sparsecalc.device import find as accelerators
+    from sparsecalc.device import sheets as accelerators
 
     read: list[str] = []
     monkeypatch.setattr(accelerators, "read_data", lambda path: read.append(path) or read_data(path))
