@@ -12,6 +12,9 @@ from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.device.calibration import Calibration, local_path, read_calibration
 from sparsecalc.documents.calibrate import CalibrationReport
 
+USUAL_SECONDS = 90.0
+"""Of benchmarks, where no time is asked for: with what is loaded before them and fitted behind, two minutes."""
+
 
 def calibrate_device(
     device: str | None, quick: bool, time_budget: float | None, resume: bool, output: str | None
@@ -40,7 +43,7 @@ def calibrate_device(
             calibration, warnings = calibrate(
                 chosen,
                 quick=quick,
-                budget_seconds=time_budget,
+                budget_seconds=USUAL_SECONDS if time_budget is None else time_budget,
                 earlier=earlier,
                 save=save,
                 progress=lambda count: stack.enter_context(progress(count)),

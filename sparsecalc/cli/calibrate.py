@@ -45,7 +45,8 @@ def calibrate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps (default: cuda where there is one)")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer shapes, fewer samples")] = False,
     time_budget: Annotated[
-        float | None, typer.Option("--time-budget", min=0, help="seconds after which no benchmark is begun")
+        float | None,
+        typer.Option("--time-budget", min=0, help="seconds after which no benchmark is begun (default: 90)"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
     from_serving: Annotated[
