@@ -52,7 +52,7 @@ def test_sizes_are_in_si_units(name: str) -> None:
     assert 10e9 <= gpu.memory_bytes_per_second <= 25e12  # HBM4
     assert all(5e10 <= peak <= 4e16 for peak in gpu.peak_flops_per_second.values() if peak)
     assert gpu.boost_clock_hz is None or 0.5e9 <= gpu.boost_clock_hz <= 6e9
-    assert gpu.l2_bytes is None or 2**20 <= gpu.l2_bytes <= 2**30
+    assert gpu.l2_bytes is None or 2**20 <= gpu.l2_bytes <= 2**31  # stacked L3
     assert gpu.tdp_watts is None or 10 <= gpu.tdp_watts <= 2000
     assert gpu.usd_per_hour is None or 0.01 <= gpu.usd_per_hour.value <= 100
     if gpu.scale_up and gpu.scale_up.bytes_per_second_bidirectional:

@@ -251,7 +251,7 @@ def _closed_forms(a: CrossoverSide, b: CrossoverSide) -> ClosedForms | None:
         return None
     moe, dense = (a, b) if a.has_experts else (b, a)
     device, precision = dense.deployed.device, dense.variant.precision
-    setting = Setting(precision, dense.deployed.placement, device.peak_flops_per_second, dense.gpu.id)
+    setting = Setting.of(precision, dense.deployed.placement, device)
     return closed_forms(
         (moe.label, moe.ledger(), moe.variant.precision),
         (dense.label, dense.ledger(), setting),

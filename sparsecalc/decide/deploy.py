@@ -66,7 +66,7 @@ def speedup_warnings(deployed: Deployment, question: Question) -> list[Note]:
     if sparse is None:
         return []
     device = deployed.device
-    setting = Setting(deployed.precision, deployed.placement, device.peak_flops_per_second, device.accelerator)
+    setting = Setting.of(deployed.precision, deployed.placement, device)
     speedup = setting.sparse_speedup(sparse)
     if speedup.measured:
         return []

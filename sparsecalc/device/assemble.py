@@ -1,6 +1,6 @@
 """Put a device model together: data sheet, constants of its kernels from data, an engine's profile, a calibration."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from math import hypot
 from typing import Any
@@ -52,12 +52,14 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         for family in ("gemm", "experts"):
             if f"{family}.{other}" in kernels:
                 kernels.setdefault(f"{family}.{form}", kernels[f"{family}.{other}"])
-    kept = fitted.entries or fitted_to(engine_entry(engine, gpu), gpu, without)
-    unknown = 0.0 if kept else float(table["unmeasured_spread"])
+    entry = engine_entry(engine, gpu)
+    devices = fitted_to(entry, gpu, without)
+    own = _own_kernels(entry, devices)
+    unknown = 0.0 if devices or (fitted.entries and not own) else _unmeasured_spread(entry)
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
-        peak_flops_per_second={name: value for name, value in gpu.peak_flops_per_second.items() if value},
+        peak_flops_per_second=_peaks(gpu, profile),
         memory_bytes_per_second=gpu.memory_bytes_per_second,
         link_bytes_per_second=links.bytes_per_second_bidirectional / 2
         if links and links.bytes_per_second_bidirectional
@@ -66,12 +68,42 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         domain_size=links.domain_size if links else table["pcie_domain_size"],
         host_bytes_per_second=_host_bytes_per_second(gpu, table),
         tdp_watts=gpu.tdp_watts,
-        constants={name: each.but(spread=hypot(each.spread, unknown)) for name, each in kernels.items()},
+        matrix_unit_rows=1 if own else 8,
+        constants={name: each.but(spread=hypot(each.spread, unknown)) for name, each in (own or kernels).items()},
         collectives={name: each.but(spread=hypot(each.spread, unknown)) for name, each in collectives.items()},
         engine=profile,
         constants_of=fitted.measured_on or "",
         notes=() if fitted.measured_on == gpu.id else (_unmeasured(gpu, fitted),),
     )
+
+
+VECTOR_PRODUCTS = {"int8": 4, "bf16": 2, "fp16": 2}
+"""Products per clock of a CPU's vector units over those in FP32: dot products of what fits in 32 bits (VNNI, BF16)."""
+
+
+def _peaks(gpu: Accelerator, engine: Engine) -> dict[str, float]:
+    """Peaks that an engine's kernels can have: of a CPU those of its vector units, unless it uses the matrix units."""
+    peaks = {str(name): value for name, value in gpu.peak_flops_per_second.items() if value}
+    if gpu.kind != "cpu" or engine.matrix_units or "fp32" not in peaks:
+        return peaks
+    return {name: min(value, VECTOR_PRODUCTS.get(name, 1) * peaks["fp32"]) for name, value in peaks.items()}
+
+
+def _unmeasured_spread(entry: Mapping[str, Any]) -> float:
+    """What is added to the spread on accelerators of which nothing was measured under the engine."""
+    return float(entry.get("unmeasured_spread", _kernels()["unmeasured_spread"]))
+
+
+def _own_kernels(entry: Mapping[str, Any], devices: list[dict[str, Any]]) -> dict[str, KernelConstants]:
+    """Constants of an engine that has kernels of its own: of its backend, and on top what its devices differ in.
+
+    Its kernels pad no tiles: how well they fill is in their constants.
+    """
+    found = {name: dict(fields) for name, fields in entry.get("kernels", {}).items()}
+    for device in devices:
+        for name, fields in device.get("kernels", {}).items():
+            found[name].update(fields)
+    return {name: KernelConstants(**{"origin": entry["source"], **fields}) for name, fields in found.items()}
 
 
 def _kernels_of(gpu: Accelerator, entries: list[dict[str, Any]]) -> dict[str, KernelConstants]:

@@ -11,12 +11,12 @@ def accelerator_of(device_name: str, memory_bytes: int) -> str | None:
 
     Names are read as people's are (device/names.py), but for their memory: of a card with several sockets or
     memories, the one whose memory is nearest to `memory_bytes`, and then the socket that the name tells (a name
-    without one means SXM).
+    without one means SXM). A processor's memory tells nothing.
     """
     socket = spelled(device_name).socket or "sxm"
 
     def fit(sheet: Listed) -> tuple[float, bool]:
-        off = abs(sheet.memory_bytes - memory_bytes) / sheet.memory_bytes
+        off = min((abs(held - memory_bytes) / held for held in sheet.held_bytes), default=0.0)
         return round(off, 1), bool(sheet.sockets) and socket not in sheet.sockets
 
     found = sorted((fit(sheet), sheet.id) for sheet in same_model(device_name))

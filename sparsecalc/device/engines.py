@@ -22,7 +22,9 @@ ALIASES = dict.fromkeys(("tensorrt-llm", "tensorrt_llm", "trt-llm"), "trtllm") |
 """Other names of engines."""
 PLACES = ("arch", "accelerators", "vendors")
 """Keys of an entry that say for which accelerators it is."""
-NOT_OF_ENGINE = (*PLACES, "devices", "measured_on", "backends", "kernels", "origin")
+NOT_OF_ENGINE = (
+    *PLACES, "devices", "measured_on", "backends", "kernels", "kernels_of", "builds", "up_to", "unmeasured_spread", "default_for",
+)  # fmt: skip
 
 
 class EngineName(NamedTuple):
@@ -57,7 +59,7 @@ def engine_entry(name: str | None, gpu: Accelerator | None = None) -> Mapping[st
 
     Raises InputError with the closest name.
     """
-    wanted = engine_name(name)
+    wanted = engine_name(name or _default(gpu))
     found = engines().get(wanted.id)
     if found is None:
         hint = f"Known: {', '.join(engines())}" + did_you_mean(name or "", list(engines()))
@@ -68,7 +70,27 @@ def engine_entry(name: str | None, gpu: Accelerator | None = None) -> Mapping[st
         raise InputError(f"unknown backend {brief(wanted.backend)} of {found['name']}", hint=hint)
     if not backends:
         return found
-    return {**found, **(backends[wanted.backend] if wanted.backend else _usual(backends, gpu))}
+    own = backends[wanted.backend] if wanted.backend else _usual(backends, gpu)
+    return {**found, **_whose_kernels(own), **own, **_build(own, wanted.release)}
+
+
+def _default(gpu: Accelerator | None) -> str:
+    """The engine where none is named: the usual one of the accelerator's vendor, else the generic one."""
+    usual = (name for name, entry in engines().items() if gpu and gpu.vendor in entry.get("default_for", ()))
+    return next(usual, GENERIC)
+
+
+def _whose_kernels(backend: Mapping[str, Any]) -> dict[str, Any]:
+    """The same backend of the engine whose kernels it runs; nothing where they are its own."""
+    whose = engines().get(backend.get("kernels_of", ""), {}).get("backends", ())
+    return next((entry for entry in whose if entry["backend"] == backend["backend"]), {})
+
+
+def _build(backend: Mapping[str, Any], release: str) -> dict[str, Any]:
+    """What an old build differs in; nothing for today's."""
+    number = int(release[1:]) if release.startswith("b") and release[1:].isdigit() else None
+    builds = (entry for entry in backend.get("builds", ()) if number is not None and number <= entry["up_to"])
+    return next(builds, {})
 
 
 def _usual(backends: Mapping[str, dict[str, Any]], gpu: Accelerator | None) -> dict[str, Any]:

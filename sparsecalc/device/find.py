@@ -66,8 +66,8 @@ def _from_sheet(name: str, wanted: str) -> Accelerator:
     if wanted not in accelerator_ids():
         wanted = _resolved(name, wanted)
     found, memory_gb = built_in(wanted), spelled(name).memory_gb
-    other = [size for size in found.memory_options_bytes if memory_gb and size == memory_gb * 2**30]
-    return found.with_memory(other[0]) if other else found
+    asked = (memory_gb or 0) * 2**30
+    return found.with_memory(asked) if asked and (found.kind == "cpu" or asked in found.memory_options_bytes) else found
 
 
 def _resolved(name: str, wanted: str) -> str:

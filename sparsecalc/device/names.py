@@ -15,8 +15,14 @@ FILLERS = ("gpu", "gpus", "graphics", "card", "accelerator", "generation", "edit
 """Words that tell no two accelerators apart."""
 _MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]")
 _SPACED_SIZE = re.compile(r"(\d)\s+(?=gi?b\b)")
-_SIZE = re.compile(r"(\d+)gi?b?")
+_SIZE = re.compile(r"(\d+(?=gi?b)|\d{1,3}(?=g$))g(?:i?b)?")
+"""`80g`, `80GB` and `80 GiB`, but no `5700G`."""
 _MEMORY_KIND = re.compile(r"(?:hbm|gddr|lpddr|ddr)\d\w*")
+_RATE = re.compile(r"(ddr\d\w?)-\d+")
+_PROCESSOR = re.compile(
+    r"\d+th gen\b|\b\d+-cores?\b(?: processor| cpu)?(?! gpu)|(?<=xeon )cpu\b|\bcpu(?= *@)|@.*|\bw/.*|\bwith radeon.*"
+)
+"""What processors' names say beside the model: generation, number of cores, clock, graphics."""
 _SOCKET = re.compile(r"(sxm|pcie|nvl|oam)\d?")
 NEAR = 0.02
 """Relative difference up to which a size in GB is that of a data sheet, in GB or GiB, nominal or usable."""
@@ -36,13 +42,15 @@ class Spelling(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """The names of one data sheet, as `spelled` and `whole` read them, and its sizes of memory in GB."""
+    """The names of one data sheet, as `spelled` and `whole` read them, and its sizes of memory, in GB and in bytes."""
 
     id: str
     spellings: tuple[Spelling, ...]
     wholes: frozenset[str]
     sizes: tuple[float, ...]
     memory_bytes: int
+    held_bytes: tuple[int, ...]
+    """Sizes that it is sold with; none of a processor, whose memory is whatever was fitted."""
 
     @property
     def sockets(self) -> set[str]:
@@ -54,7 +62,8 @@ def spelled(name: str) -> Spelling:
     """Read a name: marks, brands, fillers and kinds of memory left out; case and separators do not matter."""
     words: list[str] = []
     memory, socket = None, None
-    for word in _words(_SPACED_SIZE.sub(r"\1", name.lower())):
+    model = re.sub(r"\s+", " ", _PROCESSOR.sub(" ", re.sub(r"\s+", " ", _MARKS.sub("", name.lower()))))
+    for word in _words(_RATE.sub(r"\1", _SPACED_SIZE.sub(r"\1", model))):
         if size := _SIZE.fullmatch(word):
             memory = int(size[1])
         elif found := _SOCKET.fullmatch(word):
@@ -92,13 +101,15 @@ def listed() -> tuple[Listed, ...]:
 
 def _listed(sheet: dict[str, Any]) -> Listed:
     short = [sheet["id"], re.sub(r"\(.*?\)", " ", sheet["name"]), *sheet["aliases"]]
-    held = [sheet["memory_bytes"], sheet.get("memory_usable_bytes") or 0, *sheet.get("memory_options_bytes", ())]
+    sold = (sheet["memory_bytes"], *sheet.get("memory_options_bytes", ()))
+    held = [*sold, sheet.get("memory_usable_bytes") or 0]
     return Listed(
         id=sheet["id"],
         spellings=tuple(spelled(each) for each in (*short, sheet["name"])),
         wholes=frozenset(whole(each) for each in (*short, sheet["name"])),
         sizes=tuple(size / unit for size in held for unit in (1e9, 2**30)),
         memory_bytes=sheet["memory_bytes"],
+        held_bytes=() if sheet["kind"] == "cpu" else sold,
     )
 
 
@@ -133,4 +144,4 @@ def named(name: str) -> list[str]:
 
 
 def _holds(sheet: Listed, memory_gb: int) -> bool:
-    return any(abs(size / memory_gb - 1) <= NEAR for size in sheet.sizes)
+    return not sheet.held_bytes or any(abs(size / memory_gb - 1) <= NEAR for size in sheet.sizes)

@@ -78,6 +78,14 @@ class Engine(Frozen):
     """Factor on the share of the peak that products, experts and a prompt's attention reach."""
     attention_factor: float = 1.0
     """A further factor on that share for a prompt's attention."""
+    quantized_products: str = ""
+    """The format in which weights below 16 bits are multiplied, as llama.cpp's integer kernels do; empty: their own."""
+    formats: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """By format of the weights: factors on the bandwidth that they are read with, and on the share of the peak."""
+    matrix_units: bool = True
+    """Whether its kernels use a CPU's matrix units (AMX), where there are any."""
+    micro_batch: int = 0
+    """Tokens of a prompt that are computed at once unless told otherwise; 0: as servers do."""
     prefill_seconds: float = 0.0
     """Seconds of a prompt outside of its kernels: tokenizing, queueing, the first token's way back."""
     prompt_token_seconds: float = 0.0
@@ -94,6 +102,8 @@ class Engine(Frozen):
     """What `launch_seconds` is in eager mode."""
     spread: float = 0.12
     """Standard deviation that the engine adds to a step's error."""
+    prompt_spread: float | None = None
+    """The same for steps of prompts alone; None: as for others."""
     anchor: LoadCurve | None = None
     """What rows of the user's own stack say of steps that decode; None: nothing was measured there."""
     first_token_anchor: LoadCurve | None = None

@@ -64,6 +64,7 @@ def experts_kernel(ops: Sequence[Op], load: ExpertsLoad, setting: Setting) -> Ke
         family="experts",
         form=form,
         dtype=dtype,
+        stored=setting.stored(first),
         group=first.group,
         layers=first.layers,
         flops=2 * elements * load.pairs,

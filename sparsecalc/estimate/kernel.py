@@ -8,6 +8,7 @@ from sparsecalc.core.arrays import Number
 from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Op
 from sparsecalc.core.precision import Precision
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.placement import Placement
 
 if TYPE_CHECKING:  # imported where weights are sparse
@@ -44,6 +45,8 @@ class Kernel:
     """Of the operands, which chooses the constants: the format that is multiplied, or weight-only."""
     dtype: str = ""
     """Whose peak bounds it; empty: it computes no products."""
+    stored: str = ""
+    """Format of the weights."""
     group: str = ""
     layers: Number = 1
     launches: Number = 1
@@ -79,6 +82,14 @@ class Setting:
     accelerator: str
     mixed_tile_rows: int = 0
     """In a step with prompts: rows of a tile that each query head of a decoding sequence takes alone; 0: none does."""
+    quantized_products: str = ""
+    """The format in which the engine multiplies all weights below 16 bits; empty: each in its own."""
+
+    @classmethod
+    def of(cls, precision: Precision, placement: Placement, device: DeviceModel, tile_rows: int = 0) -> "Setting":
+        """On a device under its engine."""
+        products = device.engine.quantized_products
+        return cls(precision, placement, device.peak_flops_per_second, device.accelerator, tile_rows, products)
 
     def form(self, op: Op) -> tuple[str, str]:
         """Form of an op's operands, and the format whose peak bounds it: 16 bits where the device lacks the format."""
@@ -87,9 +98,16 @@ class Setting:
         if stored is None or stored.bits >= 16:
             own = stored.id if stored else wide
             return own, own if own in self.peaks else wide
+        if self.quantized_products:
+            return "weight-only", self.quantized_products if self.quantized_products in self.peaks else wide
         if stored.compute and stored.compute_needs in self.peaks:
             return stored.id, stored.compute
         return "weight-only", wide
+
+    def stored(self, op: Op) -> str:
+        """Id of the format of an op's weights; empty where they are unquantized."""
+        found = self.precision.format_of(op)
+        return found.id if found else ""
 
     def dense_weight_bytes(self, op: Op) -> int:
         """Bytes of the weights in one layer, were they stored dense."""

@@ -126,6 +126,7 @@ def _products(ops: list[Op], setting: Setting) -> Iterator[Kernel]:
         family="gemm",
         form=form,
         dtype=dtype,
+        stored=setting.stored(first),
         group=first.group,
         layers=first.layers,
         flops=flops,

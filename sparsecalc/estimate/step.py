@@ -102,7 +102,7 @@ def step_time(
     tokens = sum(work.tokens for work in local)
     mixed = mixed or len({work.phase for work in works}) > 1
     tile = device.engine.mixed_tile_rows if mixed else 0
-    setting = Setting(precision, plan, device.peak_flops_per_second, device.accelerator, tile)
+    setting = Setting.of(precision, plan, device, tile)
     sequences, all_sequences = (sum(work.batch_size for work in each) for each in (local, whole))
     rows = [ledgers.ops(work) for work in local]
     reach = rows[0]
@@ -115,8 +115,10 @@ def step_time(
     times += _launches(times, device)
     times.append(_engine_time(all_sequences, device))
     engine = device.engine
-    step = total(times, engine.spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
-    return _anchored(step, works, sequences * plan.dp * plan.pp, engine)
+    prompts = all(work.phase == "prefill" for work in works)
+    spread = engine.spread if engine.prompt_spread is None or not prompts else engine.prompt_spread
+    step = total(times, spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
+    return step if prompts else _anchored(step, sequences * plan.dp * plan.pp, engine)
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
@@ -161,9 +163,9 @@ def total(times: list[KernelTime], system_spread: float, factor: float = 1.0) ->
     return Step(times, seconds, factor * (variance + system_spread**2) ** 0.5)
 
 
-def _anchored(step: Step, works: list[Workload], sequences: Number, engine: Engine) -> Step:
-    """The step as the user's own stack takes it, with what is still unknown; a step of prompts alone stays as it is."""
-    if engine.anchor is None or all(work.phase == "prefill" for work in works):
+def _anchored(step: Step, sequences: Number, engine: Engine) -> Step:
+    """The step as the user's own stack takes it, with what is still unknown."""
+    if engine.anchor is None:
         return step
     factor = engine.factor(sequences)
     for time in step.times:

@@ -67,8 +67,11 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     factor = engine.compute_factor if kernel.family in COMPUTE_FAMILIES else 1.0
     if kernel.family == "attention_prefill":
         factor = factor * engine.attention_factor
+    read_factor, peak_factor = engine.formats.get(kernel.stored, (1.0, 1.0))
     flops = kernel.flops + (kernel.padding_flops if device.matrix_unit_rows > 1 else 0)
-    reached = min(1.0, factor * constants.compute)  # nothing is faster than the data sheet, here and below
+    reached = min(
+        1.0, factor * peak_factor * constants.compute
+    )  # nothing is faster than the data sheet, here and below
     compute = flops / (reached * device.peak(kernel.dtype)) if kernel.dtype else 0.0
     if kernel.family == "attention_decode":
         rows = kernel.tile_rows or device.matrix_unit_rows
@@ -76,7 +79,7 @@ def kernel_time(kernel: Kernel, device: DeviceModel, *, alone: bool = False) -> 
     if constants.half_length:
         compute = compute * (1 + constants.half_length / most(kernel.extent, 1))
     bandwidth_share = min(1.0, constants.bandwidth)
-    weights = kernel.weight_bytes / min(engine.bandwidth_factor, 1 / bandwidth_share)
+    weights = kernel.weight_bytes / min(engine.bandwidth_factor * read_factor, 1 / bandwidth_share)
     activations = kernel.activation_bytes * (engine.vector_factor if kernel.family == "vector" else 1.0)
     rate = bandwidth_share * bandwidth
     memory = (weights + kernel.cache_bytes + activations) / rate

@@ -1,0 +1,64 @@
+"""Measured steps on consumer machines, each beside what the time model says of it."""
+
+from functools import cache
+from typing import Any
+
+from sparsecalc.core.precision import Precision
+from sparsecalc.core.workload import Workload
+from sparsecalc.data_files import read_data
+from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.published import step_rows
+from sparsecalc.device.engines import engine_entry
+from sparsecalc.device.find import accelerator_ids, load_accelerator
+from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.serving import prefill_step
+from sparsecalc.estimate.step import Step, step_time
+from sparsecalc.model.ledgers import Ledgers
+
+Row = dict[str, Any]
+
+
+@cache
+def as_run(model: str, weights: str, kv_cache: str) -> tuple[Ledgers, Precision]:
+    """A model as it was run, and its formats."""
+    variant = load_variant(model, weights, kv_cache)
+    return variant.model, variant.precision
+
+
+def desk_rows() -> list[Row]:
+    """Rows of llama.cpp and its like: of data/measurements/desk.json, and of fixed_batch.json."""
+    rows: list[Row] = [row for row in read_data("measurements/desk.json")["rows"] if row["gpu"] in accelerator_ids()]
+    return [*rows, *(row for row in step_rows() if engine_entry(row["engine"]).get("backend"))]
+
+
+def engine_of(row: Row) -> str:
+    """The engine with its backend, as `--engine` takes it."""
+    backend = row.get("backend") or engine_entry(row["engine"], load_accelerator(row["gpu"])).get("backend")
+    return f"{row['engine']}:{backend}" if backend else str(row["engine"])
+
+
+def steps_of(row: Row, micro_batch: int) -> list[Workload]:
+    """The steps whose seconds are measured: one that decodes, or those of a prompt by its micro-batches."""
+    batch, end = row["batch_size"], row["context_len"]
+    if row["phase"] == "decode":
+        return [Workload.decode(end, batch)]
+    size = row.get("ubatch") or micro_batch or end
+    start, steps = end - row["prompt_len"], []
+    while start < end:
+        reached = min(end, start + size)
+        steps.append(Workload.prefill(reached, batch, logits="last").but(new_tokens=reached - start))
+        start = reached
+    return steps
+
+
+def predict_desk_row(row: Row, device: DeviceModel) -> Step:
+    """What the time model says of a row."""
+    model, precision = as_run(row["model"], row["weights"], row["kv_cache"])
+    works = steps_of(row, device.engine.micro_batch)
+    return prefill_step(works, lambda together: step_time(model, together, precision, device, Placement()))
+
+
+def on_device(row: Row) -> bool:
+    """Whether all of the model lay on the device."""
+    return not {"offload", "n_gpu_layers"} & {*row}
