@@ -17,7 +17,6 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.described import described, is_description
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.local import system
-from sparsecalc.device.local.accelerator import cpu_model
 from sparsecalc.device.local.gpus import bracketed, gpus
 from sparsecalc.device.local.host import host, memory, sysctl
 
@@ -232,19 +231,6 @@ def test_two_sockets(machine: Machine) -> None:
     machine.files({"proc/cpuinfo": cores})
     assert (host().cores, host().sockets, local().id) == (8, 2, "epyc-9654")
     assert "8 cores in 2 sockets" in (local().detected or "")
-
-
-@pytest.mark.parametrize(
-    ("brand", "model"),
-    [
-        ("12th Gen Intel(R) Core(TM) i9-12900K", "Intel Core i9-12900K"),
-        ("Intel(R) Core(TM) i7-10700K CPU @ 3.80GHz", "Intel Core i7-10700K"),
-        ("AMD Ryzen 7 7840HS w/ Radeon 780M Graphics", "AMD Ryzen 7 7840HS"),
-        ("Intel(R) Xeon(R) Platinum 8480+", "Intel Xeon Platinum 8480+"),
-    ],
-)
-def test_brand_strings(brand: str, model: str) -> None:
-    assert cpu_model(brand) == model
 
 
 def test_what_is_not_built_in_is_described(machine: Machine, quick_run: Run) -> None:

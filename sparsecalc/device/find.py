@@ -16,7 +16,8 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.calibration import LOCAL, Calibration, has_own_calibration, load_calibration
 from sparsecalc.device.described import described, is_description
 from sparsecalc.device.names import more_words, named, same_model, spelled
-from sparsecalc.device.sheets import accelerator_ids, built_in
+from sparsecalc.device.sheets import accelerator_ids as accelerator_ids
+from sparsecalc.device.sheets import built_in
 
 LARGEST_FILE_BYTES = 2**20
 LONGEST_NAME = 200

@@ -19,9 +19,6 @@ NEAR = 0.1
 """Relative difference between memory as it is sold and as the system has it."""
 TELLS_APART = 0.05
 """Difference of two such differences up to which memory does not tell two cards apart."""
-_BESIDE = re.compile(
-    r"\((?:r|tm)\)|^\d+th gen |\s@.*|\bcpu\b|\bprocessor\b|\s\d+-core\b|\s(?:w/|with)\s.*", re.IGNORECASE
-)
 _CHANNELS = re.compile(r"\b(\d+)ch\b")
 
 
@@ -129,13 +126,8 @@ def _cpu_sheet(found: FoundHost) -> Accelerator:
 
 
 def _cpu_id(found: FoundHost) -> str | None:
-    ids = named(cpu_model(found.name)) or named(found.name)
+    ids = named(found.name) if found.name else []
     return ids[0] if len(ids) == 1 else None
-
-
-def cpu_model(brand: str) -> str:
-    """The model in a processor's brand string: `AMD Ryzen 9 7950X 16-Core Processor` is AMD Ryzen 9 7950X."""
-    return re.sub(r"\s+", " ", _BESIDE.sub(" ", brand)).strip()
 
 
 def _host_text(found: FoundHost) -> str:
