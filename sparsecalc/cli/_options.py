@@ -62,6 +62,29 @@ Offload = Annotated[
     str | None,
     typer.Option("--offload", help="in host memory: experts=0.5, layers=0.3, experts=1@epyc-9654 (on a CPU)"),
 ]
+GpuLayers = Annotated[
+    str | None,
+    typer.Option("-ngl", "--n-gpu-layers", help="llama.cpp: layers on devices, output included (default: all)"),
+]
+CpuMoeLayers = Annotated[
+    int | None, typer.Option("-ncmoe", "--n-cpu-moe", help="llama.cpp: experts of the first layers in host memory")
+]
+CpuMoe = Annotated[bool, typer.Option("-cmoe", "--cpu-moe", help="llama.cpp: all routed experts in host memory")]
+OverrideTensor = Annotated[
+    list[str] | None,
+    typer.Option("-ot", "--override-tensor", help="llama.cpp: REGEX=CPU or REGEX=CUDA1, of tensors' names, a list"),
+]
+SplitMode = Annotated[
+    str | None, typer.Option("-sm", "--split-mode", help="llama.cpp: layer, row or none, over several devices")
+]
+TensorSplit = Annotated[
+    str | None, typer.Option("-ts", "--tensor-split", help="llama.cpp: proportions of devices: 3,1 (default: even)")
+]
+Threads = Annotated[int | None, typer.Option("-t", "--threads", help="threads of the host (default: its cores)")]
+HostOf = Annotated[
+    str | None,
+    typer.Option("--host", help="host, by commas: CPU, memory, link: i9-14900k, ddr5-6000x2:64g, pcie4x16"),
+]
 PromptLen = Annotated[int | None, typer.Option("--prompt-len", help="tokens of a request's prompt")]
 OutputLen = Annotated[int | None, typer.Option("--output-len", help=f"tokens of its answer {default_of('output_len')}")]
 Concurrency = Annotated[int | None, typer.Option(help="requests in flight (default: the batch size)")]
@@ -133,6 +156,14 @@ DEVICES: Options = {
     "routing": (RoutingOf, "uniform"),
     "eplb_replicas": (Replicas, None),
     "offload": (Offload, None),
+    "n_gpu_layers": (GpuLayers, None),
+    "n_cpu_moe": (CpuMoeLayers, None),
+    "cpu_moe": (CpuMoe, False),
+    "override_tensor": (OverrideTensor, None),
+    "split_mode": (SplitMode, None),
+    "tensor_split": (TensorSplit, None),
+    "threads": (Threads, None),
+    "host": (HostOf, None),
     "calibration": (CalibrationFile, None),
     "gpu_memory_utilization": (Share, None),
     "max_num_seqs": (MaxSeqs, None),
@@ -142,6 +173,7 @@ DEVICES: Options = {
     "tensor_parallel_size": (_spelling(int, "--tp"), None),
     "pipeline_parallel_size": (_spelling(int, "--pp"), None),
     "data_parallel_size": (_spelling(int, "--dp"), None),
+    "gpu_layers": (_spelling(str, "--n-gpu-layers"), None),
     "mem_fraction_static": (_spelling(float, "--gpu-memory-utilization"), None),
 }
 REQUESTS: Options = {

@@ -27,7 +27,7 @@ class HeldMemory:
 
     def fits(self, load: Load) -> bool:
         """Whether the devices hold a load."""
-        return self.engine.fits(load) if self.engine else self.memory.at(load).total <= self.budget
+        return self.engine.fits(load) if self.engine else self.memory.excess(load, self.budget) <= 0
 
     def predicted(self, load: Load) -> Prediction:
         """Fit, largest loads, and bytes in use and free."""

@@ -5,10 +5,11 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.anchored import anchored
+from sparsecalc.decide.asked_host import HostAsked
 from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.multi_token_prediction import prediction_drafts
-from sparsecalc.decide.placement import placement_for
+from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Question, routing_of
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
@@ -22,7 +23,7 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     device = device_model(gpu, question.engine)
     if question.engine_options.enforce_eager:
         device = device.but(engine=device.engine.in_eager_mode())
-    plan = placement_for(model.spec, question.parallelism, device.domain_size)
+    plan = placement_on(model.spec, question.parallelism, gpu, device)
     device = anchored(device, question.devices.anchor, model, precision, plan, question.requests.prompt_len)
     return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
 
@@ -37,7 +38,7 @@ def drafting(question: Question, deployed: Deployment) -> Drafting | None:
     draft = None
     if asked.draft_model:
         variant = load_variant(asked.draft_model)
-        parallelism = question.parallelism.but(ep=None, offload=Offload())
+        parallelism = question.parallelism.but(ep=None, offload=Offload(), host=HostAsked())
         alone = question.but(parallelism=parallelism, routing="uniform")
         draft = deploy(variant.model, variant.precision, alone, deployed.gpu)
     return Drafting(asked.draft_tokens, asked.acceptance or 0.0, draft)

@@ -1,10 +1,12 @@
 """Options as serving engines name them: other spellings of those of `ask`, and what an engine is told of its memory."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import brief
+from sparsecalc.decide.asked_host import NAMES as HOST_NAMES
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
 
 SPELLINGS = {
@@ -15,6 +17,7 @@ SPELLINGS = {
     "mem_fraction_static": "device_memory_share",
     "max_model_len": "context_len",
     "quantization": "dtype",
+    "gpu_layers": "n_gpu_layers",
 }
 """Engines' names of options, and the names that `ask` has for them."""
 
@@ -37,6 +40,14 @@ class EngineWords(TypedDict, total=False):
     enforce_eager: bool
     kv_cache_memory_bytes: int
     block_size: int
+    n_gpu_layers: str | int
+    n_cpu_moe: int
+    cpu_moe: bool
+    override_tensor: str | Sequence[str]
+    split_mode: str
+    tensor_split: str
+    threads: int
+    host: str
 
 
 def plain(options: dict[str, Any]) -> dict[str, Any]:
@@ -71,6 +82,7 @@ def engine_release(engine: str | None) -> str:
 
 def engine_options(**given: Any) -> EngineOptions:
     """What an engine is told of its memory. Raises InputError for a number out of range."""
+    given = {name: value for name, value in given.items() if name not in HOST_NAMES}
     for name, value in given.items():
         if value is not None and not 0 < value <= LARGEST and name != "enforce_eager":
             raise InputError(f"{name.replace('_', '-')} is {value}", hint="It must be 1 or more")

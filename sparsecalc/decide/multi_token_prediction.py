@@ -72,7 +72,7 @@ def prediction_drafts(deployed: Deployment, asked: Speculative) -> Drafting | No
         raise InputError(text, hint="Say what share of guesses is accepted: --mtp --acceptance 0.8")
     model = prediction_model(deployed.model.spec, recipe.layers if recipe else layers)
     device = deployed.device.but(engine=deployed.device.engine.but(step_seconds=0.0, sequence_seconds=0.0))
-    plan = deployed.placement.but(offload="none", offload_share=0.0)
+    plan = deployed.placement.but(offload="none", offload_share=0.0, places=None, host=None)
     drafter = Deployment(Ledgers(model), deployed.precision, deployed.gpu, device, plan, deployed.routing)
     return Drafting(tokens, acceptance, drafter)
 

@@ -8,6 +8,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
+from sparsecalc.decide.asked_host import HostAsked, host_asked
 from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
 from sparsecalc.decide.counted import counted
 from sparsecalc.decide.engine_words import EngineWords, engine_options, engine_release, kv_cache_format
@@ -56,6 +57,8 @@ class Parallelism(Frozen):
     """Whole experts on each device (vLLM's --enable-expert-parallel): ep = tp * dp, where `ep` is not given."""
     eplb_replicas: int | None = None
     offload: Offload = Offload()
+    host: HostAsked = HostAsked()
+    """What llama.cpp is told of the placement, and the host."""
 
     @property
     def num_devices(self) -> int:
@@ -65,7 +68,7 @@ class Parallelism(Frozen):
     def without_experts(self) -> "Parallelism":
         """As many devices for a dense model."""
         offload = Offload() if self.offload.what == "experts" else self.offload
-        return Parallelism(num_gpus=self.num_devices, offload=offload)
+        return Parallelism(num_gpus=self.num_devices, offload=offload, host=self.host.for_dense())
 
 
 class LoadGrid(Frozen):
@@ -154,8 +157,9 @@ class Question(Frozen):
         parallelism, speculative = self.parallelism, self.speculative
         optional = {
             "calibration": hardware.calibration,
-            **{name: value for name, value in vars(parallelism).items() if name not in ("num_gpus", "offload")},
+            **{name: value for name, value in vars(parallelism).items() if name not in ("num_gpus", "offload", "host")},
             "offload": parallelism.offload.text,
+            **dict(parallelism.host.typed),
             **vars(speculative),
             **vars(self.engine_options.but(max_num_batched_tokens=None)),
             "test": ",".join(test.name for test in self.tests),
@@ -206,7 +210,7 @@ def ask(
         grid=grid,
         formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=_parallelism((num_gpus, tp, pp, dp, ep, eplb_replicas), whole_experts, offload),
+        parallelism=_parallelism((num_gpus, tp, pp, dp, ep, eplb_replicas), whole_experts, offload, dict(told)),
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
@@ -216,11 +220,13 @@ def ask(
     ).with_tests(test)
 
 
-def _parallelism(degrees: tuple[int | None, ...], expert_parallel: bool, offload: str | None) -> Parallelism:
-    """`degrees`: of devices, TP, PP, DP, EP and copies of experts, in this order."""
+def _parallelism(
+    degrees: tuple[int | None, ...], expert_parallel: bool, offload: str | None, told: dict[str, Any]
+) -> Parallelism:
+    """`degrees`: of devices, TP, PP, DP, EP and copies of experts, in this order; `told`: llama.cpp's options."""
     names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
     given: dict[str, Any] = dict(zip(names, degrees, strict=True))
-    return Parallelism(**given, expert_parallel=expert_parallel, offload=offload_of(offload))
+    return Parallelism(**given, expert_parallel=expert_parallel, offload=offload_of(offload), host=host_asked(told))
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:

@@ -1,5 +1,6 @@
 """Does it fit: bytes per device against the device's memory, how many devices, and what is left for the cache."""
 
+from collections.abc import Sequence
 from math import ceil
 
 from sparsecalc.core.frozen import Frozen
@@ -11,7 +12,7 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.estimate.costs import activation_bytes, logits_bytes, memory, step_tokens
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.load import Load
-from sparsecalc.estimate.offload import resident_share
+from sparsecalc.estimate.offload import HOST, host_bytes, host_share, resident_cache_share, resident_share
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.prices import usd_per_hour
 from sparsecalc.estimate.results import Memory, Prediction
@@ -42,6 +43,7 @@ class DeviceMemory:
         caches  = the same over the cache and state of batch_size / dp sequences; working memory is held in full
 
     Each sequence has a cache and states of its own, so that the ledger of one batch at a context serves every batch.
+    Under llama.cpp each card holds its own layers, and the host what is left to it.
     """
 
     def __init__(self, model: Model, precision: Precision, plan: Placement) -> None:
@@ -56,19 +58,36 @@ class DeviceMemory:
             work = Workload.decode(load.context_len, sequences)
             self._rows[load.context_len] = self.ledgers.ops(work), sequences
         rows, counted = self._rows[load.context_len]
-        return DeviceBytes(
-            weights=self._weight_bytes(rows),
-            caches=self._cache_bytes(rows, counted, sequences),
-            working=self._working_bytes(load.but(batch_size=sequences)),
-        )
+        working = self._working_bytes(load.but(batch_size=sequences))
+        cards: Sequence[int | None] = range(self.plan.cards) if self.plan.cards > 1 else (None,)
+        held = [(self._weight_bytes(rows, card), self._cache_bytes(rows, counted, sequences, card)) for card in cards]
+        weights, caches = max(held, key=sum)
+        return DeviceBytes(weights=weights, caches=caches, working=working)
 
-    def _weight_bytes(self, rows: Ledger) -> int:
+    def on_host(self, load: Load) -> int:
+        """Bytes of weights and caches that lie in host memory under a load."""
+        if self.plan.places is None:
+            return host_bytes(self.ledgers, self.precision, self.plan)
+        self.at(load)
+        rows, counted = self._rows[load.context_len]
+        weights = rows.sum(lambda op: self.precision.weight_bytes(op) * host_share(self.plan, op))
+        return round(weights) + self._cache_bytes(rows, counted, -(-load.batch_size // self.plan.dp), HOST)
+
+    def excess(self, load: Load, budget: int) -> int:
+        """By how many bytes a load is too much for a device of `budget` bytes, or the host; 0 or less: it fits."""
+        more = self.at(load).total - budget
+        return max(more, self.plan.host.shortage_bytes(self.on_host(load))) if self.plan.host else more
+
+    def _weight_bytes(self, rows: Ledger, card: int | None) -> int:
+        """On one device, or on a `card` of its own."""
         plan, weight_bytes = self.plan, self.precision.weight_bytes
+        if card is not None:
+            return ceil(sum(weight_bytes(op) * op.layers * resident_share(plan, op, card) for op in rows))
         held = sum(weight_bytes(op) * op.layers / plan.ways(op) * resident_share(plan, op) for op in rows)
         return ceil(held / plan.pp)
 
-    def _cache_bytes(self, rows: Ledger, counted: int, sequences: int) -> int:
-        """Of `sequences`, from the ledger of `counted` ones."""
+    def _cache_bytes(self, rows: Ledger, counted: int, sequences: int, card: int | None) -> int:
+        """Of `sequences`, from the ledger of `counted` ones; on one device, a `card` of its own, or the host."""
         precision, held = self.precision, 0.0
         for op in rows:
             elements = (op.kv_elements, op.index_elements, op.state_elements)
@@ -77,8 +96,9 @@ class DeviceMemory:
             kv, index, state = (count * sequences // counted for count in elements)
             state_bytes = state * precision.state_element_bytes(op)
             cached = precision.kv_cache_bytes(kv) + precision.kv_cache_bytes(index)
-            held += (cached + state_bytes) * op.layers / self.plan.ways(op)
-        return ceil(held / self.plan.pp)
+            split = self.plan.ways(op) * self.plan.pp if card is None else 1
+            held += (cached + state_bytes) * op.layers / split * resident_cache_share(self.plan, op, card)
+        return ceil(held)
 
     def _working_bytes(self, load: Load) -> int:
         spec, tokens = self.ledgers.spec, step_tokens(load)
@@ -109,14 +129,14 @@ def fit(
     held = devices.at(load)
 
     def excess(changed: Load) -> int:
-        return devices.at(changed).total - budget
+        return devices.excess(changed, budget)
 
     return Prediction(
         accelerator=gpu.id,
         num_gpus=plan.num_gpus,
         placement=plan.name,
-        fits=held.total <= budget,
-        gpus_needed=gpus_needed(memory(ledgers, precision, load), budget),
+        fits=excess(load) <= 0,
+        gpus_needed=_devices_needed(devices, load, budget),
         capacity_bytes=gpu.capacity_bytes,
         capacity_is_measured=gpu.capacity_is_measured,
         device_memory_share=memory_share(share),
@@ -136,8 +156,19 @@ def fit(
 def largest_batch(devices: DeviceMemory, load: Load, budget: int) -> int:
     """Largest batch that fits at the load's context."""
     return largest_within(
-        LARGEST_BATCH, lambda batch: devices.at(load.but(batch_size=batch)).total - budget, load.batch_size
+        LARGEST_BATCH, lambda batch: devices.excess(load.but(batch_size=batch), budget), load.batch_size
     )
+
+
+def _devices_needed(devices: DeviceMemory, load: Load, budget: int) -> int | None:
+    """The same of what the host does not hold; those that there are, where they hold it."""
+    held, plan = memory(devices.ledgers, devices.precision, load), devices.plan
+    if plan.offload == "none" and plan.places is None:
+        return gpus_needed(held, budget)
+    if devices.at(load).total <= budget:
+        return plan.num_gpus
+    left = held.weights_bytes + held.kv_cache_bytes + held.index_cache_bytes + held.state_bytes - devices.on_host(load)
+    return gpus_needed(held.but(weights_bytes=left, kv_cache_bytes=0, index_cache_bytes=0, state_bytes=0), budget)
 
 
 def gpus_needed(held: Memory, budget: int) -> int | None:

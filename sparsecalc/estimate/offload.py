@@ -11,12 +11,18 @@ from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.places import Shares
 from sparsecalc.estimate.timing import KernelTime
 from sparsecalc.model.ledgers import Ledgers
 
+HOST = -1
+"""In place of a card: host memory."""
 
-def resident_share(plan: Placement, op: Op) -> float:
-    """Share of an op's weights that stays on the devices."""
+
+def resident_share(plan: Placement, op: Op, card: int | None = None) -> float:
+    """Share of an op's weights that lies on the devices; on one of them where llama.cpp tells them apart (`card`)."""
+    if plan.places:
+        return _on_cards(plan.places.of(op), card)
     if plan.offload == "experts" and op.kind == "experts":
         return 1 - whole_experts(plan, op) / op.num_experts
     if plan.offload == "layers" and op.group:
@@ -24,12 +30,26 @@ def resident_share(plan: Placement, op: Op) -> float:
     return 1.0
 
 
+def resident_cache_share(plan: Placement, op: Op, card: int | None = None) -> float:
+    """Share of an op's cache and state that lies on the devices, or on one of them: where the layer does."""
+    return _on_cards(plan.places.of_cache(op), card) if plan.places else 1.0
+
+
+def _on_cards(shares: Shares, card: int | None) -> float:
+    return min(1.0, sum(shares[1:])) if card is None else shares[1 + card]
+
+
+def host_share(plan: Placement, op: Op) -> float:
+    """Share of an op's weights that lies in host memory; of a tied table a copy may lie on a device as well."""
+    return plan.places.of(op)[0] if plan.places else 1 - resident_share(plan, op)
+
+
 def host_bytes(model: Ledgers, precision: Precision, plan: Placement) -> int:
     """Bytes of weights that lie in host memory, of all devices together."""
-    if plan.offload == "none":
+    if plan.offload == "none" and not plan.places:
         return 0
     rows = model.ops(Workload())
-    return round(rows.sum(lambda op: precision.weight_bytes(op) * (1 - resident_share(plan, op))))
+    return round(rows.sum(lambda op: precision.weight_bytes(op) * host_share(plan, op)))
 
 
 def whole_experts(plan: Placement, op: Op) -> int:
@@ -40,10 +60,10 @@ def whole_experts(plan: Placement, op: Op) -> int:
 def offload_times(
     rows: Ledger, works: Sequence[Workload], precision: Precision, plan: Placement, device: DeviceModel
 ) -> list[KernelTime]:
-    """What a step spends on weights in host memory; it waits for each, nothing overlaps.
+    """What a step spends on weights that are sent when they are needed; it waits for each, nothing overlaps.
 
-    link: bytes needed / link;   cpu: bytes needed / memory bandwidth of the host, where they are multiplied
-    experts: of the least used ones, those that the step reaches, sum over them of 1 - (1 - p) ** independent tokens
+    bytes needed / link; experts: of the least used ones, those that the step reaches, sum over them of
+    1 - (1 - p) ** independent tokens
     """
     if plan.offload == "none" or not plan.offload_share:
         return []
@@ -54,8 +74,7 @@ def offload_times(
         needed = _bytes_needed(op, tokens, routing, precision, plan)
         if needed is None:
             continue
-        rate = device.host_bytes_per_second * plan.num_gpus if plan.offload_to == "link" else plan.host_memory_rate
-        seconds = needed / rate * op.layers
+        seconds = needed / (device.host_bytes_per_second * plan.num_gpus) * op.layers
         kernel = Kernel(name=f"{op.name} in host memory", component=op.component, family="vector", group=op.group)
         times.append(KernelTime(kernel, seconds, engine_default("host_spread"), {"host": seconds}))
     return times

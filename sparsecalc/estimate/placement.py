@@ -6,6 +6,8 @@ from typing import Literal
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.ops import Op
+from sparsecalc.estimate.host import Host
+from sparsecalc.estimate.places import Places
 from sparsecalc.model.spec import ModelSpec
 
 
@@ -27,15 +29,25 @@ class Placement(Frozen):
     """What lies in host memory."""
     offload_share: float = 0.0
     """Which share of it: of each layer's experts, the least used first; or of the layers."""
-    offload_to: Literal["link", "cpu"] = "link"
-    """link: weights are sent to the device when needed; cpu: the host computes them where they lie."""
-    host_memory_rate: float = 0.0
-    """Bytes per second that the host multiplies weights at."""
+    places: Places | None = None
+    """Where llama.cpp puts each tensor; None: everything on the devices, but what `offload` says."""
+    host: Host | None = None
+    """The machine around the devices; None: nothing lies in its memory, and it computes nothing."""
 
     @property
     def num_gpus(self) -> int:
         """Devices in all."""
         return self.tp * self.pp * self.dp
+
+    @property
+    def micro_batches(self) -> int:
+        """Parts of a batch that pass the stages one behind the other: llama.cpp's cards take turns instead."""
+        return 1 if self.cards > 1 else self.pp
+
+    @property
+    def cards(self) -> int:
+        """Devices that llama.cpp tells apart; 1: all hold the same share."""
+        return len(self.places.output) - 1 if self.places else 1
 
     @property
     def moe_tp(self) -> int:
@@ -63,7 +75,7 @@ class Placement(Frozen):
         for name in ("tp", "pp", "dp", "ep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}", hint="It must be 1 or more")
-        heads = attention_heads(spec)
+        heads = [] if self.cards > 1 else attention_heads(spec)  # llama.cpp splits rows, whatever heads they are of
         for count in heads:
             if count % self.tp:
                 good = [str(tp) for tp in range(1, count + 1) if all(other % tp == 0 for other in heads)]

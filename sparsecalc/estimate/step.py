@@ -10,6 +10,7 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.time_constants import DeviceModel, Engine
 from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.estimate.host_times import host_times, sides
 from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Scope, Setting
 from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.offload import offload_times
@@ -97,7 +98,7 @@ def step_time(
     """
     ledgers, plan = Ledgers.of(model), placement or Placement()
     works = [works] if isinstance(works, Workload) else list(works)
-    whole = [_share(work, plan.pp) for work in works]
+    whole = [_share(work, plan.micro_batches) for work in works]
     local = [_share(work, plan.dp) for work in whole]
     tokens = sum(work.tokens for work in local)
     mixed = mixed or len({work.phase for work in works}) > 1
@@ -108,8 +109,10 @@ def step_time(
     reach = rows[0]
     if len(local) > 1 or plan.dp > 1:
         reach = ledgers.ops(_together(sum(work.tokens for work in whole), all_sequences, local[0].routing))
-    launched = _on_devices(kernels(rows, local, reach, setting, whole), plan)
-    times = [kernel_time(kernel, device) for kernel in launched]
+    apart = sides(rows, reach, local, precision, plan)
+    here, reached = (apart.on_device, apart.reach_on_device) if apart else (rows, reach)
+    times = [kernel_time(kernel, device) for kernel in kernels(here, local, reached, setting, whole)]
+    times += host_times(apart, local, whole, precision, ledgers.spec.hidden_size) if apart else []
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
     times += _launches(times, device)
@@ -130,15 +133,6 @@ def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
         return Workload.decode(1, tokens, routing=routing)
     each = tokens / sequences
     return Workload(phase="decode", batch_size=sequences, new_tokens=each, context_len=each, routing=routing)
-
-
-def _on_devices(launched: list[Kernel], plan: Placement) -> list[Kernel]:
-    """The kernels that the devices run: less what the host computes."""
-    if plan.offload_to == "cpu" and plan.offload_share:
-        for kernel in launched:
-            if kernel.family == "experts" or (plan.offload == "layers" and kernel.group):
-                kernel.layers = kernel.layers * (1 - plan.offload_share)
-    return launched
 
 
 def _share(work: Workload, ways: int) -> Workload:

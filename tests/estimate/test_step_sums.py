@@ -8,9 +8,11 @@ import pytest
 from hand_made import BF16, DENSE, SPARSE, device
 
 from sparsecalc.core.workload import Workload
+from sparsecalc.estimate.host import Host, HostRules, host_default
 from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.places import LlamaLayers, places
 from sparsecalc.estimate.prices import usd_per_million_tokens
 from sparsecalc.estimate.serving import accepted_tokens, chunks, prefill_step, tpot_seconds
 from sparsecalc.estimate.step import Step, step_time, total
@@ -110,14 +112,36 @@ def test_stages_pass_micro_batches_on() -> None:
 
 
 def test_what_the_host_computes_leaves_the_device() -> None:
-    """A quarter of the layers is computed by the host, where their weights lie."""
-    plan = Placement(offload="layers", offload_share=0.25, offload_to="cpu", host_memory_rate=10.0)
+    """One of 2 layers and the output are on the card: the host computes the other with the constants of its own."""
+    host = Host(name="h", memory_bytes_per_second=10.0, link_bytes_per_second=40.0, device=device(), rules=HostRules())
+    plan = Placement(places=places(DENSE, LlamaLayers(gpu_layers=2)), host=host)
     work = Workload.decode(5, 3)
     whole, parts = by_name(DENSE, work), by_name(DENSE, work, plan)
-    assert parts["o_proj"] == pytest.approx(whole["o_proj"] * 0.75)
+    assert parts["o_proj"] == parts["o_proj in host memory"] == pytest.approx(whole["o_proj"] / 2)
     assert parts["lm_head"] == whole["lm_head"]
-    assert parts["o_proj in host memory"] == pytest.approx(2 * 128 / 4 / 10)
-    linked = by_name(DENSE, work, plan.but(offload_to="link"))
+    crossing = 2 * 3 * 8 * 4 / 40  # there and back: 3 hidden states of 8 in 4 bytes
+    assert parts["between device and host"] == pytest.approx(host_default("visit_seconds") + crossing)
+    assert parts["weights sent to the device"] == 0
+
+
+def test_from_so_many_tokens_on_weights_are_sent() -> None:
+    """The device computes all; half of the layers' weights pass the link, as fast as mapped files do."""
+    rules = HostRules(sends_from=3, sends="whole tensors")
+    host = Host(name="h", memory_bytes_per_second=10.0, link_bytes_per_second=40.0, device=device(), rules=rules)
+    plan = Placement(places=places(DENSE, LlamaLayers(gpu_layers=2)), host=host)
+    work = Workload.prefill(3)
+    whole, parts = by_name(DENSE, work), by_name(DENSE, work, plan)
+    assert parts["o_proj"] == whole["o_proj"]
+    assert parts["o_proj in host memory"] == 0
+    layer = sum(BF16.weight_bytes(op) for op in DENSE.ops(work) if op.group)
+    cache = 2 * 3 * 8  # of 3 tokens, keys and values of one head of 4
+    assert parts["weights sent to the device"] == pytest.approx((layer + cache) / (40 * host_default("pageable_share")))
+
+
+def test_weights_over_the_link() -> None:
+    """A quarter of the layers is sent when it is needed, over a link of 20 bytes per second."""
+    plan, work = Placement(offload="layers", offload_share=0.25), Workload.decode(5, 3)
+    whole, linked = by_name(DENSE, work), by_name(DENSE, work, plan)
     assert linked["o_proj"] == whole["o_proj"]
     assert linked["o_proj in host memory"] == pytest.approx(2 * 128 / 4 / 20)
 

@@ -1,0 +1,143 @@
+"""The host that is asked for: a named CPU, a description of its memory, both, or a typical one."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from sparsecalc.core.errors import InputError
+from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.text import brief, printable
+from sparsecalc.data_files import read_data
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.device.assemble import device_model
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.estimate.host import Host, HostRules, host_default, host_rules, host_table
+
+_MEMORY = re.compile(r"(?:lp)?ddr[1-6]x?-?(\d{3,5})x(\d{1,2})(?::(\d{1,5})\s*(g|gb|gib|t|tb|tib)?)?")
+_SIZE = re.compile(r":?(\d{1,5})\s*(g|gb|gib|t|tb|tib)")
+_PCIE = re.compile(r"pcie\s*-?(?:gen)?([3-6])(?:\.0)?(?:-?x(1|2|4|8|16))?")
+_LANES = re.compile(r"gen(\d)(?: x(\d+))?")
+CHANNEL_BYTES = 8
+MOST_PARTS = 8
+HINT = "A CPU and its memory, one of them or both: ryzen-7950x, ddr5-6000x2:64g, i9-14900k,ddr5-6000x2:64g,pcie4x16"
+
+
+class HostWords(Frozen):
+    """`--host` taken apart; None: not said."""
+
+    cpu: str | None = None
+    memory_bytes_per_second: float | None = None
+    capacity_bytes: int | None = None
+    pcie: tuple[int, int] | None = None
+    """Generation and lanes."""
+    text: str = ""
+    """As typed."""
+
+
+def host_words(text: str) -> HostWords:
+    """`CPU,ddr5-6000x2:64g,pcie4x16`: each part may be left out. Raises InputError for what is none of these.
+
+    memory: 10^6 transfers per second, channels of 8 bytes, size in GiB
+    """
+    found: dict[str, Any] = {}
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts) or len(parts) > MOST_PARTS:
+        raise InputError(f"--host is {brief(text)}", hint=HINT)
+    for part in parts:
+        for name, value in _part(part).items():
+            if name in found:
+                raise InputError(f"--host is {brief(text)}: {brief(part)} is said twice", hint=HINT)
+            found[name] = value
+    return HostWords(**found, text=printable(text, 60))
+
+
+def _part(part: str) -> dict[str, Any]:
+    plain = part.lower()
+    if memory := _MEMORY.fullmatch(plain):
+        rate = float(memory[1]) * 1e6 * int(memory[2]) * CHANNEL_BYTES
+        if not rate:
+            raise InputError(f"--host is {brief(part)}", hint=HINT)
+        size = {"capacity_bytes": _bytes(memory[3], memory[4])} if memory[3] else {}
+        return {"memory_bytes_per_second": rate, **size}
+    if size_only := _SIZE.fullmatch(plain):
+        return {"capacity_bytes": _bytes(size_only[1], size_only[2])}
+    if slot := _PCIE.fullmatch(plain):
+        return {"pcie": (int(slot[1]), int(slot[2] or 16))}
+    if re.match(r"(lp)?ddr|pcie", plain):
+        raise InputError(f"--host is {brief(part)}", hint=HINT)
+    return {"cpu": part}
+
+
+def _bytes(count: str, unit: str | None) -> int:
+    return int(count) * (2**40 if (unit or "g").startswith("t") else 2**30)
+
+
+def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, device: DeviceModel) -> Host:
+    """The host of a device under its engine: `text` of --host, `cpu` of --offload, else a typical one, with a note.
+
+    Raises InputError for words that are none, an unknown CPU, and a device that is no CPU.
+    """
+    words, typical = host_words(text) if text else HostWords(), host_table()["typical"]
+    named = words.cpu or cpu
+    sheet = load_accelerator(named or typical["cpu"])
+    if sheet.kind not in ("cpu", "soc"):
+        raise InputError(f"{sheet.id} is no CPU", hint=HINT)
+    usual = host_words(typical["memory"])
+    own = HostWords(memory_bytes_per_second=sheet.memory_bytes_per_second, capacity_bytes=sheet.capacity_bytes)
+    memory = words if words.memory_bytes_per_second else own if named else usual
+    cores = sheet.sm_count if named else int(typical["cores"])
+    rules = host_rules(device.engine.id)
+    model = _cpu_model(sheet, rules, memory.memory_bytes_per_second or 0.0, cores, threads)
+    slot = words.pcie or (_slot(sheet) if named else None) or host_words(typical["pcie"]).pcie
+    return Host(
+        name=text or cpu or "typical desktop",
+        memory_bytes_per_second=model.memory_bytes_per_second,
+        capacity_bytes=words.capacity_bytes or memory.capacity_bytes,
+        cores=cores,
+        threads=threads,
+        link_bytes_per_second=_link(gpu, device, slot),
+        peak_flops_per_second=model.peak_flops_per_second,
+        device=model,
+        rules=rules,
+        notes=tuple(_assumed(words, named, typical)),
+    )
+
+
+def _cpu_model(
+    sheet: Accelerator, rules: HostRules, rate: float, cores: int | None, threads: int | None
+) -> DeviceModel:
+    """The time model of a CPU with other memory, of whose cores some are used: peaks * used / cores of the sheet."""
+    model = device_model(sheet, rules.cpu_profile)
+    used = min(threads or cores, cores) if cores else threads
+    if used:
+        rate = min(rate, used * host_default("thread_bytes_per_second"))
+    share = used / sheet.sm_count if used and sheet.sm_count else 1.0
+    peaks = {name: peak * min(1.0, share) for name, peak in model.peak_flops_per_second.items()}
+    return model.but(memory_bytes_per_second=rate, peak_flops_per_second=peaks)
+
+
+def _slot(sheet: Accelerator) -> tuple[int, int] | None:
+    """Generation and lanes that a CPU gives one device, of `gen5 x24`."""
+    found = _LANES.match(sheet.pcie or "")
+    return (int(found[1]), min(16, int(found[2] or 16))) if found else None
+
+
+def _link(gpu: Accelerator, device: DeviceModel, slot: tuple[int, int] | None) -> float:
+    """One direction to the device: its own link's, or the slot's where that is slower."""
+    if slot is None or gpu.cpu_link:
+        return device.host_bytes_per_second
+    rates = {link["id"]: link["bytes_per_second"] for link in read_data("interconnects.json")["links"]}
+    share = float(read_data("kernel_constants.json")["host_link_share"])
+    return min(device.host_bytes_per_second, share * float(rates[f"pcie{slot[0]}-x16"]) * slot[1] / 16)
+
+
+def _assumed(words: HostWords, named: str, typical: dict[str, Any]) -> Iterator[str]:
+    """What of a host nobody named."""
+    cpu = f"{typical['cores']} cores of a {typical['cpu']}"
+    if not named and not words.memory_bytes_per_second:
+        yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}, {typical['pcie']}"
+    elif not named:
+        yield f"--host names no CPU: {cpu} are assumed; name it: --host i9-14900k,{words.text}"
+    elif words.memory_bytes_per_second and not words.capacity_bytes:
+        yield f"--host does not say how much memory there is: nothing is checked against it; say it: {words.text}:64g"
