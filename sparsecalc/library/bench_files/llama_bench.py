@@ -42,7 +42,7 @@ def read_llama_bench(record: Record, where: str) -> list[BenchRow] | None:
     backend = _backend(str(record.get("backends") or ""), _count(record, "n_gpu_layers", where))
     named = word(record.get("cpu_info" if backend == "cpu" else "gpu_info"))
     devices = [name.strip() for name in re.split(r",|/(?= ?[A-Z])", named or "") if name.strip()] or [""]
-    own = {
+    own: dict[str, Any] = {
         "deviation": number(record.get("stddev_ts"), "stddev_ts", where),
         "params": number(record.get("model_n_params"), "model_n_params", where),
         "kv_cache_dtype": _kv_cache(record.get("type_k"), record.get("type_v")),
@@ -71,7 +71,7 @@ def read_llama_bench(record: Record, where: str) -> list[BenchRow] | None:
 
 
 def read_llama_bench_csv(text: str, where: str) -> list[BenchRow] | None:
-    """The rows of its csv; None where the first line has not its columns. Raises InputError for a value that is none."""
+    """The rows of its csv; None where its columns are not there. Raises InputError for a value that is none."""
     lines = csv.reader(text.splitlines())
     try:
         header = [name.strip() for name in next(lines, [])]
@@ -155,7 +155,7 @@ def _kv_cache(keys: Any, values: Any) -> str | None:
     return None if name in ("", "f16", "fp16") else name
 
 
-def _model(kind: str, path: str) -> dict[str, str | None]:
+def _model(kind: str, path: str) -> dict[str, Any]:
     """Names of the model, and the format of its file: `llama 8B Q4_K - Medium` ends with it."""
     match = re.fullmatch(r"(?P<model>\S+ \S+) (?P<dtype>\S.*)", kind.strip())
     file = re.split(r"[/\\]", path.strip())[-1]
