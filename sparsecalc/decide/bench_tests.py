@@ -21,11 +21,11 @@ def test_times(model: Ledgers, precision: Precision, question: Question) -> list
     for gpu in question.devices.accelerators:
         deployed = deploy(model, precision, question, gpu)
         capacity, draft = HeldMemory(deployed, question), drafting(question, deployed)
-        found += [_timed(deployed, question, draft, test, capacity) for test in question.tests]
+        found += [timed_test(deployed, question, draft, test, capacity) for test in question.tests]
     return found
 
 
-def _timed(
+def timed_test(
     deployed: Deployment, question: Question, draft: Drafting | None, test: BenchTest, capacity: HeldMemory
 ) -> TestTime:
     """Prompts come one after another, as engines compute them; answers grow together."""

@@ -46,7 +46,8 @@ class Calibration(Frozen):
     residuals: dict[str, Any] | None = None
     """Errors of the fitted formulas over the rows, by class of operation."""
     anchor: dict[str, Any] | None = None
-    """Measured rows of a serving stack (`--from-serving`) beside predictions of them; None: kernels were timed."""
+    """Measured rows of a serving stack (`--from-serving`), or tests of a machine (`--from-llama-bench`), beside
+    predictions of them; None: kernels were timed."""
 
 
 def user_folder() -> Path:

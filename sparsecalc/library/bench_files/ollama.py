@@ -19,7 +19,7 @@ _RATES = re.compile(r"(?m)^(prompt eval|eval) rate:\s+([\d.]+) tokens/s")
 
 
 def read_ollama(record: Record, where: str) -> list[BenchRow] | None:
-    """The rows of a JSON object, of the prompt and of the answer; none of a piece of a stream; None: of another tool."""
+    """The rows of a JSON object, of prompt and answer; none of a piece of a stream; None: of another tool."""
     if "done" in record and "model" in record and "eval_duration" not in record:
         return []  # a piece of the answer
     if not {"eval_count", "eval_duration"} <= record.keys():
