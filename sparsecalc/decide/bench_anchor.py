@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from math import exp, log
 from typing import Any
 
-
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note

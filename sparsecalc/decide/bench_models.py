@@ -22,6 +22,7 @@ FAR = 0.05
 """The same for a model that the file names: a GGUF may hold layers that predict several tokens, or lack a head."""
 TUNED = r"instruct|it|chat|hf|gguf|base|mlx|latest|text|thinking|qat|\d{4}|v\d(?:\.\d)?|preview|meta"
 """Words that tell fine-tuned models apart, not architectures."""
+_FILE = re.compile(r"(?:-\d{5}-of-\d{5})?\.gguf$")
 _FORMAT = re.compile(
     r"[-_.:](?:ud-)?(?P<dtype>(?:iq|q|tq)\d\w*|mxfp4\w*|bf16|fp?16|f32|\d-?bit\w*)(?:-g\d+)?(?:-mlx)?$", re.IGNORECASE
 )
@@ -75,15 +76,15 @@ def _our_format(text: str) -> str | None:
 
 
 def _formats(row: BenchRow) -> Iterator[str]:
-    for name in (re.sub(r"\.gguf$", "", row.file), row.model):
-        if match := _FORMAT.search(name):
+    for name in (row.file, row.model):
+        if match := _FORMAT.search(_FILE.sub("", name)):
             yield match["dtype"]
 
 
 def _plain_names(row: BenchRow) -> Iterator[str]:
     """What a row's file and model are called, without folders, parts, format and words of fine-tuning."""
     for name in (row.file, row.model):
-        bare = re.sub(r"\.gguf$|-\d{5}-of-\d{5}", "", name.lower().rpartition("/")[2])
+        bare = _FILE.sub("", name.lower().rpartition("/")[2])
         while (shorter := re.sub(rf"[-_.:](?:{TUNED})$|^(?:{TUNED})[-_]", "", _FORMAT.sub("", bare))) != bare:
             bare = shorter
         if bare:
