@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.desk import as_run
 from sparsecalc.device.find import load_accelerator
@@ -24,8 +23,8 @@ Row = dict[str, Any]
 TARGET = Path(__file__).parent.parent / "data" / "measurements" / "desk.json"
 COMMENT = (
     "Steps on consumer machines, one row per figure, in the fields of fixed_batch.json, and `backend`; `host`,"
-    " `offload` or `n_gpu_layers` where a part lies in host memory. quality B: published with conditions; C: submitted to a"
-    " community benchmark, unverified, under the filters that `excluded` counts."
+    " `offload` or `n_gpu_layers` where a part lies in host memory. quality B: published with conditions; C: submitted to"
+    " a community benchmark, unverified, under the filters that `excluded` counts."
 )
 DEVICES = {
     "hw/rtx-2080.json": "rtx-2080",
@@ -52,7 +51,7 @@ CHIPS = {
     "AMD Ryzen 7 7840HS": "ryzen-7840hs",
     "AMD Ryzen 7 8745H w/ Radeon 780M": "radeon-780m",
     "AMD Ryzen 7 8745H w/ Radeon 780M Graphics": "radeon-780m",
-    "Intel(R) Core(TM) Ultra 7 155H": "core-ultra-155h",
+    "Intel(R) Core(TM) Ultra 7 155H": "core-ultra-7-155h",
 }
 """Devices of the community's rows."""
 MODELS = {
@@ -245,7 +244,7 @@ def _common(row: Row) -> tuple[Row, str]:
     backend = row["backend"]
     if engine != "llama.cpp" or (backend == "cuda" and gpu.startswith("m")):
         backend = ""
-    if gpu in ("ryzen-7840hs", "core-ultra-155h"):
+    if gpu in ("ryzen-7840hs", "core-ultra-7-155h"):
         backend = "cpu"
     common = {
         "model": model,
@@ -272,7 +271,8 @@ def _rates(row: Row, common: Row, left_out: Counter[str]) -> Iterator[Row]:
     """Decode and prompt of a row, where their lengths are told and physics allows them."""
     prompt, output = int(row["prompt_tokens"] or 0), int(row["output_tokens"] or 0)
     room, batched = int(row["context_length"] or 0), int(row["batch_size"] or 1) >= 512
-    if not (prompt and output) or (batched and room > SHORT_CONTEXT and common["gpu"] != "rtx-4070"):
+    apart = prompt + output == room > SHORT_CONTEXT  # llama-bench's two tests as one row: what depth the second had?
+    if not (prompt and output) or apart or (batched and room > SHORT_CONTEXT and common["gpu"] != "rtx-4070"):
         left_out["lengths"] += 1
         return
     depth = room if batched and room > SHORT_CONTEXT else 0  # llama-bench's -d, as the falling rates show

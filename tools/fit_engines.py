@@ -18,30 +18,7 @@ from sparsecalc.measure.calibrate.constants_fit import least_error
 
 Row = dict[str, Any]
 TARGET = Path(__file__).parent.parent / "data" / "engines.json"
-RTX_40 = ("rtx-4060", "rtx-4070", "rtx-4070-super", "rtx-4070-ti", "rtx-4070-ti-super", "rtx-4080-super")
-RTX_PRO = tuple(
-    f"rtx-pro-{name}"
-    for name in ("4000-blackwell", "4500-blackwell", "5000-blackwell", "5000-blackwell-72gb", "6000-blackwell-max-q")
-)
 GROUPS: dict[str, list[Row]] = {
-    "llama.cpp": [
-        {"arch": ["Ampere GA100"]},
-        {"accelerators": ["a10", "a10g", "a40", "rtx-a4000", "rtx-a4500", "rtx-a5000", "rtx-a5500", "rtx-a6000"]},
-        {"arch": ["Hopper"]},
-        {"accelerators": ["l4", "l40", "l40s", "rtx-4000-ada", "rtx-4500-ada", "rtx-5000-ada", "rtx-6000-ada"]},
-        {"accelerators": ["rtx-3090", "rtx-3080", "rtx-3080-12gb", "rtx-3080-ti", "rtx-3090-ti"]},
-        {"accelerators": ["rtx-3060-12gb", "rtx-3060-ti", "rtx-3070", "rtx-3070-ti"]},
-        {"accelerators": ["rtx-4060ti-16gb", "rtx-4080", "rtx-4090", *RTX_40]},
-        {"accelerators": ["rtx-5080", "rtx-5090", "rtx-5060-ti-16gb", "rtx-5070", "rtx-5070-ti"]},
-        {"accelerators": ["rtx-pro-6000-blackwell", *RTX_PRO]},
-        {"accelerators": ["dgx-spark"]},
-        {"accelerators": ["m1-max", "m1-ultra", "m1", "m1-pro"]},
-        {"accelerators": ["m2-max", "m2-ultra", "m2", "m2-pro"]},
-        {"accelerators": ["m3-max", "m3-ultra", "m3", "m3-pro"]},
-        {"accelerators": ["m4-max", "m4", "m4-pro"]},
-        {"accelerators": ["m5-max", "m5", "m5-pro"]},
-    ],
-    "ik_llama.cpp": [{"arch": ["Zen"]}],
     "gpt-fast": [{"arch": ["Ampere"]}],
 }
 """Devices that share constants: those whose data sheets count matrix peaks in the same way."""

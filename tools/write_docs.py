@@ -22,8 +22,11 @@ from typer.models import ArgumentInfo
 import sparsecalc.documents
 from sparsecalc.cli.main import COMMANDS
 from sparsecalc.core.components import COMPONENTS, Component
+from sparsecalc.data_files import read_data
+from sparsecalc.decide.desk_errors import by_device, by_engine, by_kind, error_groups, left_out_checks
 from sparsecalc.decide.engine_logs import engine_logs
 from sparsecalc.documents.base import Document
+from sparsecalc.reports.desk_page import desk_page
 from sparsecalc.reports.engine_memory_page import engine_memory_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -257,16 +260,28 @@ def default_of(parameter: Parameter) -> str:
     return "" if parameter.default is None or parameter.default is False else f", default `{parameter.default}`"
 
 
+def desk_errors_page() -> str:
+    """docs/desk.md."""
+    checks = left_out_checks()
+    groups = {
+        "By phase and kind of model": error_groups(checks, by_kind),
+        "By engine and backend": error_groups(checks, by_engine),
+        "By device": error_groups(checks, by_device),
+    }
+    return desk_page(groups, read_data("desk_engines.json")["engines"])
+
+
 PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "json.md": json_page,
     DOCS / "commands.md": commands_page,
     DOCS / "engine-memory.md": lambda: engine_memory_page(engine_logs()),
+    DOCS / "desk.md": desk_errors_page,
 }
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with --check name those that differ."""
-    changed = {path: text for path, make in PAGES.items() if (text := make()) != path.read_text(encoding="utf-8")}
+    changed = {path: text for path, make in PAGES.items() if (text := make()) != (path.read_text(encoding="utf-8") if path.exists() else "")}
     for path, text in changed.items():
         if "--check" in arguments:
             print(f"{path.name} is not what tools/write_docs.py writes")

@@ -7,7 +7,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.model_name import load_variant
-from sparsecalc.decide.published import step_rows
+from sparsecalc.decide.published import fixed_batch_rows
 from sparsecalc.device.engines import engine_entry
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
@@ -17,6 +17,8 @@ from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.model.ledgers import Ledgers
 
 Row = dict[str, Any]
+OLD_BUILD = "b2850"
+"""llama.cpp's build at the time of the rows of May 2024."""
 
 
 @cache
@@ -29,13 +31,14 @@ def as_run(model: str, weights: str, kv_cache: str) -> tuple[Ledgers, Precision]
 def desk_rows() -> list[Row]:
     """Rows of llama.cpp and its like: of data/measurements/desk.json, and of fixed_batch.json."""
     rows: list[Row] = [row for row in read_data("measurements/desk.json")["rows"] if row["gpu"] in accelerator_ids()]
-    return [*rows, *(row for row in step_rows() if engine_entry(row["engine"]).get("backend"))]
+    return [*rows, *fixed_batch_rows(desk=True)]
 
 
 def engine_of(row: Row) -> str:
     """The engine with its backend, as `--engine` takes it."""
     backend = row.get("backend") or engine_entry(row["engine"], load_accelerator(row["gpu"])).get("backend")
-    return f"{row['engine']}:{backend}" if backend else str(row["engine"])
+    old = f"@{OLD_BUILD}" if "May 2024" in (row.get("engine_version") or "") else ""
+    return f"{row['engine']}:{backend}{old}" if backend else str(row["engine"])
 
 
 def steps_of(row: Row, micro_batch: int) -> list[Workload]:
@@ -62,3 +65,9 @@ def predict_desk_row(row: Row, device: DeviceModel) -> Step:
 def on_device(row: Row) -> bool:
     """Whether all of the model lay on the device."""
     return not {"offload", "n_gpu_layers"} & {*row}
+
+
+def kind_of(row: Row) -> str:
+    """`moe` for a mixture of experts, else `dense`."""
+    spec = as_run(row["model"], row["weights"], row["kv_cache"])[0].spec
+    return "moe" if spec.mixtures else "dense"

@@ -10,7 +10,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
 from sparsecalc.device.assemble import device_model
-from sparsecalc.device.engines import engine_ids
+from sparsecalc.device.engines import engine_entry, engine_ids
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Check, Source
@@ -92,15 +92,20 @@ def kernel_of(table: Row, row: Row) -> Kernel:
     return benchmarked_kernel(table["op"], row, operands)
 
 
-def step_rows() -> list[Row]:
-    """Published steps with a fixed batch."""
+def fixed_batch_rows(*, desk: bool) -> list[Row]:
+    """Published steps with a fixed batch, of llama.cpp and its like, or of the other engines."""
     rows: list[Row] = read_data("measurements/fixed_batch.json")["rows"]
-    return rows
+    return [row for row in rows if bool(engine_entry(row["engine"]).get("backend")) == desk]
+
+
+def step_rows() -> list[Row]:
+    """Published steps with a fixed batch, but those of llama.cpp and its like."""
+    return fixed_batch_rows(desk=False)
 
 
 LARGEST_FITTED = 9e9
 """Parameters of the largest model whose steps engines' profiles are fitted to."""
-FITTED_ENGINES = ("llama.cpp", "ik_llama.cpp", "gpt-fast")
+FITTED_ENGINES = ("gpt-fast",)
 
 
 def fits_engines(row: Row) -> bool:

@@ -55,7 +55,7 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
     entry = engine_entry(engine, gpu)
     devices = fitted_to(entry, gpu, without)
     own = _own_kernels(entry, devices)
-    unknown = 0.0 if devices or (fitted.entries and not own) else _unmeasured_spread(entry)
+    unknown = 0.0 if devices or (fitted.entries and not own) else unmeasured_spread(entry)
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
@@ -89,7 +89,7 @@ def _peaks(gpu: Accelerator, engine: Engine) -> dict[str, float]:
     return {name: min(value, VECTOR_PRODUCTS.get(name, 1) * peaks["fp32"]) for name, value in peaks.items()}
 
 
-def _unmeasured_spread(entry: Mapping[str, Any]) -> float:
+def unmeasured_spread(entry: Mapping[str, Any]) -> float:
     """What is added to the spread on accelerators of which nothing was measured under the engine."""
     return float(entry.get("unmeasured_spread", _kernels()["unmeasured_spread"]))
 

@@ -22,9 +22,8 @@ ALIASES = dict.fromkeys(("tensorrt-llm", "tensorrt_llm", "trt-llm"), "trtllm") |
 """Other names of engines."""
 PLACES = ("arch", "accelerators", "vendors")
 """Keys of an entry that say for which accelerators it is."""
-NOT_OF_ENGINE = (
-    *PLACES, "devices", "measured_on", "backends", "kernels", "kernels_of", "builds", "up_to", "unmeasured_spread", "default_for",
-)  # fmt: skip
+CHOICES = ("devices", "measured_on", "backends", "kernels_of", "builds", "up_to", "default_for")
+NOT_OF_ENGINE = (*PLACES, *CHOICES, "kernels", "unmeasured_spread")
 
 
 class EngineName(NamedTuple):

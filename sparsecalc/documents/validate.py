@@ -5,14 +5,15 @@ from typing import Any, Literal
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
 
-Source = Literal["kernels", "steps", "serving", "ttft", "mlperf", "replay"]
+Source = Literal["kernels", "steps", "desk", "serving", "ttft", "mlperf", "replay"]
 
 
 class Check(Frozen):
     """One measured time beside the predicted one."""
 
     source: Source
-    """What was measured: kernels, steps with a fixed batch, serving runs, first tokens, MLPerf, or whole runs."""
+    """What was measured: kernels, steps with a fixed batch, steps on consumer machines, serving runs, first tokens, MLPerf,
+    or whole runs."""
     what: str
     """Class of the kernel and form of its operands, or phase of the step."""
     model: str
