@@ -64,21 +64,25 @@ Offload = Annotated[
 ]
 GpuLayers = Annotated[
     str | None,
-    typer.Option("-ngl", "--n-gpu-layers", help="llama.cpp: layers on devices, output included (default: all)"),
+    typer.Option("--n-gpu-layers", help="-ngl of llama.cpp: layers on devices, output included (default: all)"),
 ]
 CpuMoeLayers = Annotated[
-    int | None, typer.Option("-ncmoe", "--n-cpu-moe", help="llama.cpp: experts of the first layers in host memory")
+    int | None, typer.Option("--n-cpu-moe", help="-ncmoe of llama.cpp: experts of the first layers in host memory")
 ]
-CpuMoe = Annotated[bool, typer.Option("-cmoe", "--cpu-moe", help="llama.cpp: all routed experts in host memory")]
+CpuMoe = Annotated[bool, typer.Option("--cpu-moe", help="-cmoe of llama.cpp: all routed experts in host memory")]
 OverrideTensor = Annotated[
     list[str] | None,
-    typer.Option("-ot", "--override-tensor", help="llama.cpp: REGEX=CPU or REGEX=CUDA1, of tensors' names, a list"),
+    typer.Option(
+        "--override-tensor",
+        metavar="<str>",
+        help="-ot of llama.cpp: REGEX=CPU or REGEX=CUDA1, of tensors' names, a list",
+    ),
 ]
 SplitMode = Annotated[
-    str | None, typer.Option("-sm", "--split-mode", help="llama.cpp: layer, row or none, over several devices")
+    str | None, typer.Option("--split-mode", help="-sm of llama.cpp: layer, row or none, over several devices")
 ]
 TensorSplit = Annotated[
-    str | None, typer.Option("-ts", "--tensor-split", help="llama.cpp: proportions of devices: 3,1 (default: even)")
+    str | None, typer.Option("--tensor-split", help="-ts of llama.cpp: proportions of devices: 3,1 (default: even)")
 ]
 Threads = Annotated[int | None, typer.Option("-t", "--threads", help="threads of the host (default: its cores)")]
 HostOf = Annotated[
@@ -135,6 +139,11 @@ def _spelling(kind: type, of: str) -> Any:
     return Annotated[kind | None, typer.Option(hidden=True, help=f"another spelling of {of}")]
 
 
+def _short(kind: Any, name: str, of: str) -> Any:
+    """The same under llama.cpp's short name: one dash and several letters, for which help has no column."""
+    return Annotated[kind, typer.Option(name, hidden=True, help=f"another spelling of {of}")]
+
+
 Options = dict[str, tuple[Any, Any]]
 """Annotation and default of options by their Python names."""
 
@@ -173,6 +182,12 @@ DEVICES: Options = {
     "tensor_parallel_size": (_spelling(int, "--tp"), None),
     "pipeline_parallel_size": (_spelling(int, "--pp"), None),
     "data_parallel_size": (_spelling(int, "--dp"), None),
+    "ngl": (_short(str | None, "-ngl", "--n-gpu-layers"), None),
+    "ncmoe": (_short(int | None, "-ncmoe", "--n-cpu-moe"), None),
+    "cmoe": (_short(bool, "-cmoe", "--cpu-moe"), False),
+    "ot": (_short(list[str] | None, "-ot", "--override-tensor"), None),
+    "sm": (_short(str | None, "-sm", "--split-mode"), None),
+    "ts": (_short(str | None, "-ts", "--tensor-split"), None),
     "gpu_layers": (_spelling(str, "--n-gpu-layers"), None),
     "mem_fraction_static": (_spelling(float, "--gpu-memory-utilization"), None),
 }

@@ -2,7 +2,6 @@
 
 from sparsecalc.core.arrays import Number
 from sparsecalc.core.notes import Note
-from sparsecalc.core.units import nbytes
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.engine_words import engine_release
 from sparsecalc.decide.question import LARGEST, Question
@@ -81,7 +80,7 @@ def prompt_chunks(deployed: Deployment, question: Question, prompt_len: Number, 
 
 
 def capacity_warnings(deployed: Deployment, question: Question, predicted: Prediction) -> list[Note]:
-    """Requests that wait, and weights that a host has no memory for."""
+    """Requests that wait, and an engine that does not start."""
     spec, serving, found = deployed.model.spec, predicted.serving, []
     if serving and serving.waiting:
         text = (
@@ -96,18 +95,4 @@ def capacity_warnings(deployed: Deployment, question: Question, predicted: Predi
             f" does not start; this load fits with --max-num-seqs {predicted.largest_batch_size} or less"
         )
         found.append(Note(code="engine-defaults-refuse", text=text, model=spec.id))
-    if text := _host_shortage(question.parallelism.offload.cpu, predicted.host_memory_bytes):
-        found.append(Note(code="host-memory", text=text, model=spec.id))
     return found
-
-
-def _host_shortage(cpu: str, needed: int) -> str:
-    """By how much weights in host memory are more than a named CPU usually has; empty where they are not."""
-    if not (cpu and needed):
-        return ""
-    from sparsecalc.device.find import load_accelerator
-
-    host = load_accelerator(cpu)
-    if needed <= host.capacity_bytes:
-        return ""
-    return f"{nbytes(needed)} of weights lie in host memory; {host.id} has {nbytes(host.capacity_bytes)}"

@@ -1,5 +1,7 @@
 """A model on the accelerators of a question, and what must be known about it there."""
 
+from dataclasses import replace
+
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.precision import Precision
@@ -7,6 +9,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.decide.anchored import anchored
 from sparsecalc.decide.asked_host import HostAsked
 from sparsecalc.decide.asked_parts import Offload
+from sparsecalc.decide.host_report import with_paging
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.multi_token_prediction import prediction_drafts
 from sparsecalc.decide.placement import placement_on
@@ -25,7 +28,8 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
         device = device.but(engine=device.engine.in_eager_mode())
     plan = placement_on(model.spec, question.parallelism, gpu, device)
     device = anchored(device, question.devices.anchor, model, precision, plan, question.requests.prompt_len)
-    return Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
+    deployed = Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))
+    return replace(deployed, placement=with_paging(deployed, question.load)) if plan.host else deployed
 
 
 def drafting(question: Question, deployed: Deployment) -> Drafting | None:

@@ -11,7 +11,6 @@ from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.serving import prefill_step
 from sparsecalc.estimate.step import Step
 
 Row = dict[str, Any]
@@ -35,4 +34,4 @@ def offload_step(row: Row) -> tuple[Step, Placement]:
     plan = placement_on(model.spec, parallelism, gpu, device)
     deployed = Deployment(model, precision, gpu, device, plan)
     works = steps_of(row, device.engine.micro_batch or row["context_len"])
-    return prefill_step(works, deployed.step), plan
+    return deployed.prompt(works), plan

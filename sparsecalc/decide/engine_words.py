@@ -18,6 +18,12 @@ SPELLINGS = {
     "max_model_len": "context_len",
     "quantization": "dtype",
     "gpu_layers": "n_gpu_layers",
+    "ngl": "n_gpu_layers",
+    "ncmoe": "n_cpu_moe",
+    "cmoe": "cpu_moe",
+    "ot": "override_tensor",
+    "sm": "split_mode",
+    "ts": "tensor_split",
 }
 """Engines' names of options, and the names that `ask` has for them."""
 
@@ -59,8 +65,10 @@ def plain(options: dict[str, Any]) -> dict[str, Any]:
     if options.get("quantization") and options.get("dtype") in COMPUTED_IN:
         options = {name: value for name, value in options.items() if name != "dtype"}
     for name, value in options.items():
+        if name in SPELLINGS and (value is False or value == []):
+            continue
         known = SPELLINGS.get(name, name)
-        if known in found:
+        if found.get(known):
             raise InputError(f"{name} is another spelling of {known}, and both are given", hint="Give one of them")
         found[known] = value
     return found

@@ -9,7 +9,6 @@ from sparsecalc.decide.predict import refuse_what_does_not_fit
 from sparsecalc.decide.question import Question
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.explain_step import StepLine, StepReport
-from sparsecalc.estimate.serving import prefill_step
 from sparsecalc.estimate.step import Step
 from sparsecalc.estimate.timing import KernelTime
 
@@ -29,7 +28,7 @@ def explain_step(name: str, topic: str, question: Question) -> StepReport:
         step = deployed.step([deployed.decode_of(load)])
         what = f"one step of {load.batch_size} sequences at a context of {load.context_len:,}"
     else:
-        step = prefill_step(prompt_chunks(deployed, question, requests.prompt_len), deployed.step)
+        step = deployed.prompt(prompt_chunks(deployed, question, requests.prompt_len))
         what = f"one prompt of {requests.prompt_len:,} tokens, idle server"
     plan = deployed.placement
     device = f"{plan.num_gpus} x {deployed.gpu.id} ({plan.name}), engine {deployed.device.engine.id}"

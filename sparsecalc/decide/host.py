@@ -18,6 +18,7 @@ _MEMORY = re.compile(r"(?:lp)?ddr[1-6]x?-?(\d{3,5})x(\d{1,2})(?::(\d{1,5})\s*(g|
 _SIZE = re.compile(r":?(\d{1,5})\s*(g|gb|gib|t|tb|tib)")
 _PCIE = re.compile(r"pcie\s*-?(?:gen)?([3-6])(?:\.0)?(?:-?x(1|2|4|8|16))?")
 _LANES = re.compile(r"gen(\d)(?: x(\d+))?")
+_SOCKETS = re.compile(r"([1-8])\s*x\s*([^\d\s].*)")
 CHANNEL_BYTES = 8
 MOST_PARTS = 8
 HINT = "A CPU and its memory, one of them or both: ryzen-7950x, ddr5-6000x2:64g, i9-14900k,ddr5-6000x2:64g,pcie4x16"
@@ -27,6 +28,7 @@ class HostWords(Frozen):
     """`--host` taken apart; None: not said."""
 
     cpu: str | None = None
+    sockets: int = 1
     memory_bytes_per_second: float | None = None
     capacity_bytes: int | None = None
     pcie: tuple[int, int] | None = None
@@ -66,7 +68,8 @@ def _part(part: str) -> dict[str, Any]:
         return {"pcie": (int(slot[1]), int(slot[2] or 16))}
     if re.match(r"(lp)?ddr|pcie", plain):
         raise InputError(f"--host is {brief(part)}", hint=HINT)
-    return {"cpu": part}
+    sockets = _SOCKETS.fullmatch(part)
+    return {"cpu": sockets[2], "sockets": int(sockets[1])} if sockets else {"cpu": part}
 
 
 def _bytes(count: str, unit: str | None) -> int:
@@ -83,24 +86,30 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
     sheet = load_accelerator(named or typical["cpu"])
     if sheet.kind not in ("cpu", "soc"):
         raise InputError(f"{sheet.id} is no CPU", hint=HINT)
-    usual = host_words(typical["memory"])
-    own = HostWords(memory_bytes_per_second=sheet.memory_bytes_per_second, capacity_bytes=sheet.capacity_bytes)
-    memory = words if words.memory_bytes_per_second else own if named else usual
+    shared = gpu.kind == "soc" and not named and not words.memory_bytes_per_second
+    own = gpu if shared else sheet
+    usual = HostWords(
+        memory_bytes_per_second=own.memory_bytes_per_second, capacity_bytes=own.capacity_bytes * words.sockets
+    )
+    if not named and not shared:
+        usual = host_words(typical["memory"])
+    memory = words if words.memory_bytes_per_second else usual
     cores = sheet.sm_count if named else int(typical["cores"])
-    rules = host_rules(device.engine.id)
+    rules = host_rules(device.engine.id, device.engine.backend)
     model = _cpu_model(sheet, rules, memory.memory_bytes_per_second or 0.0, cores, threads)
-    slot = words.pcie or (_slot(sheet) if named else None) or host_words(typical["pcie"]).pcie
+    slot = words.pcie or (_slot(sheet) if named else None)
     return Host(
-        name=text or cpu or "typical desktop",
+        name=text or cpu or (gpu.id if shared else "typical desktop"),
         memory_bytes_per_second=model.memory_bytes_per_second,
         capacity_bytes=words.capacity_bytes or memory.capacity_bytes,
         cores=cores,
         threads=threads,
-        link_bytes_per_second=_link(gpu, device, slot),
+        link_bytes_per_second=gpu.memory_bytes_per_second if shared else _link(gpu, device, slot),
         peak_flops_per_second=model.peak_flops_per_second,
         device=model,
         rules=rules,
-        notes=tuple(_assumed(words, named, typical)),
+        is_shared=shared,
+        notes=tuple(_assumed(words, named, shared, typical)),
     )
 
 
@@ -124,7 +133,7 @@ def _slot(sheet: Accelerator) -> tuple[int, int] | None:
 
 
 def _link(gpu: Accelerator, device: DeviceModel, slot: tuple[int, int] | None) -> float:
-    """One direction to the device: its own link's, or the slot's where that is slower."""
+    """One direction to the device: its own link's, or the slot's where one is known and slower."""
     if slot is None or gpu.cpu_link:
         return device.host_bytes_per_second
     rates = {link["id"]: link["bytes_per_second"] for link in read_data("interconnects.json")["links"]}
@@ -132,11 +141,16 @@ def _link(gpu: Accelerator, device: DeviceModel, slot: tuple[int, int] | None) -
     return min(device.host_bytes_per_second, share * float(rates[f"pcie{slot[0]}-x16"]) * slot[1] / 16)
 
 
-def _assumed(words: HostWords, named: str, typical: dict[str, Any]) -> Iterator[str]:
+def _assumed(words: HostWords, named: str, shared: bool, typical: dict[str, Any]) -> Iterator[str]:
     """What of a host nobody named."""
     cpu = f"{typical['cores']} cores of a {typical['cpu']}"
-    if not named and not words.memory_bytes_per_second:
-        yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}, {typical['pcie']}"
+    if words.sockets > 1:
+        text = "memory is read at one socket's rate, as threads and pages of one process usually lie"
+        yield f"{words.sockets} sockets: {text}; spread over all (--numa distribute), name all channels: ddr5-4800x24"
+    if shared:
+        yield f"the cores beside the GPU are taken to be {cpu}; name others: --host"
+    elif not named and not words.memory_bytes_per_second:
+        yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}"
     elif not named:
         yield f"--host names no CPU: {cpu} are assumed; name it: --host i9-14900k,{words.text}"
     elif words.memory_bytes_per_second and not words.capacity_bytes:

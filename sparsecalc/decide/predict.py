@@ -10,15 +10,15 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
 from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
+from sparsecalc.decide.host_report import host_notes, host_prediction
 from sparsecalc.decide.multi_token_prediction import prediction_notes
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.fit import DeviceMemory
-from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import Copies, prefill_step, tpot_seconds
+from sparsecalc.estimate.serving import Copies, tpot_seconds
 from sparsecalc.estimate.step import BAND, Step
 from sparsecalc.model.ledgers import Ledgers
 
@@ -40,7 +40,8 @@ def predict(
     warnings += prediction_notes(model.spec, question.speculative)
     prediction = _prediction(deployments[0], question, drafting(question, deployments[0]))
     warnings += capacity_warnings(deployments[0], question, prediction)
-    if not prediction.fits:
+    warnings += host_notes(deployments[0], prediction.host)
+    if prediction.free_bytes_per_gpu < 0:
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))
     batches, contexts = question.grid.batch_sizes, question.grid.context_lens
@@ -58,7 +59,8 @@ def _prediction(deployed: Deployment, question: Question, draft: Drafting | None
     timed = _timed(deployed, question, draft, capacity)
     per_hour, prompt_len = fitting.usd_per_hour, question.requests.prompt_len
     return fitting.but(
-        host_memory_bytes=host_bytes(deployed.model, deployed.precision, deployed.placement),
+        host_memory_bytes=capacity.memory.on_host(load),
+        host=host_prediction(deployed, load, timed.decode),
         engine=deployed.device.engine.id,
         routing=deployed.routing.name,
         prefill=_phase(timed.prompt, prompt_len),
@@ -82,7 +84,7 @@ class _Timed(Frozen):
 def _timed(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, *, replays: bool = True
 ) -> _Timed:
-    prompt = prefill_step(prompt_chunks(deployed, question, question.requests.prompt_len), deployed.step)
+    prompt = deployed.prompt(prompt_chunks(deployed, question, question.requests.prompt_len))
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
     serve = _serve if replays else _serve_by_formula

@@ -11,7 +11,7 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.serving import accepted_tokens
+from sparsecalc.estimate.serving import accepted_tokens, prefill_step
 from sparsecalc.estimate.step import Step, step_time
 from sparsecalc.model.ledgers import Ledgers
 
@@ -30,6 +30,18 @@ class Deployment:
     def step(self, works: Sequence[Workload], *, mixed: bool = False) -> Step:
         """Seconds of one step that computes these workloads together; `mixed`: and prompts beside them."""
         return step_time(self.model, works, self.precision, self.device, self.placement, mixed=mixed)
+
+    def prompt(self, chunks: Sequence[Workload]) -> Step:
+        """One prompt on an idle server: its chunks one after another.
+
+        Where a model lies on llama.cpp's cards altogether, they work on chunks one behind the other: n chunks take
+        (1 + (n - 1) s) / n of the seconds, s the share of the layers on the busiest card.
+        """
+        step, plan = prefill_step(chunks, self.step), self.placement
+        if plan.cards == 1 or plan.tp > 1 or plan.places is None or plan.places.computes_on_host:
+            return step
+        count = sum(1 for chunk in chunks if chunk.new_tokens)
+        return step.times_shorter(count / (1 + (count - 1) * plan.places.busiest_share))
 
     def decode(self, context_len: Number, batch_size: Number, draft_tokens: int = 0) -> Workload:
         """One more token of each sequence, and `draft_tokens` guesses that are verified beside it."""

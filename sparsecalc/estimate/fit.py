@@ -75,8 +75,11 @@ class DeviceMemory:
 
     def excess(self, load: Load, budget: int) -> int:
         """By how many bytes a load is too much for a device of `budget` bytes, or the host; 0 or less: it fits."""
-        more = self.at(load).total - budget
-        return max(more, self.plan.host.shortage_bytes(self.on_host(load))) if self.plan.host else more
+        more, host = self.at(load).total - budget, self.plan.host
+        if host is None:
+            return more
+        there = self.on_host(load)
+        return more + there if host.is_shared else max(more, host.shortage_bytes(there))
 
     def _weight_bytes(self, rows: Ledger, card: int | None) -> int:
         """On one device, or on a `card` of its own."""
@@ -161,13 +164,16 @@ def largest_batch(devices: DeviceMemory, load: Load, budget: int) -> int:
 
 
 def _devices_needed(devices: DeviceMemory, load: Load, budget: int) -> int | None:
-    """The same of what the host does not hold; those that there are, where they hold it."""
+    """The same of what the host does not hold; those that there are, where they and the host hold it."""
     held, plan = memory(devices.ledgers, devices.precision, load), devices.plan
     if plan.offload == "none" and plan.places is None:
         return gpus_needed(held, budget)
-    if devices.at(load).total <= budget:
+    if devices.excess(load, budget) <= 0:
         return plan.num_gpus
-    left = held.weights_bytes + held.kv_cache_bytes + held.index_cache_bytes + held.state_bytes - devices.on_host(load)
+    there = devices.on_host(load)
+    if plan.host and (plan.host.is_shared or plan.host.shortage_bytes(there) > 0):
+        return gpus_needed(held, budget)
+    left = held.weights_bytes + held.kv_cache_bytes + held.index_cache_bytes + held.state_bytes - there
     return gpus_needed(held.but(weights_bytes=left, kv_cache_bytes=0, index_cache_bytes=0, state_bytes=0), budget)
 
 

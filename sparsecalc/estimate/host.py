@@ -34,13 +34,17 @@ class HostRules(Frozen):
     """`used experts`: of experts, only those that the step reaches."""
     cpu_profile: str = ""
     """The engine whose constants its kernels have on a CPU."""
+    visit_seconds: float = 0.0
+    """Seconds of a way to the host and back, without what is carried."""
+    sent_share: float = 1.0
+    """Share of the link's rate at which weights of mapped files reach a device: they are not pinned."""
     source: str = ""
 
 
-def host_rules(engine: str) -> HostRules:
-    """Those of an engine by its id."""
-    table = host_table()["engines"]
-    return HostRules(**table.get(engine, table["other"]))
+def host_rules(engine: str, backend: str = "") -> HostRules:
+    """Those of an engine by its id, with the constants of its backend."""
+    table, backends = host_table()["engines"], host_table()["backends"]
+    return HostRules(**table.get(engine, table["other"]), **backends.get(backend, backends[""]))
 
 
 class Host(Frozen):
@@ -59,6 +63,8 @@ class Host(Frozen):
     device: DeviceModel | None = None
     """The time model of its CPU, with this memory and these threads."""
     rules: HostRules = HostRules()
+    is_shared: bool = False
+    """Whether its memory is the device's own: a chip with both."""
     paged_share: float = 0.0
     """Share of what lies in its memory that does not fit there and is read from disk with each use."""
     notes: tuple[str, ...] = ()
@@ -78,4 +84,4 @@ class Host(Frozen):
     @property
     def sending_bytes_per_second(self) -> float:
         """Rate at which weights of mapped files reach one device."""
-        return self.link_bytes_per_second * host_default("pageable_share")
+        return self.link_bytes_per_second * self.rules.sent_share

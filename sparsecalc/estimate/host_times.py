@@ -17,7 +17,6 @@ from sparsecalc.core.arrays import Number
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.host import Host, host_default
 from sparsecalc.estimate.kernel import Kernel, Setting
 from sparsecalc.estimate.kernels import kernels
@@ -27,6 +26,10 @@ from sparsecalc.estimate.timing import KernelTime, kernel_time
 
 STATE_BYTES = 4
 """llama.cpp hands hidden states over in 32 bits."""
+SENT, VISITS = "weights sent to the device", "between device and host"
+"""Names of what the link does in a step."""
+PAGES = "pages from disk"
+"""Name of what is read from disk because host memory is too small."""
 FUSED = ("matmul", "experts")
 """Kinds of which neighbours run as one kernel, so that they share one place."""
 
@@ -82,9 +85,9 @@ def host_times(
     tokens = sum(work.tokens for work in works)
     crossing = 2 * STATE_BYTES * tokens * hidden_size / host.link_bytes_per_second
     more = {
-        "weights sent to the device": found.sent_bytes / host.sending_bytes_per_second,
-        "between device and host": found.visits * (host_default("visit_seconds") + crossing),
-        "pages from disk": found.read_bytes * host.paged_share / host_default("disk_bytes_per_second"),
+        SENT: found.sent_bytes / host.sending_bytes_per_second,
+        VISITS: found.visits * (host.rules.visit_seconds + crossing),
+        PAGES: found.read_bytes * host.paged_share / host_default("disk_bytes_per_second"),
     }
     return [*times, *(_time(name, seconds) for name, seconds in more.items())]
 
@@ -100,14 +103,14 @@ def _computed(
     for kernel in kernels(found.on_host, works, found.reach_on_host, setting, whole):
         time = kernel_time(kernel, device)
         time.kernel.name = f"{kernel.name} in host memory"
-        spread = max(time.spread, engine_default("host_spread"))
+        spread = max(time.spread, host_default("host_spread"))
         times.append(KernelTime(time.kernel, time.seconds, spread, {"host": time.seconds}))
     return times
 
 
 def _time(name: str, seconds: Number) -> KernelTime:
     kernel = Kernel(name=name, component="other", family="vector")
-    return KernelTime(kernel, seconds, engine_default("host_spread"), {"host": seconds})
+    return KernelTime(kernel, seconds, host_default("host_spread"), {"host": seconds})
 
 
 def _host_shares(rows: Ledger, precision: Precision, plan: Placement) -> list[float]:

@@ -68,10 +68,17 @@ class Places(Frozen):
     """Layers on cards, the output among them, as llama.cpp's log counts them."""
     layers: int = 0
     """All layers, the output among them."""
+    busiest_share: float = 1.0
+    """Share of the layers on cards that the card with most of them has."""
     visits: int = 0
     """How often a step goes from a card to the host and back: once for its layers, once for others' tensors there."""
     unmatched: tuple[str, ...] = ()
     """Overrides that no tensor's name matches, as typed."""
+
+    @property
+    def computes_on_host(self) -> bool:
+        """Whether more than the input embedding lies in host memory."""
+        return self.visits > 0
 
     def of(self, op: Op) -> Shares:
         """Of an op's weights."""
@@ -109,6 +116,7 @@ def places(spec: ModelSpec, asked: LlamaLayers) -> Places:
         output=output,
         gpu_layers=min(asked.gpu_layers, count + 1),
         layers=count + 1,
+        busiest_share=_busiest([layer_of(at) for at in range(count + 1)]),
         visits=len(matched.host_layers) + (asked.gpu_layers <= count),
         unmatched=matched.unmatched(asked.overrides),
     )
@@ -196,6 +204,11 @@ def _outside(spec: ModelSpec, asked: LlamaLayers, output: Shares, matched: _Matc
                 key = key_of(named[slot.key])
                 found[key] = _moved(found[key], other)
     return found
+
+
+def _busiest(spots: Sequence[Shares]) -> float:
+    sums = [sum(card) for card in zip(*spots, strict=True)][1:]
+    return max(sums) / sum(sums) if sum(sums) else 1.0
 
 
 def _moved(place: Shares, other: int | None) -> Shares:

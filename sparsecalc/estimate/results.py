@@ -2,6 +2,7 @@
 
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.estimate.host_results import HostPrediction
 
 
 class Params(Frozen):
@@ -237,7 +238,9 @@ class Prediction(Frozen):
     largest_context_len: int
     """Largest context that fits at this batch."""
     host_memory_bytes: int = 0
-    """Bytes of weights that lie in host memory, of all devices together."""
+    """Bytes of weights, KV cache and states that lie in host memory, of all devices together."""
+    host: HostPrediction | None = None
+    """The host and what lies there; None where everything is on the devices."""
     engine: str = ""
     """Id of the engine."""
     engine_memory: EngineMemory | None = None

@@ -8,7 +8,7 @@ import pytest
 from hand_made import BF16, DENSE, SPARSE, device
 
 from sparsecalc.core.workload import Workload
-from sparsecalc.estimate.host import Host, HostRules, host_default
+from sparsecalc.estimate.host import Host, HostRules
 from sparsecalc.estimate.kernel import Kernel
 from sparsecalc.estimate.load import Requests
 from sparsecalc.estimate.placement import Placement
@@ -113,20 +113,26 @@ def test_stages_pass_micro_batches_on() -> None:
 
 def test_what_the_host_computes_leaves_the_device() -> None:
     """One of 2 layers and the output are on the card: the host computes the other with the constants of its own."""
-    host = Host(name="h", memory_bytes_per_second=10.0, link_bytes_per_second=40.0, device=device(), rules=HostRules())
+    host = Host(
+        name="h",
+        memory_bytes_per_second=10.0,
+        link_bytes_per_second=40.0,
+        device=device(),
+        rules=HostRules(visit_seconds=0.5),
+    )
     plan = Placement(places=places(DENSE, LlamaLayers(gpu_layers=2)), host=host)
     work = Workload.decode(5, 3)
     whole, parts = by_name(DENSE, work), by_name(DENSE, work, plan)
     assert parts["o_proj"] == parts["o_proj in host memory"] == pytest.approx(whole["o_proj"] / 2)
     assert parts["lm_head"] == whole["lm_head"]
     crossing = 2 * 3 * 8 * 4 / 40  # there and back: 3 hidden states of 8 in 4 bytes
-    assert parts["between device and host"] == pytest.approx(host_default("visit_seconds") + crossing)
+    assert parts["between device and host"] == pytest.approx(0.5 + crossing)
     assert parts["weights sent to the device"] == 0
 
 
 def test_from_so_many_tokens_on_weights_are_sent() -> None:
     """The device computes all; half of the layers' weights pass the link, as fast as mapped files do."""
-    rules = HostRules(sends_from=3, sends="whole tensors")
+    rules = HostRules(sends_from=3, sends="whole tensors", sent_share=0.5)
     host = Host(name="h", memory_bytes_per_second=10.0, link_bytes_per_second=40.0, device=device(), rules=rules)
     plan = Placement(places=places(DENSE, LlamaLayers(gpu_layers=2)), host=host)
     work = Workload.prefill(3)
@@ -135,7 +141,7 @@ def test_from_so_many_tokens_on_weights_are_sent() -> None:
     assert parts["o_proj in host memory"] == 0
     layer = sum(BF16.weight_bytes(op) for op in DENSE.ops(work) if op.group)
     cache = 2 * 3 * 8  # of 3 tokens, keys and values of one head of 4
-    assert parts["weights sent to the device"] == pytest.approx((layer + cache) / (40 * host_default("pageable_share")))
+    assert parts["weights sent to the device"] == pytest.approx((layer + cache) / (40 * 0.5))
 
 
 def test_weights_over_the_link() -> None:

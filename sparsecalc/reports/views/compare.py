@@ -1,9 +1,11 @@
 """What people read of `compare`: the models side by side with ratios to the first, and the conclusion."""
 
+import re
+
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.reports.view import Grid, View
-from sparsecalc.reports.views.model_figures import SPECULATION, Figure, figures, grid_tables
+from sparsecalc.reports.views.model_figures import Figure, figures, grid_tables
 
 
 def view(document: CompareReport) -> View:
@@ -19,21 +21,22 @@ def view(document: CompareReport) -> View:
 
 
 def _level(columns: list[list[Figure]]) -> list[list[Figure]]:
-    """The figures of all models in the same rows: one that decodes without speculation beside others says so."""
-    places = [_place(column) for column in columns]
-    known = next((place for place in places if place is not None), None)
-    if known is None:
-        return columns
-    missing = [Figure(SPECULATION, "none")]
-    return [
-        column if place is not None else column[:known] + missing + column[known:]
-        for column, place in zip(columns, places, strict=True)
-    ]
+    """The figures of all models in the same rows: where only some have one, the others say none."""
+    named = [{_key(figure): figure for figure in column} for column in columns]
+    order: list[str] = []
+    for column in named:
+        at = 0
+        for key in column:
+            if key not in order:
+                order.insert(at, key)
+            at = order.index(key) + 1
+    some = {key: figure for column in reversed(named) for key, figure in column.items()}
+    return [[column.get(key) or Figure(some[key].label, "none") for key in order] for column in named]
 
 
-def _place(column: list[Figure]) -> int | None:
-    """Where the speed-up of speculation stands; None: nowhere."""
-    return next((at for at, figure in enumerate(column) if figure.label.startswith(SPECULATION)), None)
+def _key(figure: Figure) -> str:
+    """What two models' figures have in common: the label up to its numbers and brackets."""
+    return re.split(r"[\d(]", figure.label)[0].strip()
 
 
 def _formats(models: list[ModelReport]) -> list[list[str]]:

@@ -72,10 +72,25 @@ def _fit(prediction: Prediction) -> Iterator[Figure]:
     yield Figure("  parallelism", prediction.placement)
     yield Figure("devices needed", str(prediction.gpus_needed or "no number is enough"), prediction.gpus_needed)
     yield Figure("used per device, without the reserve", used, prediction.bytes_per_gpu)
-    if prediction.host_memory_bytes:
-        yield _figure("host memory, weights", prediction.host_memory_bytes, units.nbytes)
+    yield from _host(prediction)
     yield Figure("largest batch at this context", f"{prediction.largest_batch_size:,}")
     yield Figure("largest context at this batch", f"{prediction.largest_context_len:,}")
+
+
+def _host(prediction: Prediction) -> Iterator[Figure]:
+    """What lies in host memory, where there is anything."""
+    host = prediction.host
+    if prediction.host_memory_bytes:
+        yield _figure("host memory", prediction.host_memory_bytes, units.nbytes)
+    if host is None or not (host.expert_layers_on_host or host.gpu_layers < host.num_layers):
+        return
+    yield Figure("  layers on devices", f"{host.gpu_layers} of {host.num_layers}", host.gpu_layers)
+    if host.expert_layers_on_host:
+        yield Figure("  of them with tensors on the host", str(host.expert_layers_on_host), host.expert_layers_on_host)
+    room = "" if host.usable_bytes is None else f" of {units.nbytes(host.usable_bytes)}"
+    yield Figure(f"  host ({host.name})", f"{host.memory_bytes_per_second / 1e9:.0f} GB/s{room}")
+    if host.paged_bytes:
+        yield _figure("  read from disk as it is used", host.paged_bytes, units.nbytes)
 
 
 def _times(prediction: Prediction, memory: Memory) -> Iterator[Figure]:
@@ -120,7 +135,8 @@ def _banded(phase: PhasePrediction) -> str:
 
 
 def _rate(tokens_per_second: float) -> str:
-    return f"{tokens_per_second:,.0f} tokens/s"
+    few = 0 < tokens_per_second < 9.95
+    return f"{tokens_per_second:.2g} tokens/s" if few else f"{tokens_per_second:,.0f} tokens/s"
 
 
 def _amount(value: float | None) -> str:
