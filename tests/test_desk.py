@@ -91,7 +91,11 @@ def test_entries_name_their_source_and_stay_within_the_data_sheet() -> None:
 
 def test_prompts_are_computed_in_micro_batches() -> None:
     row = {"phase": "prefill", "batch_size": 1, "prompt_len": 1100, "context_len": 5196}
-    assert [(work.new_tokens, work.context_len) for work in steps_of(row, 512)] == [(512, 4608), (512, 5120), (76, 5196)]
+    assert [(work.new_tokens, work.context_len) for work in steps_of(row, 512)] == [
+        (512, 4608),
+        (512, 5120),
+        (76, 5196),
+    ]
 
 
 def test_rows_are_of_built_in_models_accelerators_and_engines() -> None:
@@ -138,7 +142,9 @@ def test_mixtures_are_predicted_about_as_well_as_dense_models() -> None:
 def test_rows_are_predicted_by_the_steps_that_show_predicts() -> None:
     row = next(row for row in desk_rows() if row["id"] == "local-096")
     told = ["show", row["model"], "--dtype", row["weights"], "--gpu", row["gpu"], "--engine", "llama.cpp:rocm"]
-    result = CliRunner().invoke(app, [*told, "--context", str(row["context_len"]), "--kv-cache-dtype", "fp16", "--json"])
+    result = CliRunner().invoke(
+        app, [*told, "--context", str(row["context_len"]), "--kv-cache-dtype", "fp16", "--json"]
+    )
     shown = json.loads(result.stdout)["prediction"]["decode"]["seconds"]
     device = device_model(load_accelerator(row["gpu"]), engine_of(row))
     assert predict_desk_row(row, device).seconds == pytest.approx(shown, rel=1e-6)

@@ -224,6 +224,21 @@ def test_the_processor(machine: Machine) -> None:
     assert local().capacity_bytes == 7 * GIB
 
 
+def test_the_host_beside_a_card(machine: Machine, quick_run: Run) -> None:
+    machine.tool("nvidia-smi", "NVIDIA GeForce RTX 3090, 24576, 23450").tool("dmidecode", DMIDECODE)
+    asked = ("show", "qwen3-30b-a3b", "--dtype", "q4_k", "--engine", "llama.cpp", "-cmoe", "--json")
+    here = quick_run(*asked, "--gpu", "local")
+    assert here.rc == 0, here.stderr
+    assert not [note for note in here.json["warnings"] if "typical" in note["text"]]
+    named = quick_run(*asked, "--gpu", "rtx-3090", "--host", "ryzen-7950x,ddr5-6000x2:64g").json
+    assert here.json["prediction"]["decode"]["seconds"] == pytest.approx(named["prediction"]["decode"]["seconds"])
+    told = quick_run(*asked, "--gpu", "rtx-3090", "--host", "local").json
+    assert told["prediction"]["decode"]["seconds"] == pytest.approx(named["prediction"]["decode"]["seconds"])
+    machine.files({"proc/cpuinfo": "model name : VIA Nano\n"})
+    assert "typical" in quick_run(*asked, "--gpu", "local").stderr
+    assert quick_run(*asked, "--gpu", "rtx-3090", "--host", "local").rc == 2
+
+
 def test_two_sockets(machine: Machine) -> None:
     cores = "".join(
         f"model name : AMD EPYC 9654 96-Core Processor\nphysical id : {n % 2}\ncore id : {n // 2}\n\n" for n in range(8)
