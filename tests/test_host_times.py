@@ -185,6 +185,17 @@ def test_experts_that_a_desktop_has_no_memory_for_do_not_fit(run: Run) -> None:
     assert "read from disk" in note["text"]
 
 
+def test_the_usual_memory_of_a_server_is_not_what_it_must_have(run: Run) -> None:
+    """It is said not to fit, in the seconds of a host that holds it; a size that is told is one."""
+    usual, told = (report(run, "-cmoe", "--host", name) for name in ("xeon-8352y", "xeon-8352y,256g"))
+    for document in (usual, told):
+        assert document["prediction"]["fits"] is False
+        assert document["prediction"]["host"]["paged_bytes"] > 100 * 2**30
+    assert usual["prediction"]["host"]["paged_seconds_per_token"] == 0
+    assert told["prediction"]["host"]["paged_seconds_per_token"] > 0.5
+    assert any("Say how much this one has" in note["text"] for note in usual["warnings"])
+
+
 def test_what_fits_needs_no_more_devices(run: Run) -> None:
     document = report(run, "-cmoe", "--host", "epyc-9654")
     prediction = document["prediction"]

@@ -3,10 +3,10 @@
     seconds = device + CPU(few_rows_factor) + visits * visit_seconds + sent bytes / (link * sent_share)
 
 The rows are those of data/measurements/desk.json of which a part lay in host memory; device and CPU have the constants
-of data/desk_engines.json, so that tools/fit_desk.py goes before. Visits and sending are those of a backend; a prior holds
-backends together (between copies of a stream and fences lie powers of ten, so that visits may differ by much). The
-factor is that of all CPUs. Left out are rows that none of these can explain, and said which. Errors are printed for
-rows whose source was left out of the fit.
+of data/desk_engines.json, so that tools/fit_desk.py goes before. Visits and sending are those of a backend; a prior
+holds backends together (between copies of a stream and fences lie powers of ten, so that visits may differ by much).
+The factor is that of all CPUs. Left out are rows that none of these can explain, and said which. Errors are printed
+for rows whose source was left out of the fit.
 """
 
 import json
@@ -134,8 +134,7 @@ def fitted(points: Sequence[Point], backends: Sequence[str]) -> Constants:
         differ = (apart[1:] - apart[0]) / [BACKEND_WIDTHS[name] for name in NAMES]
         return np.concatenate([np.array(own), common, differ.ravel(), [x[-1] / ROWS_WIDTH]])
 
-    bounds = [[*(BOUNDS[name] for name in NAMES)] * count + [ROWS_BOUNDS]][0]
-    low, high = np.log(np.array(bounds)).T
+    low, high = np.log(np.array([*(BOUNDS[name] for name in NAMES)] * count + [ROWS_BOUNDS])).T
     return constants_of(least_error(errors, np.append(np.tile(center, count), 0.0), (low, high), soft=SOFT), backends)
 
 
@@ -187,17 +186,18 @@ def write(found: Constants, held_out: Sequence[float]) -> None:
     )
     source = f"{source} of which a part lay in host memory"
     factor = found[""].pop("few_rows_factor")
-    table["backends"] = found | {"source": source, "explained": words}
-    table["few_rows_factor"] = {"value": factor, "source": f"{FACTOR}: {source}"}
+    table["backends"] = found | {"source": SOURCE, "explained": words}
+    table["few_rows_factor"] = {"value": factor, "source": f"{FACTOR}: {SOURCE}"}
     spread = float(f"{np.median(np.abs(held_out)) / 0.6745:.2g}")
     table["host_spread"] = {"value": spread, "source": SPREAD}
     TARGET.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
 
 
+SOURCE = "fitted by tools/fit_host.py to rows of data/measurements/desk.json of which a part lay in host memory"
 FACTOR = "factor on half_length of a CPU's products, which says how much slower few rows are than many"
 SPREAD = (
-    "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out of"
-    " the fit: median / 0.6745"
+    "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out"
+    " of the fit: median / 0.6745"
 )
 
 

@@ -19,7 +19,7 @@ from sparsecalc.estimate.step import Step
 def with_paging(deployed: Deployment, load: Load) -> Placement:
     """The placement of a deployment, with the share of what lies in host memory that a load has no room for there."""
     plan, host = deployed.placement, deployed.placement.host
-    if host is None:
+    if host is None or not host.size_is_certain:
         return plan
     needed = DeviceMemory(deployed.model, deployed.precision, plan).on_host(load)
     short = max(0, host.shortage_bytes(needed))
@@ -72,10 +72,15 @@ def _notes(deployed: Deployment, found: HostPrediction | None) -> Iterator[tuple
         return
     yield from (("host", text) for text in host.notes)
     if found.paged_bytes:
-        disk = host_default("disk_bytes_per_second")
-        yield (
-            "host-memory",
-            f"{nbytes(found.weights_bytes + found.kv_cache_bytes)} lie in host memory, which has"
-            f" {nbytes(found.usable_bytes or 0)} for them: {nbytes(found.paged_bytes)} are read from disk as they are"
-            f" used, at {disk / 1e9:g} GB/s (data/host.json) {duration(found.paged_seconds_per_token)} of each token",
-        )
+        held, room = found.weights_bytes + found.kv_cache_bytes, found.usable_bytes or 0
+        text = f"{nbytes(held)} lie in host memory, which has {nbytes(room)} for them: {nbytes(found.paged_bytes)}"
+        disk = f"{host_default('disk_bytes_per_second') / 1e9:g} GB/s (data/host.json)"
+        if host.size_is_certain:
+            text += (
+                f" are read from disk as they are used, at {disk} {duration(found.paged_seconds_per_token)} per token"
+            )
+        else:
+            cpu = host.name.partition(",")[0]
+            text += f" would be read from disk, at {disk}; the seconds are those of a host that holds it all"
+            text += f". Say how much this one has: --host {cpu},1024g"
+        yield "host-memory", text
