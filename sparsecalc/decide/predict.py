@@ -12,6 +12,7 @@ from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chu
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
 from sparsecalc.decide.host_report import host_notes, host_prediction
 from sparsecalc.decide.multi_token_prediction import prediction_notes
+from sparsecalc.decide.ollama import ollama_estimate
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -62,6 +63,7 @@ def _prediction(deployed: Deployment, question: Question, draft: Drafting | None
         host_memory_bytes=capacity.memory.on_host(load),
         host=host_prediction(deployed, load, timed.decode),
         engine=deployed.device.engine.id,
+        ollama_memory=ollama_estimate(deployed, question),
         routing=deployed.routing.name,
         prefill=_phase(timed.prompt, prompt_len),
         decode=_phase(timed.decode, load.batch_size),

@@ -4,11 +4,13 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.advice import advice_for
 from sparsecalc.decide.download import download
-from sparsecalc.decide.model_name import split_name
+from sparsecalc.decide.llama import buffers_of_files
+from sparsecalc.decide.model_name import Variant, split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
-from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
+from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport, TestTime
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
@@ -17,18 +19,24 @@ from sparsecalc.library.models import LoadedModel
 def show(name: str, question: Question | None = None) -> ShowReport:
     """Everything about one model."""
     asked = question or ask()
-    shown, warnings = model_report(name, asked)
-    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **vars(shown))
+    variant = variant_of(name, asked)
+    shown, warnings = _report(name, variant, asked)
+    inputs, advice = asked.inputs([name]), advice_for(variant, asked)
+    return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice)
 
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
+    return _report(name, variant_of(name, question), question)
+
+
+def _report(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
     formats, load = question.formats, question.load
-    variant = variant_of(name, question)
     loaded, model, precision = variant.loaded, variant.model, variant.precision
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None
     grid: list[GridPoint] = []
+    tests: list[TestTime] = []
     reserved = 0
     if question.hardware:
         from sparsecalc.decide.predict import predict
@@ -36,16 +44,24 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
         requested = bool(variant.dtype or formats.dtype)
         prediction, grid, more = predict(model, precision, question, requested=requested)
         warnings += more
+        if question.tests:
+            from sparsecalc.decide.bench_tests import test_times
+
+            tests = test_times(model, precision, question)
         reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
+    llama = prediction.llama_memory if prediction else buffers_of_files(model, precision, question)
+    held = costs.memory(model, precision, load, reserved)
     shown = ModelReport(
         model=_info(loaded, name if split_name(name)[1] else loaded.spec.id, model.ops(Workload())),
         params=costs.params(model),
         layers=costs.layer_kinds(loaded.spec),
         experts=costs.experts(model, precision, load, routing_of(loaded.spec, question)),
         flops=costs.flops(model, load.context_len),
-        memory=costs.memory(model, precision, load, reserved),
+        memory=held.working_in(llama.compute_buffer_bytes) if llama else held,
+        llama_memory=llama,
         prediction=prediction,
         grid=grid,
+        tests=tests,
     )
     return shown, warnings
 
