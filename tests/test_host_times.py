@@ -215,6 +215,11 @@ def test_a_host_that_nobody_named_is_said(run: Run) -> None:
     assert "host" not in notes, "nothing is computed there"
 
 
+def test_a_dense_model_has_no_experts_to_move(run: Run) -> None:
+    found = run("show", "llama-3.1-8b", "--gpu", "rtx-4090", "--engine", "llama.cpp", "-cmoe", "--json")
+    assert any("has no experts" in note["text"] for note in json.loads(found.stdout)["warnings"])
+
+
 def test_a_chip_with_both_has_one_memory() -> None:
     """What lies with the CPU of a chip takes the same memory."""
     model = deployed(gpu="m4-max", host=None, n_gpu_layers=10)

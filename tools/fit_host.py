@@ -11,7 +11,7 @@ for rows whose source was left out of the fit.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,10 +150,10 @@ def report(title: str, points: Sequence[Point], errors: Sequence[float]) -> None
 def main() -> None:
     """Fit, print, and with --write store."""
     rows = offload_rows()
-    for row in rows:
-        if why := why_left_out(row):
-            print(f"left out: {row['id']} ({row['source']}): {why}")
-    points = [point_of(row) for row in rows if not why_left_out(row)]
+    apart = {row["id"]: why for row in rows if (why := why_left_out(row))}
+    for name, why in apart.items():
+        print(f"left out: {name}: {why}")
+    points = [point_of(row) for row in rows if row["id"] not in apart]
     backends = sorted({each.backend for each in points})
     found, held_out = fitted(points, backends), []
     for each in points:
@@ -169,7 +169,7 @@ def main() -> None:
     report("fitted  ", points, within)
     report("left out", points, held_out)
     if "--write" in sys.argv:
-        write(rounded(found), held_out)
+        write(rounded(found), {each.row["id"]: error for each, error in zip(points, held_out, strict=True)}, apart)
 
 
 def rounded(found: Constants) -> Constants:
@@ -177,24 +177,23 @@ def rounded(found: Constants) -> Constants:
     return {name: {key: float(f"{value:.2g}") for key, value in each.items()} for name, each in found.items()}
 
 
-def write(found: Constants, held_out: Sequence[float]) -> None:
-    """Into data/host.json: the constants, and the spread that rows of sources that were left out show."""
+def write(found: Constants, held_out: Mapping[str, float], apart: Mapping[str, str]) -> None:
+    """Into data/host.json: the constants, errors of rows whose source was left out, and rows that took no part."""
     table = json.loads(TARGET.read_text())
-    words, source = (
-        table["backends"]["explained"],
-        "fitted by tools/fit_host.py to the rows of data/measurements/desk.json",
-    )
-    source = f"{source} of which a part lay in host memory"
+    words = table["backends"]["explained"]
     factor = found[""].pop("few_rows_factor")
     table["backends"] = found | {"source": SOURCE, "explained": words}
     table["few_rows_factor"] = {"value": factor, "source": f"{FACTOR}: {SOURCE}"}
-    spread = float(f"{np.median(np.abs(held_out)) / 0.6745:.2g}")
+    spread = float(f"{np.median(np.abs(list(held_out.values()))) / 0.6745:.2g}")
     table["host_spread"] = {"value": spread, "source": SPREAD}
+    ratios = {name: round(float(np.exp(error)), 4) for name, error in held_out.items()}
+    table["left_out"] = {"comment": LEFT_OUT, "rows": ratios, "not_fitted": dict(apart)}
     TARGET.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
 
 
 SOURCE = "fitted by tools/fit_host.py to rows of data/measurements/desk.json of which a part lay in host memory"
 FACTOR = "factor on half_length of a CPU's products, which says how much slower few rows are than many"
+LEFT_OUT = "predicted / measured of each row with its source left out of the fit; rows that took no part, and why"
 SPREAD = (
     "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out"
     " of the fit: median / 0.6745"

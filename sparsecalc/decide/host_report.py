@@ -59,11 +59,13 @@ def host_notes(deployed: Deployment, found: HostPrediction | None, asked: HostAs
     if deployed.gpu.kind == "cpu" and asked.places_layers:
         text = f"{deployed.gpu.id} is a CPU without a device beside it: -ngl, -ncmoe, -ot, -sm and -ts change nothing"
         return [Note(code="host", text=text, model=model)]
-    return [Note(code=code, text=text, model=model) for code, text in _notes(deployed, found)]
+    return [Note(code=code, text=text, model=model) for code, text in _notes(deployed, found, asked)]
 
 
-def _notes(deployed: Deployment, found: HostPrediction | None) -> Iterator[tuple[str, str]]:
+def _notes(deployed: Deployment, found: HostPrediction | None, asked: HostAsked) -> Iterator[tuple[str, str]]:
     plan, host = deployed.placement, deployed.placement.host
+    if asked.n_cpu_moe and not deployed.model.spec.mixtures:
+        yield "host", f"{deployed.model.spec.id} has no experts: -ncmoe and -cmoe change nothing"
     if found is None or host is None or plan.places is None:
         return
     for pattern in plan.places.unmatched:
