@@ -18,13 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from sparsecalc.data_files import read_data
 from sparsecalc.decide.desk import as_run, engine_of, steps_of
 from sparsecalc.decide.desk_host import PAGING, offload_rows, offload_step
 from sparsecalc.decide.host import with_few_rows
+from sparsecalc.decide.model_name import load_variant
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.host import host_default
 from sparsecalc.estimate.host_times import ON_HOST, SENT, VISITS, sides
 from sparsecalc.estimate.kernel import Kernel
+from sparsecalc.estimate.places import LlamaLayers, places
 from sparsecalc.estimate.timing import kernel_time
 from sparsecalc.measure.calibrate.constants_fit import Floats, least_error
 
@@ -41,6 +44,7 @@ ROWS_WIDTH, ROWS_BOUNDS = 1.0, (0.03, 3.0)
 NOISE = 0.2
 """Standard deviation of a row's ln(predicted / measured)."""
 SOFT = 2.0
+CHUNK = 512
 NAMES = tuple(START)
 Constants = dict[str, dict[str, float]]
 """Of each backend; the empty name has what they have in common, and the factor of all."""
@@ -138,6 +142,24 @@ def fitted(points: Sequence[Point], backends: Sequence[str]) -> Constants:
     return constants_of(least_error(errors, np.append(np.tile(center, count), 0.0), (low, high), soft=SOFT), backends)
 
 
+def stage_factor() -> float:
+    """How much longer the busiest card takes of each chunk than its share of the layers: the median over the rows.
+
+    seconds on two cards / on one = h (1 + (n - 1) s f) / n of n chunks; h: that of a prompt of one chunk.
+    """
+    rows = read_data("measurements/two_cards.json")["rows"]
+    alone = {row["model"]: row["one_card"] / row["two_cards"] for row in rows if row["prompt_len"] == CHUNK}
+    found = []
+    for row in rows:
+        count, spec = row["prompt_len"] / CHUNK, load_variant(row["model"], row["weights"]).loaded.spec
+        if count > 1:
+            share = places(spec, LlamaLayers(cards=2)).busiest_share
+            ratio = row["one_card"] / row["two_cards"] / alone[row["model"]]
+            found.append((ratio * count - 1) / (count - 1) / share)
+    print(f"stage factors: {', '.join(f'{each:.3f}' for each in found)}")
+    return float(f"{np.median(found):.3g}")
+
+
 def report(title: str, points: Sequence[Point], errors: Sequence[float]) -> None:
     """Median and largest error by phase."""
     for phase in ("decode", "prefill"):
@@ -186,6 +208,7 @@ def write(found: Constants, held_out: Mapping[str, float], apart: Mapping[str, s
     table["few_rows_factor"] = {"value": factor, "source": f"{FACTOR}: {SOURCE}"}
     spread = float(f"{np.median(np.abs(list(held_out.values()))) / 0.6745:.2g}")
     table["host_spread"] = {"value": spread, "source": SPREAD}
+    table["stage_factor"] = {"value": stage_factor(), "source": STAGES}
     ratios = {name: round(float(np.exp(error)), 4) for name, error in held_out.items()}
     table["left_out"] = {"comment": LEFT_OUT, "rows": ratios, "not_fitted": dict(apart)}
     TARGET.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
@@ -193,6 +216,10 @@ def write(found: Constants, held_out: Mapping[str, float], apart: Mapping[str, s
 
 SOURCE = "fitted by tools/fit_host.py to rows of data/measurements/desk.json of which a part lay in host memory"
 FACTOR = "factor on half_length of a CPU's products, which says how much slower few rows are than many"
+STAGES = (
+    "how much longer the busiest of several cards takes of each chunk of a prompt than its share of the layers:"
+    " fitted by tools/fit_host.py to data/measurements/two_cards.json"
+)
 LEFT_OUT = "predicted / measured of each row with its source left out of the fit; rows that took no part, and why"
 SPREAD = (
     "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out"
