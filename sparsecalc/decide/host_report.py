@@ -13,6 +13,7 @@ from sparsecalc.estimate.host_times import PAGES
 from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.offload import host_bytes
 from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.results import Prediction
 from sparsecalc.estimate.step import Step
 
 
@@ -51,6 +52,12 @@ def host_prediction(deployed: Deployment, load: Load, decode: Step) -> HostPredi
         paged_bytes=max(0, host.shortage_bytes(held)),
         paged_seconds_per_token=sum(time.seconds for time in decode.times if time.kernel.name == PAGES),
     )
+
+
+def is_paged(prediction: Prediction) -> bool:
+    """Whether the devices hold their part, and what is wanting is host memory: then it runs, from disk."""
+    held, room = prediction.bytes_per_gpu, prediction.capacity_bytes * prediction.device_memory_share
+    return prediction.host is not None and prediction.host.paged_bytes > 0 and held <= room
 
 
 def host_notes(deployed: Deployment, found: HostPrediction | None, asked: HostAsked) -> list[Note]:
