@@ -19,6 +19,12 @@ Parallel = Annotated[
     int | None, typer.Option("-np", "--parallel", help="llama.cpp: sequences with a cache (default: the batch size)")
 ]
 
+CONTEXT_SIZE: dict[str, tuple[Any, Any]] = {
+    "ctx_size": (
+        Annotated[str | None, typer.Option("-c", "--ctx-size", hidden=True, help="another spelling of --context")],
+        None,
+    )
+}
 LLAMA_MEMORY: dict[str, tuple[Any, Any]] = {
     "ubatch_size": (MicroBatch, None),
     "cache_type_k": (KeyType, None),
