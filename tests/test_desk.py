@@ -47,10 +47,10 @@ def test_an_apple_gpu_runs_mlx_unless_told_otherwise() -> None:
 def test_names_of_engines_have_backend_and_build() -> None:
     assert engine_name("LM-Studio:vulkan@b9739") == ("llama.cpp", "vulkan", "b9739")
     assert engine_name(None) == ("generic", "", "")
-    with pytest.raises(InputError, match="unknown backend 'opencl' of llama.cpp") as caught:
+    with pytest.raises(InputError, match="unknown backend .opencl. of") as caught:
         engine_entry("llama.cpp:opencl")
     assert "vulkan" in str(caught.value.hint)
-    with pytest.raises(InputError, match="no backends to choose from|unknown backend"):
+    with pytest.raises(InputError, match="unknown backend"):
         engine_entry("vllm:cuda")
 
 
@@ -64,7 +64,8 @@ def test_an_unknown_backend_is_one_line() -> None:
 def test_old_builds_have_their_own_factors() -> None:
     gpu = load_accelerator("rtx-4090")
     old, new = engine_profile("llama.cpp@b2850", gpu), engine_profile("llama.cpp@b9739", gpu)
-    assert old.attention_factor != 1 and new.attention_factor == 1
+    assert old.attention_factor != 1
+    assert new.attention_factor == 1
 
 
 def test_ollama_runs_the_kernels_of_llama_cpp() -> None:
@@ -86,12 +87,17 @@ def test_entries_name_their_source_and_stay_within_the_data_sheet() -> None:
     for entry, backend in ENTRIES:
         assert backend["source"], (entry["id"], backend["backend"])
         for fields in backend.get("kernels", {}).values():
-            assert 0 < fields["bandwidth"] <= 1 and 0 < fields["compute"] <= 1
+            assert 0 < fields["bandwidth"] <= 1
+            assert 0 < fields["compute"] <= 1
 
 
 def test_prompts_are_computed_in_micro_batches() -> None:
     row = {"phase": "prefill", "batch_size": 1, "prompt_len": 1100, "context_len": 5196}
-    assert [(work.new_tokens, work.context_len) for work in steps_of(row, 512)] == [(512, 4608), (512, 5120), (76, 5196)]
+    assert [(work.new_tokens, work.context_len) for work in steps_of(row, 512)] == [
+        (512, 4608),
+        (512, 5120),
+        (76, 5196),
+    ]
 
 
 def test_rows_are_of_built_in_models_accelerators_and_engines() -> None:
@@ -99,7 +105,9 @@ def test_rows_are_of_built_in_models_accelerators_and_engines() -> None:
     rows = desk_rows()
     assert len({row["id"] for row in rows}) == len(rows) > 500
     for row in rows:
-        assert row["model"] in models and row["engine"] in engines and row["source"]
+        assert row["model"] in models
+        assert row["engine"] in engines
+        assert row["source"]
         assert load_accelerator(row["gpu"]).id == row["gpu"]
         assert 0 < row["seconds_per_step"] < 3600
 
@@ -138,7 +146,9 @@ def test_mixtures_are_predicted_about_as_well_as_dense_models() -> None:
 def test_rows_are_predicted_by_the_steps_that_show_predicts() -> None:
     row = next(row for row in desk_rows() if row["id"] == "local-096")
     told = ["show", row["model"], "--dtype", row["weights"], "--gpu", row["gpu"], "--engine", "llama.cpp:rocm"]
-    result = CliRunner().invoke(app, [*told, "--context", str(row["context_len"]), "--kv-cache-dtype", "fp16", "--json"])
+    result = CliRunner().invoke(
+        app, [*told, "--context", str(row["context_len"]), "--kv-cache-dtype", "fp16", "--json"]
+    )
     shown = json.loads(result.stdout)["prediction"]["decode"]["seconds"]
     device = device_model(load_accelerator(row["gpu"]), engine_of(row))
     assert predict_desk_row(row, device).seconds == pytest.approx(shown, rel=1e-6)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -136,13 +135,23 @@ def test_a_pattern_that_matches_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(a+)+$", r"(.|.)*x", r".*.*.*.*.*.*x", r"((ab*)c)+d", r"(x+x+)+y", "(" * 300, "[", "a" * 401]
+    "pattern",
+    [
+        r"(a+)+$",
+        r"(.|.)*x",
+        r".*.*.*.*.*.*x",
+        r"((ab*)c)+d",
+        r"(x+x+)+y",
+        "(" * 300,
+        "[",
+        "a" * 401,
+        ".?" * 30 + "x",
+        "(a|.)" * 20 + "x",
+    ],
 )
-def test_a_pattern_that_is_none_or_may_run_away_is_refused_at_once(pattern: str) -> None:
-    start = time.monotonic()
+def test_a_pattern_that_is_none_or_may_run_away_is_refused(pattern: str) -> None:
     with pytest.raises(InputError):
         host_asked({"override_tensor": [f"{pattern}=CPU"]})
-    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize(
@@ -179,7 +188,7 @@ def test_layers_are_split_by_proportion() -> None:
     experts=st.integers(0, 60),
     cards=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_is_lost_and_more_layers_leave_less_to_the_host(
     name: str, layers: int, more: int, experts: int, cards: int
 ) -> None:

@@ -97,7 +97,7 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
     cores = sheet.sm_count if named else int(typical["cores"])
     rules = host_rules(device.engine.id, device.engine.backend)
     model = _cpu_model(sheet, rules, memory.memory_bytes_per_second or 0.0, cores, threads)
-    slot = words.pcie or (_slot(sheet) if named else None) or host_words(typical["pcie"]).pcie
+    slot = words.pcie or (_slot(sheet) if named else None)
     return Host(
         name=text or cpu or (gpu.id if shared else "typical desktop"),
         memory_bytes_per_second=model.memory_bytes_per_second,
@@ -116,14 +116,30 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
 def _cpu_model(
     sheet: Accelerator, rules: HostRules, rate: float, cores: int | None, threads: int | None
 ) -> DeviceModel:
-    """The time model of a CPU with other memory, of whose cores some are used: peaks * used / cores of the sheet."""
-    model = device_model(sheet, rules.cpu_profile)
+    """The time model of a CPU with other memory, of which so many cores are there."""
+    model = with_few_rows(device_model(sheet, rules.cpu_profile), host_default("few_rows_factor"))
+    return on_threads(model.but(memory_bytes_per_second=rate), sheet.sm_count, cores, threads)
+
+
+def with_few_rows(model: DeviceModel, factor: float) -> DeviceModel:
+    """A CPU whose products of few rows are as much nearer to those of many as `factor` is below 1."""
+    constants = {name: each.but(half_length=each.half_length * factor) for name, each in model.constants.items()}
+    return model.but(constants=constants)
+
+
+def on_threads(model: DeviceModel, of: int | None, cores: int | None, threads: int | None) -> DeviceModel:
+    """A CPU of `of` cores of which some compute: threads beyond `cores` add nothing.
+
+    peaks * used / of; memory_bytes_per_second at most used * thread_bytes_per_second (data/host.json)
+    """
     used = min(threads or cores, cores) if cores else threads
-    if used:
-        rate = min(rate, used * host_default("thread_bytes_per_second"))
-    share = used / sheet.sm_count if used and sheet.sm_count else 1.0
-    peaks = {name: peak * min(1.0, share) for name, peak in model.peak_flops_per_second.items()}
-    return model.but(memory_bytes_per_second=rate, peak_flops_per_second=peaks)
+    if not used:
+        return model
+    share = min(1.0, used / of) if of else 1.0
+    return model.but(
+        memory_bytes_per_second=min(model.memory_bytes_per_second, used * host_default("thread_bytes_per_second")),
+        peak_flops_per_second={name: peak * share for name, peak in model.peak_flops_per_second.items()},
+    )
 
 
 def _slot(sheet: Accelerator) -> tuple[int, int] | None:
@@ -133,7 +149,7 @@ def _slot(sheet: Accelerator) -> tuple[int, int] | None:
 
 
 def _link(gpu: Accelerator, device: DeviceModel, slot: tuple[int, int] | None) -> float:
-    """One direction to the device: its own link's, or the slot's where that is slower."""
+    """One direction to the device: its own link's, or the slot's where one is known and slower."""
     if slot is None or gpu.cpu_link:
         return device.host_bytes_per_second
     rates = {link["id"]: link["bytes_per_second"] for link in read_data("interconnects.json")["links"]}
@@ -150,7 +166,7 @@ def _assumed(words: HostWords, named: str, shared: bool, typical: dict[str, Any]
     if shared:
         yield f"the cores beside the GPU are taken to be {cpu}; name others: --host"
     elif not named and not words.memory_bytes_per_second:
-        yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}, {typical['pcie']}"
+        yield f"no --host is named: a typical one is assumed, {cpu}, {typical['memory']}"
     elif not named:
         yield f"--host names no CPU: {cpu} are assumed; name it: --host i9-14900k,{words.text}"
     elif words.memory_bytes_per_second and not words.capacity_bytes:

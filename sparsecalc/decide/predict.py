@@ -41,7 +41,7 @@ def predict(
     warnings += prediction_notes(model.spec, question.speculative)
     prediction = _prediction(deployments[0], question, drafting(question, deployments[0]))
     warnings += capacity_warnings(deployments[0], question, prediction)
-    warnings += host_notes(deployments[0], prediction.host)
+    warnings += host_notes(deployments[0], prediction.host, question.parallelism.host)
     if prediction.free_bytes_per_gpu < 0:
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))

@@ -60,10 +60,10 @@ def _is_of(calibration: Calibration, found: Accelerator) -> bool:
 def _from_sheet(name: str, wanted: str) -> Accelerator:
     if wanted.endswith(".json"):
         return _from_file(Path(name.strip()))
-    if wanted not in accelerator_ids():
-        wanted = _resolved(name, wanted)
-    found, memory_gb = _built_in(wanted), spelled(name).memory_gb
-    asked = (memory_gb or 0) * 2**30
+    if wanted in accelerator_ids():
+        return _built_in(wanted)
+    found = _built_in(_resolved(name, wanted))
+    asked = (spelled(name).memory_gb or 0) * 2**30
     return found.with_memory(asked) if asked and (found.kind == "cpu" or asked in found.memory_options_bytes) else found
 
 
