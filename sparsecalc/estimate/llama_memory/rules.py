@@ -42,11 +42,11 @@ def table() -> dict[str, Any]:
 def llama_rules(options: EngineOptions, family: str, release: str = "") -> LlamaRules:
     """The rules for a model of a family; --max-num-batched-tokens is a micro-batch in other engines' words.
 
-    `release`: a build (b9739); without one the rules are those before `half_masks_from`, as most logs are.
+    `release`: a build (b9739) or a version (0.5.0, later than all builds that are known here); without one the rules
+    are those before `half_masks_from`, as most logs are.
     """
     found = table()
-    build = int(release[1:]) if release.startswith("b") else 0
-    later = build >= found["half_masks_from"]["build"]
+    later = bool(release) and (release[0] != "b" or int(release[1:]) >= found["half_masks_from"]["build"])
     return LlamaRules(
         ubatch_size=options.ubatch_size or options.max_num_batched_tokens or found["ubatch_size"]["value"],
         flash_attention=options.flash_attn != "off",
