@@ -156,12 +156,12 @@ def test_an_unknown_name_is_one_safe_line(typed: str) -> None:
 
 
 def test_ids_read_no_file_and_an_id_reads_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sparsecalc.device import find as accelerators
+    from sparsecalc.device import sheets as accelerators
 
     read: list[str] = []
     monkeypatch.setattr(accelerators, "read_data", lambda path: read.append(path) or read_data(path))
     accelerators.accelerator_ids.cache_clear()
-    accelerators._built_in.cache_clear()
+    accelerators.built_in.cache_clear()
     accelerators.accelerator_ids()
     assert read == []
     load_accelerator("h100-sxm")

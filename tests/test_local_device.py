@@ -57,8 +57,8 @@ def written(path: Path, **changes: Any) -> str:
 
 
 def test_local_is_the_calibrated_device(quick_run: Run, home: Path) -> None:
-    with pytest.raises(InputError, match="has not been calibrated"):
-        load_accelerator("local")
+    with pytest.raises(InputError, match="no calibration 'local-cuda'"):
+        load_accelerator("local-cuda")
     written(local_path("cpu"))
     gpu = load_accelerator("Local")
     assert (gpu.id, gpu.kind, gpu.capacity_bytes, gpu.usd_per_hour) == ("local", "cpu", MEMORY, None)

@@ -15,7 +15,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from desk_fit import FAMILIES, FREE, OLD, Fit, family_of, stack_of
+from desk_fit import FAMILIES, FREE, OLD, Fit, program_of, stack_of
 
 from sparsecalc.decide.desk import desk_rows, engine_of, kind_of, on_device
 from sparsecalc.measure.calibrate.constants_fit import Floats

@@ -12,6 +12,9 @@ from sparsecalc.core.errors import InputError, reason_of
 from sparsecalc.device.calibration import Calibration, local_path, read_calibration
 from sparsecalc.documents.calibrate import CalibrationReport
 
+USUAL_SECONDS = 90.0
+"""Of benchmarks, where no time is asked for: with what is loaded before them and fitted behind, two minutes."""
+
 
 def calibrate_device(
     device: str | None, quick: bool, time_budget: float | None, resume: bool, output: str | None
@@ -40,7 +43,7 @@ def calibrate_device(
             calibration, warnings = calibrate(
                 chosen,
                 quick=quick,
-                budget_seconds=time_budget,
+                budget_seconds=USUAL_SECONDS if time_budget is None else time_budget,
                 earlier=earlier,
                 save=save,
                 progress=lambda count: stack.enter_context(progress(count)),
@@ -75,13 +78,48 @@ def anchor_stack(files: list[str], given: dict[str, Any], output: str | None) ->
     )
 
 
-def check_options(from_serving: list[str] | None, device: dict[str, Any], stack: dict[str, Any]) -> None:
-    """Raise InputError for an option that has no meaning with, or without, --from-serving."""
-    foreign = device if from_serving else stack
+def anchor_machine(files: list[str], given: dict[str, Any], output: str | None) -> CalibrationReport:
+    """The anchor of tests of a machine in `files`; written to `output` where there is one. Raises InputError."""
+    from sparsecalc.decide.bench_anchor import Told, anchor_from_tests
+
+    told = {name: value for name, value in given.items() if value is not None}
+    named = [part.rpartition("=") for part in told.get("model", "").split(",") if part.strip()]
+    models = {name.strip().strip("'"): model.strip() for name, _, model in named}
+    calibration, warnings = anchor_from_tests(
+        files, Told(models=models, **{name: value for name, value in told.items() if name != "model"})
+    )
+    if output:
+        _make_folder(Path(output).parent)
+        write_atomically(Path(output), dumps(calibration.to_dict()) + "\n")
+    return CalibrationReport(
+        command="calibrate",
+        inputs={"from_llama_bench": files, **told},
+        warnings=warnings,
+        written=output or "",
+        **vars(calibration),
+    )
+
+
+NOT_OF_TESTS = ("tp", "pp", "dp", "ep", "concurrency", "prompt_len", "output_len")
+"""Options of --from-serving that tests of a machine have no use for."""
+
+
+def check_options(
+    from_serving: list[str] | None, from_tests: list[str] | None, device: dict[str, Any], stack: dict[str, Any]
+) -> None:
+    """Raise InputError for an option that has no meaning with, or without, --from-serving or --from-llama-bench."""
+    if from_serving and from_tests:
+        raise InputError("--from-serving and --from-llama-bench make two anchors", hint="Make one after the other")
+    foreign = device if from_serving or from_tests else stack
+    if from_tests:
+        foreign = device | {name: stack[name] for name in NOT_OF_TESTS}
     if named := [name for name, value in foreign.items() if value]:
         option = f"--{named[0].replace('_', '-')}"
-        text = f"{option} is of benchmarks on this device" if from_serving else f"{option} is of --from-serving"
-        raise InputError(text, hint="Leave it out" if from_serving else "Name a file of measured loads: --from-serving")
+        if from_tests and named[0] in NOT_OF_TESTS:
+            raise InputError(f"{option} is of --from-serving", hint="Leave it out")
+        given = from_serving or from_tests
+        text = f"{option} is of benchmarks on this device" if given else f"{option} is of --from-serving"
+        raise InputError(text, hint="Leave it out" if given else "Name a file of measured loads: --from-serving")
 
 
 def _earlier(partial: Path, path: Path, device_name: str) -> Calibration:

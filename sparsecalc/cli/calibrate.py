@@ -23,8 +23,11 @@ from sparsecalc.cli._options import (
 )
 
 STACK: Options = {
-    "model": (Annotated[str | None, typer.Option(help="--from-serving: the model, where files do not say")], None),
-    "gpu": (Annotated[str | None, typer.Option(help="--from-serving: the accelerator")], None),
+    "model": (
+        Annotated[str | None, typer.Option(help="--from-...: the model, or NAME=MODEL for a name in the files")],
+        None,
+    ),
+    "gpu": (Annotated[str | None, typer.Option(help="--from-...: the accelerator")], None),
     "num_gpus": (NumGpus, None),
     "tp": (Tp, None),
     "pp": (Pp, None),
@@ -37,7 +40,7 @@ STACK: Options = {
     "prompt_len": (PromptLen, None),
     "output_len": (OutputLen, None),
 }
-"""What --from-serving takes where the files say nothing."""
+"""What --from-serving and --from-llama-bench take where the files say nothing."""
 
 
 @takes(STACK)
@@ -45,7 +48,8 @@ def calibrate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps (default: cuda where there is one)")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer shapes, fewer samples")] = False,
     time_budget: Annotated[
-        float | None, typer.Option("--time-budget", min=0, help="seconds after which no benchmark is begun")
+        float | None,
+        typer.Option("--time-budget", min=0, help="seconds after which no benchmark is begun (default: 90)"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run stopped")] = False,
     from_serving: Annotated[
@@ -56,6 +60,16 @@ def calibrate(
             "SGLang's bench_serving, GuideLLM, AIPerf, InferenceX",
         ),
     ] = None,
+    from_llama_bench: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from-llama-bench",
+            "--from-ollama",
+            "--from-mlx-lm",
+            help="a file of tests of your machine instead: llama-bench's json, csv or table, Ollama's /api/generate or"
+            " run --verbose, mlx-lm's lines",
+        ),
+    ] = None,
     format: Format = "table",  # noqa: A002
     json: Json = False,
     output: Annotated[
@@ -64,15 +78,17 @@ def calibrate(
     ] = None,
     **stack: Any,
 ) -> None:
-    """Fit predictions to this device's kernels, or to your server: --gpu local, --calibration FILE."""
-    from sparsecalc.cli._calibration_files import anchor_stack, calibrate_device, check_options
+    """Fit predictions to this device's kernels, to your server or tests of your machine: --calibration FILE."""
+    from sparsecalc.cli._calibration_files import anchor_machine, anchor_stack, calibrate_device, check_options
     from sparsecalc.cli._output import check_target, emit
 
     name = "json" if json else format
     check_target(output, name)
     own = {"device": device, "quick": quick, "time_budget": time_budget, "resume": resume}
-    check_options(from_serving, own, stack)
-    if from_serving:
+    check_options(from_serving, from_llama_bench, own, stack)
+    if from_llama_bench:
+        emit(anchor_machine(from_llama_bench, stack, output), name, None)
+    elif from_serving:
         emit(anchor_stack(from_serving, stack, output), name, None)
     else:
         emit(calibrate_device(device, quick, time_budget, resume, output), name, None)

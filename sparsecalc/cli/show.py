@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
+from sparsecalc.cli._bench_options import TESTS, with_tests
 from sparsecalc.cli._options import DEVICES, LOAD, OUTPUT, PARTS, REQUESTS, SPECULATION, emit_as_asked, question, takes
 
 
-@takes(LOAD, PARTS, DEVICES, REQUESTS, SPECULATION, OUTPUT)
+@takes(LOAD, PARTS, DEVICES, REQUESTS, SPECULATION, TESTS, OUTPUT)
 def show(
     model: Annotated[str, typer.Argument(help="built-in id, config.json, folder, -, or org/name on the Hub")],
     **given: Any,
@@ -15,4 +16,4 @@ def show(
     """Everything about one model: parameters, FLOPs per token, memory; with --gpu whether it fits, and how fast."""
     from sparsecalc.decide.show import show as find
 
-    emit_as_asked(given, lambda: find(model, question(given)))
+    emit_as_asked(given, lambda: find(model, question(with_tests(given))))

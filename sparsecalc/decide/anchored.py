@@ -1,11 +1,13 @@
 """A device as rows of the user's own stack say that it serves one model: the anchor of a calibration, applied."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
-from sparsecalc.device.anchor import StackLoad, anchor_prior, load_curve
+from sparsecalc.device.anchor import LoadCurve, StackLoad, anchor_prior, load_curve
+from sparsecalc.device.test_anchor import PHASES, TestPlace, length_curve, test_widths
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.model.ledgers import Ledgers
@@ -29,6 +31,8 @@ def anchored(
     """
     if anchor is None:
         return device
+    if "tests" in anchor:
+        return _anchored_by_tests(device, anchor, model, precision)
     rows = anchor["rows"]
     if reason := _foreign(anchor, rows, device, model, precision):
         return device.but(anchor_note=f"the anchor is not applied: {reason}")
@@ -51,6 +55,38 @@ def seen_of(rows: Sequence[Row], error: str) -> tuple[list[StackLoad], list[floa
     """Where an anchor's rows lie, and their ln(measured / predicted) under the name `error`."""
     places = ("sequences", "tp", "pp", "dp", "ep", "prompt_len")
     return [StackLoad(**{name: row[name] for name in places}) for row in rows], [row[error] for row in rows]
+
+
+def places_of(tests: Sequence[Row]) -> tuple[list[TestPlace], list[float], float]:
+    """Where an anchor's tests of one phase lie, their errors, and their mean predicted deviation."""
+    names = ("dense", "params", "dtype", "length")
+    places = [TestPlace(**{name: row[name] for name in names}) for row in tests]
+    return places, [row["log_error"] for row in tests], fmean(row["predicted_spread"] for row in tests)
+
+
+def _anchored_by_tests(device: DeviceModel, anchor: Row, model: Ledgers, precision: Precision) -> DeviceModel:
+    """The device with what tests of this machine say of this model, where it is of this very machine and engine."""
+    engine, tests = device.engine, anchor["tests"]
+    other = ""
+    if anchor["accelerator"] != device.accelerator:
+        other = f"on {anchor['accelerator']}, not on {device.accelerator}"
+    elif (anchor["backend"], anchor["engine"]) != (engine.backend, engine.id) and not (
+        anchor["backend"] == engine.backend and engine.based_on and anchor["based_on"] == engine.based_on
+    ):
+        other = f"under --engine {':'.join(filter(None, (anchor['engine'], anchor['backend'])))}"
+    if other:
+        return device.but(anchor_note=f"the anchor is not applied: it was made {other}")
+    place = TestPlace(dense=model.spec.kind == "dense", params=params_of(model), dtype=precision.name, length=1.0)
+    curves: dict[str, LoadCurve] = {}
+    for phase in PHASES:
+        if own := [row for row in tests if row["phase"] == phase]:
+            places, errors, spread = places_of(own)
+            curves[f"{phase}_anchor"] = length_curve(places, errors, place, test_widths(phase).unsure(spread))
+    same = sum(row["params"] == place.params for row in tests)
+    text = (
+        f"anchored to {len(tests)} measured test{'s' if len(tests) > 1 else ''} of this machine, {same} of this model"
+    )
+    return device.but(engine=engine.but(**curves), anchor_note=text)
 
 
 def _foreign(found: Row, rows: list[Row], device: DeviceModel, model: Ledgers, precision: Precision) -> str:

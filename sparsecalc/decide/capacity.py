@@ -90,10 +90,13 @@ def step_tokens(deployed: Deployment, question: Question) -> int:
     return asked or question.load.max_num_batched_tokens
 
 
-def prompt_chunks(deployed: Deployment, question: Question, prompt_len: Number) -> list[Workload]:
-    """The chunks in which the engine computes one prompt: whole where it does not split prompts."""
+def prompt_chunks(deployed: Deployment, question: Question, prompt_len: Number, depth: int = 0) -> list[Workload]:
+    """The chunks in which the engine computes one prompt: whole where it does not split prompts.
+
+    `depth`: tokens that the cache holds before it.
+    """
     splits = policy_of(deployed.device.engine.id).splits_prompts
-    return chunks(prompt_len, step_tokens(deployed, question) if splits else LARGEST, deployed.routing)
+    return chunks(prompt_len, step_tokens(deployed, question) if splits else LARGEST, deployed.routing, depth)
 
 
 def capacity_warnings(deployed: Deployment, question: Question, predicted: Prediction) -> list[Note]:

@@ -86,7 +86,8 @@ def speedup_warnings(deployed: Deployment, question: Question) -> list[Note]:
 def device_warnings(deployed: Deployment) -> list[Note]:
     """What the time model does not know of the device."""
     device, gpu = deployed.device, deployed.gpu.id
-    notes = [Note(code="default-constants", text=f"{gpu}: {text}") for text in device.notes]
+    notes = [Note(code="detected", text=deployed.gpu.detected)] if deployed.gpu.detected else []
+    notes += [Note(code="default-constants", text=f"{gpu}: {text}") for text in device.notes]
     if device.anchor_note:
         notes.append(Note(code="anchor", text=f"{gpu}: {device.anchor_note}", model=deployed.model.spec.id))
     return notes

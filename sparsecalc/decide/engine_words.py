@@ -54,6 +54,7 @@ class EngineWords(TypedDict, total=False):
 
     enable_expert_parallel: bool
     mtp: bool | None
+    test: str
     max_num_seqs: int
     enforce_eager: bool
     kv_cache_memory_bytes: int

@@ -10,6 +10,7 @@ from sparsecalc.core.text import brief, printable
 from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.assemble import device_model
+from sparsecalc.device.calibration import LOCAL
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.host import Host, HostRules, host_default, host_rules, host_table
@@ -82,8 +83,7 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
     Raises InputError for words that are none, an unknown CPU, and a device that is no CPU.
     """
     words, typical = host_words(text) if text else HostWords(), host_table()["typical"]
-    named = words.cpu or cpu
-    sheet = load_accelerator(named or typical["cpu"])
+    named, sheet = _processor(words.cpu or cpu, gpu, typical["cpu"])
     if sheet.kind not in ("cpu", "soc"):
         raise InputError(f"{sheet.id} is no CPU", hint=HINT)
     shared = gpu.kind == "soc" and not named and not words.memory_bytes_per_second
@@ -111,6 +111,22 @@ def host_for(text: str | None, cpu: str, threads: int | None, gpu: Accelerator, 
         is_shared=shared,
         notes=tuple(_assumed(words, named, shared, typical)),
     )
+
+
+def _processor(named: str, gpu: Accelerator, typical: str) -> tuple[str, Accelerator]:
+    """The CPU that is named and its data sheet; `local`, or beside a GPU that was found here: this machine's own.
+
+    Where none is named and the system tells of none that is known: the typical one, without a name.
+    """
+    if named.lower() == LOCAL or (gpu.detected and gpu.kind != "soc" and not named):
+        from sparsecalc.device.local.accelerator import CPU, detected
+
+        try:
+            return CPU, detected(CPU)
+        except InputError:
+            if named:
+                raise
+    return named, load_accelerator(named or typical)
 
 
 def _cpu_model(

@@ -7,8 +7,9 @@ from sparsecalc.data_files import read_data
 from sparsecalc.decide.published import DeviceOf, Row, kernel_checks, serving_checks, shipped_device, step_checks
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.engines import engine_ids
-from sparsecalc.device.find import accelerator_ids, load_accelerator
+from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.kin import are_kin, nearest
+from sparsecalc.device.sheets import accelerator_ids
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.documents.validate import Check
 

@@ -2,7 +2,8 @@
 
 from sparsecalc.core import units
 from sparsecalc.device.assemble import device_model
-from sparsecalc.device.find import accelerator_ids, load_accelerator
+from sparsecalc.device.find import load_accelerator
+from sparsecalc.device.sheets import accelerator_ids
 from sparsecalc.documents.lists import ListReport
 from sparsecalc.estimate.costs import params
 from sparsecalc.library.models import load_model, model_ids

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from sparsecalc.core.bench_tests import BenchTest, bench_tests
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
@@ -97,6 +98,8 @@ class Question(Frozen):
     """Whether a context, or a prompt that needs it, was named; else it is the usual one."""
     parts_beside: tuple[str, ...] = ()
     """What is counted beside the text decoder: vision, audio, mtp."""
+    tests: tuple[BenchTest, ...] = ()
+    """What llama-bench would measure."""
 
     @property
     def devices(self) -> Hardware:
@@ -113,6 +116,23 @@ class Question(Frozen):
         if context_len is not None:
             load, requests = load.but(context_len=context_len), Requests.filling(context_len, requests.concurrency)
         return self.but(load=load, requests=requests)
+
+    def with_tests(self, text: str | None) -> "Question":
+        """The same with tests of llama-bench (None: none), and a context that holds each, where none was asked for.
+
+        Raises InputError for what is no test, without an accelerator, and for a context that is too short.
+        """
+        if text is None:
+            return self
+        tests = bench_tests(text)
+        longest = max(tests, key=lambda test: test.context_len)
+        if self.devices and longest.context_len <= max(self.grid.context_lens):
+            return self.but(tests=tests)
+        if self.context_is_asked:
+            needs = f"{longest.name} needs a context of {longest.context_len:,}"
+            raise InputError(needs, hint=f"It is {max(self.grid.context_lens):,}: --context {longest.context_len}")
+        grid = self.grid.but(context_lens=(longest.context_len,))
+        return self.at(context_len=longest.context_len).but(tests=tests, grid=grid, context_is_asked=True)
 
     def for_dense(self) -> "Question":
         """The same of a dense model beside a mixture of experts: as many devices, nothing that is about experts."""
@@ -142,6 +162,7 @@ class Question(Frozen):
             **dict(parallelism.host.typed),
             **vars(speculative),
             **vars(self.engine_options.but(max_num_batched_tokens=None)),
+            "test": ",".join(test.name for test in self.tests),
         }
         asked |= {**vars(self.requests), "engine": self.engine or "generic", "routing": printable(self.routing, 1000)}
         return asked | {name: value for name, value in optional.items() if value}
@@ -182,7 +203,7 @@ def ask(
     gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    whole_experts, mtp = told.pop("enable_expert_parallel", False), told.pop("mtp", None)
+    whole_experts, mtp, test = told.pop("enable_expert_parallel", False), told.pop("mtp", None), told.pop("test", None)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
@@ -196,7 +217,7 @@ def ask(
         speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
-    )
+    ).with_tests(test)
 
 
 def _parallelism(

@@ -135,21 +135,22 @@ def _residuals(entries: list[Entry], left_out: int) -> dict[str, Any]:
     """Errors |predicted / measured - 1| of the rows: with the anchor, and each anchored by the others alone."""
     before = [abs(exp(-row["log_error"]) - 1) for row in entries]
     after = [abs(row["anchored_seconds"] / row["measured_seconds"] - 1) for row in entries]
-    found = {"TPOT of the rows": _summary(after, before, left_out)}
+    found = {"TPOT of the rows": error_summary(after, before, left_out)}
     held = [row for row in entries if row["left_out_log_error"] is not None]
     if held:
         alone = [abs(exp(-row["left_out_log_error"]) - 1) for row in held]
         base = [abs(exp(-row["log_error"]) - 1) for row in held]
-        found["TPOT of each row by the others"] = _summary(alone, base, left_out)
+        found["TPOT of each row by the others"] = error_summary(alone, base, left_out)
     first = [row for row in entries if "ttft_log_error" in row]
     if len(first) >= FEWEST_TO_LEAVE_OUT and len(_by_model(first)) == 1:
         off = [abs(exp(-each) - 1) for each in left_out_errors(*seen_of(first, "ttft_log_error"), anchor_prior("ttft"))]
         base = [abs(exp(-row["ttft_log_error"]) - 1) for row in first]
-        found["TTFT of each row by the others"] = _summary(off, base, left_out)
+        found["TTFT of each row by the others"] = error_summary(off, base, left_out)
     return found
 
 
-def _summary(after: list[float], before: list[float], left_out: int) -> dict[str, Any]:
+def error_summary(after: list[float], before: list[float], left_out: int) -> dict[str, Any]:
+    """Errors of rows with an anchor, and their median without."""
     return {
         "rows": len(after),
         "left_out": left_out,

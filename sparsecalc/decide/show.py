@@ -10,7 +10,7 @@ from sparsecalc.decide.llama import buffers_of_files
 from sparsecalc.decide.model_name import Variant, split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
-from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport
+from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport, TestTime
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
@@ -36,6 +36,7 @@ def _report(name: str, variant: Variant, question: Question) -> tuple[ModelRepor
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None
     grid: list[GridPoint] = []
+    tests: list[TestTime] = []
     reserved = 0
     if question.hardware:
         from sparsecalc.decide.predict import predict
@@ -43,6 +44,10 @@ def _report(name: str, variant: Variant, question: Question) -> tuple[ModelRepor
         requested = bool(variant.dtype or formats.dtype)
         prediction, grid, more = predict(model, precision, question, requested=requested)
         warnings += more
+        if question.tests:
+            from sparsecalc.decide.bench_tests import test_times
+
+            tests = test_times(model, precision, question)
         reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
     llama = prediction.llama_memory if prediction else buffers_of_files(model, precision, question)
     held = costs.memory(model, precision, load, reserved)
@@ -56,6 +61,7 @@ def _report(name: str, variant: Variant, question: Question) -> tuple[ModelRepor
         llama_memory=llama,
         prediction=prediction,
         grid=grid,
+        tests=tests,
     )
     return shown, warnings
 

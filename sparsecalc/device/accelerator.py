@@ -138,6 +138,9 @@ class Accelerator(_Facts):
     calibration: str | None = None
     """File of constants that were fitted to this very device (`local`: the user's own); they precede built-in ones."""
 
+    detected: str | None = None
+    """What this machine's system told of it (`local` without a calibration)."""
+
     usd_per_hour: Price | None = None
     measured_fraction: MeasuredFraction | None = None
 

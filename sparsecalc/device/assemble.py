@@ -55,7 +55,7 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
     entry = engine_entry(engine, gpu)
     devices = fitted_to(entry, gpu, without)
     own = _own_kernels(entry, devices)
-    kept = gpu.id in entry["measured"] and gpu.id not in without if own else bool(fitted.entries or devices)
+    kept = gpu.id in entry.get("measured", ()) and gpu.id not in without if own else bool(fitted.entries or devices)
     unknown = 0.0 if kept else _unmeasured_spread(entry)
     links = gpu.scale_up
     return DeviceModel(

@@ -46,7 +46,8 @@ class Calibration(Frozen):
     residuals: dict[str, Any] | None = None
     """Errors of the fitted formulas over the rows, by class of operation."""
     anchor: dict[str, Any] | None = None
-    """Measured rows of a serving stack (`--from-serving`) beside predictions of them; None: kernels were timed."""
+    """Measured rows of a serving stack (`--from-serving`), or tests of a machine (`--from-llama-bench`), beside
+    predictions of them; None: kernels were timed."""
 
 
 def user_folder() -> Path:
@@ -94,10 +95,20 @@ def read_calibration(path: Path) -> Calibration:
     return Calibration(**{key: value for key, value in given.items() if key in known})
 
 
-def _local(name: str) -> Path:
+def has_own_calibration(name: str) -> bool:
+    """Whether the user has calibrated what `local`, `local-cpu`... means."""
+    return any(name in (LOCAL, f"{LOCAL}-{path.stem}") for path in _made())
+
+
+def _made() -> list[Path]:
+    """The user's own finished calibrations."""
     folder = user_folder() / "calibrations"
     made = sorted(folder.glob("*.json")) if folder.is_dir() else []
-    made = [path for path in made if not path.name.endswith(".partial.json")]
+    return [path for path in made if not path.name.endswith(".partial.json")]
+
+
+def _local(name: str) -> Path:
+    made = _made()
     if not made:
         raise InputError("this device has not been calibrated yet", hint="Do it: sparsecalc calibrate")
     if name == LOCAL:

@@ -50,6 +50,33 @@ class Anchor(BaseModel):
     rows: Annotated[list[AnchorRow], Field(min_length=1)]
 
 
+class TestRow(BaseModel):
+    """One measured test of a machine; what else stands there is for people."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    phase: Literal["decode", "prompt"]
+    model: str
+    params: Ways
+    dense: bool
+    dtype: str
+    length: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    log_error: Annotated[float, Field(ge=-20, le=20, allow_inf_nan=False)]
+    predicted_spread: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
+
+
+class TestAnchor(BaseModel):
+    """A machine under one engine, and tests measured on it."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    accelerator: str
+    engine: str
+    backend: str
+    based_on: str
+    tests: Annotated[list[TestRow], Field(min_length=1)]
+
+
 class CalibrationFile(BaseModel):
     """The fields of `Calibration` with their types; what else stands in the file is left alone."""
 
@@ -66,7 +93,7 @@ class CalibrationFile(BaseModel):
     constants: dict[str, Any] | None = None
     prior: dict[str, Any] | None = None
     residuals: dict[str, Any] | None = None
-    anchor: Anchor | None = None
+    anchor: Anchor | TestAnchor | None = None
 
 
 def check_calibration(given: dict[str, Any], where: str, hint: str) -> None:

@@ -11,22 +11,19 @@ from sparsecalc.core.faults import first_fault
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import printable
 from sparsecalc.core.user_files import json_object, read_user_file
-from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.data_files import read_data
 from sparsecalc.device.accelerator import Accelerator
-from sparsecalc.device.calibration import LOCAL, Calibration, load_calibration
+from sparsecalc.device.calibration import LOCAL, Calibration, has_own_calibration, load_calibration
+from sparsecalc.device.described import described, is_description
 from sparsecalc.device.names import more_words, named, same_model, spelled
+from sparsecalc.device.sheets import accelerator_ids as accelerator_ids
+from sparsecalc.device.sheets import built_in
 
 LARGEST_FILE_BYTES = 2**20
 LONGEST_NAME = 200
 SHOWN = 6
 """Candidates that a message lists."""
 _FILE_HINT = "Start from a copy of one of the package's files in data/accelerators"
-
-
-@cache
-def accelerator_ids() -> tuple[str, ...]:
-    """Ids of the built-in accelerators, sorted, from file names alone."""
-    return tuple(sorted(path.stem for path in (data_folder() / "accelerators").glob("*.json")))
 
 
 @cache
@@ -38,12 +35,17 @@ def accelerator_aliases() -> dict[str, str]:
 def load_accelerator(name: str, calibration: str | None = None) -> Accelerator:
     """The accelerator of an id, alias or name as people spell it (device/names.py), or of the user's own `.json` file.
 
-    `local` is the device that the user has calibrated; with `calibration`, a file, the device of that file. A data
-    sheet that the calibration belongs to takes its constants too. A calibration's file may also be the name.
+    A line such as `8gb:448gb/s:20tflops` describes one (device/described.py). `local` is the device that the user has
+    calibrated, else the one that the system names (device/local); with `calibration`, a file, the device of that file.
+    A data sheet that the calibration belongs to takes its constants too. A calibration's file may also be the name.
     Raises InputError in one line: a name that is unknown or of several, a file that is absent or malformed.
     """
     wanted = re.sub(r"[\s_]+", "-", name.strip().lower())
     if wanted == LOCAL or wanted.startswith(f"{LOCAL}-"):
+        if not calibration and not has_own_calibration(wanted):
+            from sparsecalc.device.local.accelerator import detected
+
+            return detected(wanted)
         return _calibrated(load_calibration(calibration or wanted), calibration or wanted)
     found = _from_sheet(name, wanted)
     if not calibration:
@@ -58,11 +60,13 @@ def _is_of(calibration: Calibration, found: Accelerator) -> bool:
 
 
 def _from_sheet(name: str, wanted: str) -> Accelerator:
+    if is_description(name):
+        return described(name)
     if wanted.endswith(".json"):
         return _from_file(Path(name.strip()))
     if wanted in accelerator_ids():
-        return _built_in(wanted)
-    found = _built_in(_resolved(name, wanted))
+        return built_in(wanted)
+    found = built_in(_resolved(name, wanted))
     asked = (spelled(name).memory_gb or 0) * 2**30
     return found.with_memory(asked) if asked and (found.kind == "cpu" or asked in found.memory_options_bytes) else found
 
@@ -121,11 +125,6 @@ def _calibrated(found: Calibration, name: str) -> Accelerator:
         raise InputError(
             first_fault(error), where=printable(name), hint="Make it anew: sparsecalc calibrate"
         ) from error
-
-
-@cache
-def _built_in(name: str) -> Accelerator:
-    return Accelerator.model_validate(read_data(f"accelerators/{name}.json"))
 
 
 def _unknown(name: str, wanted: str) -> str:

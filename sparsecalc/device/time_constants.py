@@ -108,6 +108,10 @@ class Engine(Frozen):
     """What rows of the user's own stack say of steps that decode; None: nothing was measured there."""
     first_token_anchor: LoadCurve | None = None
     """The same of the seconds to a first token."""
+    decode_anchor: LoadCurve | None = None
+    """What tests of the user's own machine say of steps that decode, over the tokens of the context."""
+    prompt_anchor: LoadCurve | None = None
+    """The same of steps of prompts alone, over the tokens of the context behind them."""
     first_token_spread: float = 0.5
     """Standard deviation of ln(measured / predicted) of the mean time to a first token under load."""
     spread_factors: dict[str, float] = field(default_factory=dict)

@@ -13,5 +13,5 @@ class CalibrationReport(Calibration, Document):
     """Path of the calibration file; empty where none was asked for."""
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """A row for each benchmark, or each measured load of a server."""
-        return list(self.anchor["rows"]) if self.anchor else self.rows
+        """A row for each benchmark, or each measured load of a server or test of a machine."""
+        return list(self.anchor.get("rows") or self.anchor["tests"]) if self.anchor else self.rows

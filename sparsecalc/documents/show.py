@@ -41,6 +41,39 @@ class GridPoint(Frozen):
     """US dollars per million output tokens; None without a price."""
 
 
+class TestTime(Frozen):
+    """What llama-bench would print of one test on one accelerator."""
+
+    accelerator: str
+    """Id of the accelerator."""
+    num_gpus: int
+    """Number of accelerators."""
+    engine: str
+    """The engine; `generic` where none is named."""
+    batch_size: int
+    """Sequences at once; llama-bench has one."""
+    test: str
+    """`pp512` a prompt, `tg128` tokens one by one, `@d4096` behind so many tokens of a context."""
+    prompt_len: int
+    """Tokens of the prompt; 0: none."""
+    output_len: int
+    """Tokens that are generated; 0: none."""
+    depth: int
+    """Tokens in the cache before the test begins."""
+    fits: bool
+    """Whether the model with the context that the test needs fits; else it is timed on devices large enough."""
+    seconds: float
+    """Seconds of the whole test."""
+    tokens_per_second: float
+    """Tokens of prompt and answer of all sequences, over these seconds."""
+    tokens_per_second_low: float
+    """Lower end of its 80 % band."""
+    tokens_per_second_high: float
+    """Upper end of its 80 % band."""
+    bound: str
+    """What most of it goes to: weights, kv_cache, activations, compute, overhead, network or host."""
+
+
 class ModelInfo(Frozen):
     """What the model is and where its figures come from."""
 
@@ -99,6 +132,8 @@ class ModelReport(Frozen):
     """Fit and time on the first accelerator, at the first batch size and context; None without `--gpu`."""
     grid: list[GridPoint] = field(default_factory=list)
     """Every combination of accelerators, batch sizes and contexts, where several are named; else empty."""
+    tests: list[TestTime] = field(default_factory=list)
+    """Tests of `--test`, each on each accelerator; else empty."""
 
     def grid_rows(self) -> list[dict[str, Any]]:
         """A row for each point of the grid, with the model's id."""
@@ -112,5 +147,6 @@ class ShowReport(ModelReport, Document):
     """What to type so that it fits the first accelerator under llama.cpp, Ollama or MLX; None under others."""
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """A row for each point of the grid; else a single row."""
-        return self.grid_rows() or super().to_rows()
+        """A row for each test, else for each point of the grid; else a single row."""
+        tests = [{"model": self.model.id, **test.to_dict()} for test in self.tests]
+        return tests or self.grid_rows() or super().to_rows()

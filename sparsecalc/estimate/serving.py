@@ -39,28 +39,33 @@ class Copies(Frozen):
 ONE_COPY = Copies()
 
 
-def chunks(prompt_len: Number, size: int, routing: Routing | None = None) -> list[Workload]:
+def chunks(prompt_len: Number, size: int, routing: Routing | None = None, depth: int = 0) -> list[Workload]:
     """A prompt in chunks of at most `size` tokens, each of which sees the ones before it (chunked prefill).
 
-    Of an array of prompts, the shorter ones have no new tokens in the last chunks.
+    Of an array of prompts, the shorter ones have no new tokens in the last chunks. `depth`: tokens that the cache
+    holds before the prompt.
     """
     longest = int(prompt_len.max()) if is_array(prompt_len) else prompt_len
     workloads = []
     for start in range(0, longest, size):
         end = least(prompt_len, start + size)
-        work = Workload.prefill(end, logits="last", routing=routing or Routing())
+        work = Workload.prefill(depth + end, logits="last", routing=routing or Routing())
         workloads.append(work.but(new_tokens=most(end - start, 0)))
     return workloads
 
 
 def prefill_step(prompt: Sequence[Workload], step: StepOf) -> Step:
     """One prompt (no array of them) on an idle server: its chunks one after another, as one step."""
-    steps = [step([chunk]) for chunk in prompt]
-    if len(steps) == 1:
-        return steps[0]
-    seconds = sum(part.seconds for part in steps)
-    spread = sum(part.spread * part.seconds for part in steps) / seconds
-    return Step([time for part in steps for time in part.times], seconds, spread)
+    return together([(1, step([chunk])) for chunk in prompt])
+
+
+def together(steps: Sequence[tuple[int, Step]]) -> Step:
+    """So many of each step, one after another, as one step: errors of all go along."""
+    if len(steps) == 1 and steps[0][0] == 1:
+        return steps[0][1]
+    seconds = sum(count * step.seconds for count, step in steps)
+    spread = sum(step.spread * count * step.seconds for count, step in steps) / seconds
+    return Step([time.repeated(count) for count, step in steps for time in step.times], seconds, spread)
 
 
 def tpot_seconds(

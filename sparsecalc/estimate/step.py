@@ -8,7 +8,8 @@ from sparsecalc.core.arrays import Number, is_array, least, most
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
-from sparsecalc.device.time_constants import DeviceModel, Engine
+from sparsecalc.device.anchor import LoadCurve
+from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.host_times import host_times, sides
 from sparsecalc.estimate.kernel import ACTIVATION_BYTES, Kernel, Scope, Setting
@@ -129,7 +130,11 @@ def step_time(
     prompts = all(work.phase == "prefill" for work in works)
     spread = engine.spread if engine.prompt_spread is None or not prompts else engine.prompt_spread
     step = total(times, spread, engine.spread_factor(ledgers.spec.kind, plan.dp, plan.pp))
-    return step if prompts else _anchored(step, sequences * plan.dp * plan.pp, engine)
+    context = works[0].context_len
+    if prompts:
+        return _anchored(step, engine.prompt_anchor, context)
+    step = _anchored(step, engine.decode_anchor, context)
+    return _anchored(step, engine.anchor, sequences * plan.dp * plan.pp)
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
@@ -165,15 +170,15 @@ def total(times: list[KernelTime], system_spread: float, factor: float = 1.0) ->
     return Step(times, seconds, factor * (variance + system_spread**2) ** 0.5)
 
 
-def _anchored(step: Step, sequences: Number, engine: Engine) -> Step:
-    """The step as the user's own stack takes it, with what is still unknown."""
-    if engine.anchor is None:
+def _anchored(step: Step, curve: LoadCurve | None, at: Number) -> Step:
+    """The step as the user's own stack or machine takes it, with what is still unknown."""
+    if curve is None:
         return step
-    factor = engine.factor(sequences)
+    factor = curve.factor(at)
     for time in step.times:
         time.seconds = time.seconds * factor
         time.parts = {bound: seconds * factor for bound, seconds in time.parts.items()}
-    return Step(step.times, step.seconds * factor, least(step.spread, engine.anchor.spread_at(sequences)))
+    return Step(step.times, step.seconds * factor, least(step.spread, curve.spread_at(at)))
 
 
 def _engine_time(sequences: Number, device: DeviceModel) -> KernelTime:

@@ -27,6 +27,13 @@ class KernelTime:
     parts: dict[Bound, Number]
     """Seconds by what they are spent on; they add up to `seconds`."""
 
+    def repeated(self, count: int) -> "KernelTime":
+        """The same in so many steps."""
+        if count == 1:
+            return self
+        parts = {bound: count * seconds for bound, seconds in self.parts.items()}
+        return KernelTime(self.kernel, count * self.seconds, self.spread, parts)
+
 
 TINY = 1e-300
 """Keeps a quotient of two zeros at zero."""

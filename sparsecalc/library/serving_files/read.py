@@ -86,7 +86,7 @@ def _files(names: list[str]) -> list[Path]:
 def _parts(text: str, where: str) -> Iterator[tuple[str, list[ServingRow] | None]]:
     """Each object of a JSON file, or the whole of any other, with its rows; None: no tool is known that wrote it."""
     if text.lstrip()[0] in "{[":
-        objects = _objects(text, where)
+        objects = json_values(text, where, _HINT)
         for index, value in enumerate(objects, 1):
             place = where if len(objects) == 1 else f"{where}, entry {index}"
             read = (reader(value, place) for reader in OBJECTS) if isinstance(value, dict) else iter(())
@@ -95,14 +95,14 @@ def _parts(text: str, where: str) -> Iterator[tuple[str, list[ServingRow] | None
     yield where, next((rows for reader in TEXTS if (rows := reader(text, where)) is not None), None)
 
 
-def _objects(text: str, where: str) -> list[Any]:
-    """The JSON values of a text, one behind the other (jsonl); a list is its entries."""
+def json_values(text: str, where: str, hint: str) -> list[Any]:
+    """The JSON values of a text, one behind the other (jsonl); a list is its entries. Raises InputError for no JSON."""
     decoder, values, place, text = json.JSONDecoder(), [], 0, text.strip()
     while place < len(text):
         try:
             value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
-            json_of(text[place:], where, _HINT)
+            json_of(text[place:], where, hint)
             raise
         values += value if isinstance(value, list) else [value]
         place = _SPACE.match(text, place).end()  # type: ignore[union-attr]

@@ -35,7 +35,8 @@ def calibrate(
 ) -> tuple[Calibration, list[Note]]:
     """Measure what `earlier` (an interrupted run) lacks, `save` after every benchmark, then fit.
 
-    `chosen`: these benchmarks instead of the device's plan. Returns the calibration, and what makes it less
+    `budget_seconds` are shared out among the benchmarks; once they are over none is begun. `chosen`: these benchmarks
+    instead of the device's plan. Returns the calibration, and what makes it less
     trustworthy. Raises SparsecalcError where nothing could be measured.
     """
     plan = plan_for(device, quick)
@@ -43,7 +44,8 @@ def calibrate(
     conditions = machine_conditions(device)
     run = _CalibrationRun(device, earlier or _started(device, conditions), doubts(conditions, noise(device)))
     end = None if budget_seconds is None else perf_counter() + budget_seconds
-    skipped = run.measure(benchmarks, plan.seconds, end, save, progress)
+    share = budget_seconds / max(1, len(benchmarks)) if budget_seconds else plan.seconds
+    skipped = run.measure(benchmarks, min(plan.seconds, share), end, save, progress)
     experts_module.cache_clear()
     run.look_again()
     if not run.calibration.rows:

@@ -17,7 +17,8 @@ def view(document: CalibrationReport) -> View:
     Of an anchor its rows, its factors, the errors, and what was left out.
     """
     if document.anchor:
-        return _anchor_view(document, document.anchor)
+        of_tests = "tests" in document.anchor
+        return (_tests_view if of_tests else _anchor_view)(document, document.anchor)
     grids = [_operations(document.rows)]
     if document.constants:
         grids.append(_constants(document.constants["kernels"], (document.prior or {}).get("kernels", {})))
@@ -26,11 +27,31 @@ def view(document: CalibrationReport) -> View:
     return View(grids=grids, lines=[_conditions(document)], foot=[f"Written to {document.written}."])
 
 
+def _tests_view(document: CalibrationReport, anchor: dict[str, Any]) -> View:
+    """Each measured test, as predicted and as anchored; the errors; what was left out."""
+    headers = ["measured test", "read from", "model", "weights", "placement", "t/s measured", "predicted", "anchored"]
+    rates = [f"{name}_tokens_per_second" for name in ("measured", "predicted", "anchored")]
+    rows = [
+        [
+            *(str(row[name]) for name in ("test", "tool", "model", "dtype", "placement")),
+            *(f"{row[r]:,.4g}" for r in rates),
+        ]
+        for row in anchor["tests"]
+    ]
+    grids = [Grid(headers=headers, rows=rows, left=5), _residuals(document.residuals or {}), *_left_out(anchor)]
+    engine = ":".join(filter(None, (anchor["engine"], anchor["backend"])))
+    saved = f"Written to {document.written}." if document.written else "Not saved: -o FILE saves it."
+    return View(grids=grids, lines=[f"{document.device_name} ({anchor['accelerator']}), {engine}."], foot=[saved])
+
+
+def _left_out(anchor: dict[str, Any]) -> list[Grid]:
+    rows = [[each["where"], each["why"]] for each in anchor["left_out"]]
+    return [Grid(headers=["left out", "why"], rows=rows, left=2)] if rows else []
+
+
 def _anchor_view(document: CalibrationReport, anchor: dict[str, Any]) -> View:
     grids = [_loads(anchor["rows"]), _curves(anchor["curves"]), _residuals(document.residuals or {})]
-    if anchor["left_out"]:
-        rows = [[each["where"], each["why"]] for each in anchor["left_out"]]
-        grids.append(Grid(headers=["left out", "why"], rows=rows, left=2))
+    grids += _left_out(anchor)
     lines = [f"{document.device_name} ({anchor['accelerator']}), {anchor['engine']}, weights in {anchor['dtype']}."]
     count = sum("ttft_log_error" in row for row in anchor["rows"])
     if count:

@@ -11,8 +11,7 @@ from sparsecalc.reports.views.model_figures import figures, grid_tables
 def view(document: ShowReport) -> View:
     """Tables of figures, components and kinds of layers, then the grid; a sentence about the experts."""
     grids = [_figures(document), _components(document), _layers(document), *_engine(document)]
-    grids += desk_grids(document)
-    grids += grid_tables([document])
+    grids += [*desk_grids(document), *grid_tables([document]), *_tests(document)]
     lines = [_expert_sentence(document.experts)] if document.experts else []
     return View(grids=grids, lines=[*lines, *advice_lines(document.advice)])
 
@@ -56,6 +55,32 @@ def _engine(model: ModelReport) -> list[Grid]:
         ["sequences at once, at most (max_num_seqs)", f"{found.max_num_seqs:,}"],
     ]
     return [Grid(headers=[f"memory of {model.prediction.engine}, busiest device", ""], rows=rows)]
+
+
+def _tests(model: ModelReport) -> list[Grid]:
+    """The tests as llama-bench prints them, with the 80 % band where it has a deviation."""
+    if not model.tests:
+        return []
+    weights = f"{model.model.id} {model.memory.weights_dtype}", units.nbytes(model.memory.weights_bytes, 2)
+    rows = [
+        [
+            *weights,
+            units.count(model.params.total, 2),
+            f"{test.num_gpus} x {test.accelerator}",
+            test.engine,
+            test.test.replace("@", " @ ") + (f", batch {test.batch_size}" if test.batch_size > 1 else ""),
+            f"{_rate(test.tokens_per_second)} ({_rate(test.tokens_per_second_low)}"
+            f" to {_rate(test.tokens_per_second_high)})" + ("" if test.fits else ", does not fit"),
+        ]
+        for test in model.tests
+    ]
+    headers = ["model", "size", "params", "on", "engine", "test", "t/s (80 % band)"]
+    return [Grid(headers=headers, rows=rows, left=1)]
+
+
+def _rate(tokens_per_second: float) -> str:
+    """llama-bench's two digits, of rates below 100."""
+    return f"{tokens_per_second:,.{2 if tokens_per_second < 100 else 0}f}"
 
 
 def _components(model: ModelReport) -> Grid:

@@ -1,0 +1,18 @@
+"""The built-in data sheets of accelerators, by their ids."""
+
+from functools import cache
+
+from sparsecalc.data_files import data_folder, read_data
+from sparsecalc.device.accelerator import Accelerator
+
+
+@cache
+def accelerator_ids() -> tuple[str, ...]:
+    """Ids of the built-in accelerators, sorted, from file names alone."""
+    return tuple(sorted(path.stem for path in (data_folder() / "accelerators").glob("*.json")))
+
+
+@cache
+def built_in(name: str) -> Accelerator:
+    """The accelerator of an id."""
+    return Accelerator.model_validate(read_data(f"accelerators/{name}.json"))

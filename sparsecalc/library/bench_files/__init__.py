@@ -1,0 +1,1 @@
+"""Files that people measure their own machine with: llama-bench, Ollama, mlx-lm."""
