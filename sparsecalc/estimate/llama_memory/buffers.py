@@ -121,6 +121,7 @@ class LlamaModel:
             flash_attention=self.rules.flash_attention,
             streams=running.sequences,
             wide_masks=self.rules.wide_masks,
+            fused_projections=self.rules.fused_projections,
             keeps_last_hidden=self.rules.keeps_last_hidden,
         )
 

@@ -46,6 +46,8 @@ class GraphOptions(Frozen):
     """Copies of inputs that are kept, one for each micro-batch in a pipeline of cards."""
     follows: bool = False
     """Whether another card computes the layers before: both parts of the residual's last sum come from it."""
+    fused_projections: bool = False
+    """Whether query, key and value, and gate and up, are one product each, read in place (phi3 in later builds)."""
     keeps_last_hidden: bool = False
     """Whether the hidden states before the last norm are kept beside it."""
 
@@ -121,6 +123,8 @@ class DeviceGraph(Graph):
         return self._chain(mixer, normed)
 
     def _grouped(self, mixer: Gqa, normed: int, cells: int) -> int:
+        if self.options.fused_projections:
+            return self._attend_fused(mixer, normed, cells)
         heads, value_dim = mixer.num_attention_heads, mixer.v_head_dim or mixer.head_dim
         positions, width = self.inputs["positions"], heads * mixer.head_dim
         gated = mixer.output_gate == "per_element"
@@ -139,6 +143,15 @@ class DeviceGraph(Graph):
             gate = self.rows(width, both)
             mixed = self.rows(heads * value_dim, mixed, gate, in_place=True)
         return self.product("o_proj", self.hidden_size, mixed)
+
+    def _attend_fused(self, mixer: Gqa, normed: int, cells: int) -> int:
+        heads, keys = mixer.num_attention_heads, mixer.num_key_value_heads * mixer.head_dim
+        width, positions = heads * mixer.head_dim, self.inputs["positions"]
+        both = self.product("q_proj", width + 2 * keys, normed)
+        queries, turned = self.rows(width, both, positions), self.rows(keys, both, positions)
+        self.add(0, turned, self.inputs["keys", cells])
+        self.add(0, both, self.inputs["values", cells])
+        return self.product("o_proj", self.hidden_size, self._attend(queries, heads, mixer.head_dim, cells))
 
     def _attend(self, queries: int, heads: int, value_dim: int, cells: int) -> int:
         """Flash attention's result; or the scores of all cells, weighted values, and these heads side by side."""
@@ -211,6 +224,8 @@ class DeviceGraph(Graph):
         return self.product("down_proj", self.hidden_size, product)
 
     def _gated(self, name: str, width: float, *sources: int) -> int:
+        if self.options.fused_projections:
+            return self.rows(width, self.product(name, 2 * width, *sources))
         up = self.product(name, width, *sources)
         return self.rows(width, self.product(name, width, *sources), up)
 

@@ -28,6 +28,8 @@ class LlamaRules(Frozen):
     """Whether masks are made in 32 bits and cast to 16 for flash attention, which holds both for a while."""
     hidden_inputs: int
     """Inputs of hidden states in the host's compute buffer: those looked up, and in later builds those given."""
+    fused_projections: bool
+    """Whether the family's fused products are read in place."""
     margin_bytes: int
     """Bytes of a device that are left free when a load is said to fit."""
 
@@ -57,6 +59,7 @@ def llama_rules(options: EngineOptions, family: str, release: str = "") -> Llama
         keeps_last_hidden=family in found["families_that_keep_last_hidden"]["families"],
         wide_masks=not later,
         hidden_inputs=2 if later else 1,
+        fused_projections=later and family in found["families_with_fused_projections"]["families"],
         margin_bytes=found["margin_bytes"]["value"],
     )
 
