@@ -30,7 +30,8 @@ GIVEN = "Tokens and concurrency in a cache of given bytes"
 HEAD = """\
 # The engine's memory
 
-Written by `python tools/write_docs.py` from `data/measurements/engine_memory.json` and `llama_memory.json`; do not edit.
+Written by `python tools/write_docs.py` from `engine_memory.json` and `llama_memory.json` in `data/measurements`; do not
+edit.
 
 `sparsecalc show MODEL --gpu GPU --engine vllm` says what the engine's log will print: weights as the engine lays them
 out, the peak of its profile, CUDA graphs, and from these the memory that is left for the KV cache, its tokens, its
@@ -72,8 +73,8 @@ DESK = """\
   scores without flash attention, masks, experts' results, weights that are sent from host memory. A GGUF file type
   as `--dtype` gives the same block without an engine or a device.
 - The rules without a build (`--engine llama.cpp`) are those before b9410, as most logs are: masks in 32 bits beside
-  their copy in 16. `llama.cpp@b9739` has masks in 16 bits. Logits are those of the whole micro-batch, as llama-bench and
-  earlier servers reserve them; servers from pull request 23861 on (2026-06) reserve fewer.
+  their copy in 16. `llama.cpp@b9739` has masks in 16 bits. Logits are those of the whole micro-batch, as llama-bench
+  and earlier servers reserve them; servers from pull request 23861 on (2026-06) reserve fewer.
 - Rows V: what a build of llama.cpp reserved for files of a model's shapes without data, on a software device; nothing
   is fitted to them or to the logs.
 - A load fits where every card has room for its buffers beside what driver and desktop keep, and the host for its own.

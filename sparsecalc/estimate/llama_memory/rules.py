@@ -41,9 +41,10 @@ def table() -> dict[str, Any]:
     return found
 
 
-def llama_rules(options: EngineOptions, family: str, release: str = "") -> LlamaRules:
-    """The rules for a model of a family; --max-num-batched-tokens is a micro-batch in other engines' words.
+def llama_rules(options: EngineOptions, family: str, engine: str = "", release: str = "") -> LlamaRules:
+    """The rules of an engine for a model of a family.
 
+    A micro-batch is --max-num-batched-tokens in other engines' words.
     `release`: a build (b9739) or a version (0.5.0, later than all builds that are known here); without one the rules
     are those before `half_masks_from`, as most logs are.
     """
@@ -52,7 +53,7 @@ def llama_rules(options: EngineOptions, family: str, release: str = "") -> Llama
     return LlamaRules(
         ubatch_size=options.ubatch_size or options.max_num_batched_tokens or found["ubatch_size"]["value"],
         flash_attention=options.flash_attn != "off",
-        swa_full=options.swa_full,
+        swa_full=options.swa_full or engine in found["engines_without_windowed_cache"]["engines"],
         parallel=options.parallel,
         cell_padding=found["cell_padding"]["value"],
         keeps_windows=family not in found["families_without_windowed_cache"]["families"],
