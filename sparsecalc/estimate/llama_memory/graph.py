@@ -105,11 +105,14 @@ class DeviceGraph(Graph):
             stream = self.rows(self.hidden_size, fed, stream, in_place=True)
         return stream
 
-    def add_logits(self, stream: int, vocab_size: int) -> None:
-        """The last norm, and the logits of every token: a reserved graph computes those of the whole micro-batch."""
+    def add_logits(self, stream: int, vocab_size: int, sent_bytes: int = 0) -> None:
+        """The last norm, and the logits of every token: a reserved graph computes those of the whole micro-batch.
+
+        `sent_bytes`: of the head's weights, where those lie in host memory.
+        """
         normed = self._normed(stream)
         kept = (stream,) if self.options.keeps_last_hidden else ()
-        self.rows(vocab_size, normed, *kept)
+        self.rows(vocab_size, normed, *kept, *((self.add(sent_bytes),) if sent_bytes else ()))
 
     def _normed(self, stream: int) -> int:
         normed = self.rows(self.hidden_size, stream, in_place=True)
@@ -247,10 +250,19 @@ class DeviceGraph(Graph):
         return self.rows(self.hidden_size, mixed, self._dense(shared, normed), in_place=True)
 
 
+class Output(Frozen):
+    """The logits that a device computes."""
+
+    vocab_size: int = 0
+    """0: another device computes them."""
+    sent_bytes: int = 0
+    """Bytes of the head's weights where they are sent from host memory."""
+
+
 def device_graph(
-    layers: Sequence[LayerOnDevice], options: GraphOptions, hidden_size: int, vocab_size: int, value_width: int
+    layers: Sequence[LayerOnDevice], options: GraphOptions, hidden_size: int, output: Output, value_width: int
 ) -> DeviceGraph:
-    """The nodes of a device that computes `layers`; with the logits where `vocab_size` is not 0.
+    """The nodes of a device that computes `layers`, and logits.
 
     A layer whose kind followed the same two kinds before adds nothing to the peak, and is left out; layers of a kind
     are one object.
@@ -264,6 +276,6 @@ def device_graph(
         if pair not in seen or last:
             stream = graph.add_layer(each, stream, last=last)
         seen.add(pair)
-    if vocab_size:
-        graph.add_logits(stream, vocab_size)
+    if output.vocab_size:
+        graph.add_logits(stream, output.vocab_size, output.sent_bytes)
     return graph
