@@ -38,6 +38,8 @@ class TestWidths(Frozen):
     """Doublings of the context after which exp(-1/2) of `length` is still in common."""
     noise: float
     """Of a single test."""
+    sparse_share: float = 1.0
+    """What is left unknown of a mixture of experts, over what these widths leave."""
 
     def unsure(self, spread: float) -> "TestWidths":
         """The same for a machine of which predictions are as unsure as `spread`."""
@@ -73,7 +75,8 @@ def anchored_tests(
     weights = np.linalg.solve(own, across)
     whole = widths.machine**2 + widths.kind**2 + widths.model**2 + widths.dtype**2 + widths.length**2
     left = np.maximum(whole - (across * weights).sum(axis=0), 0.0) + widths.noise**2
-    return (weights.T @ np.asarray(errors)).tolist(), (left**0.5).tolist()
+    share = np.array([1.0 if place.dense else widths.sparse_share for place in at])
+    return (weights.T @ np.asarray(errors)).tolist(), (share * left**0.5).tolist()
 
 
 def test_covariance(first: Sequence[TestPlace], second: Sequence[TestPlace], widths: TestWidths) -> Any:
