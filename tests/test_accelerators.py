@@ -53,7 +53,7 @@ def test_sizes_are_in_si_units(name: str) -> None:
     assert all(5e10 <= peak <= 4e16 for peak in gpu.peak_flops_per_second.values() if peak)
     assert gpu.boost_clock_hz is None or 0.5e9 <= gpu.boost_clock_hz <= 6e9
     assert gpu.l2_bytes is None or 2**20 <= gpu.l2_bytes <= 2**31  # stacked L3
-    assert gpu.tdp_watts is None or 10 <= gpu.tdp_watts <= 2000
+    assert gpu.tdp_watts is None or 5 <= gpu.tdp_watts <= 2000
     assert gpu.usd_per_hour is None or 0.01 <= gpu.usd_per_hour.value <= 100
     if gpu.scale_up and gpu.scale_up.bytes_per_second_bidirectional:
         assert 10e9 <= gpu.scale_up.bytes_per_second_bidirectional <= 1e13
@@ -251,8 +251,9 @@ def test_links_are_unique_and_per_direction() -> None:
 def test_links_agree_with_the_accelerators() -> None:
     for name in IDS:
         gpu = load_accelerator(name)
-        slot = re.fullmatch(r"gen(\d) x16", gpu.pcie or "")
-        assert gpu.pcie_bytes_per_second == (LINKS[f"pcie{slot[1]}-x16"]["bytes_per_second"] if slot else None)
+        slot = re.fullmatch(r"gen(\d) x(4|8|16)", gpu.pcie or "")
+        rate = LINKS[f"pcie{slot[1]}-x16"]["bytes_per_second"] * int(slot[2]) / 16 if slot else None
+        assert gpu.pcie_bytes_per_second == rate
         up = gpu.scale_up
         generation = re.fullmatch(r"NVLink(\d)", up.kind) if up else None
         if up and generation:

@@ -1,12 +1,12 @@
 """Engines of consumer machines: their names and backends, their rows, and how far predictions are from them."""
 
 import json
+from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from sparsecalc.cli.main import app
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.desk import desk_rows, engine_of, on_device, predict_desk_row, steps_of
@@ -16,6 +16,7 @@ from sparsecalc.device.engines import engine_entry, engine_ids, engine_name, eng
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.library.models import model_ids
 
+Run = Callable[..., Any]
 ENTRIES = [(entry, backend) for entry in read_data("desk_engines.json")["engines"] for backend in entry["backends"]]
 LEFT_OUT = left_out_checks()
 
@@ -47,24 +48,25 @@ def test_an_apple_gpu_runs_mlx_unless_told_otherwise() -> None:
 def test_names_of_engines_have_backend_and_build() -> None:
     assert engine_name("LM-Studio:vulkan@b9739") == ("llama.cpp", "vulkan", "b9739")
     assert engine_name(None) == ("generic", "", "")
-    with pytest.raises(InputError, match="unknown backend 'opencl' of llama.cpp") as caught:
+    with pytest.raises(InputError, match="unknown backend") as caught:
         engine_entry("llama.cpp:opencl")
     assert "vulkan" in str(caught.value.hint)
-    with pytest.raises(InputError, match="no backends to choose from|unknown backend"):
+    with pytest.raises(InputError, match="unknown backend"):
         engine_entry("vllm:cuda")
 
 
-def test_an_unknown_backend_is_one_line() -> None:
-    told = ["show", "llama-3.1-8b", "--gpu", "rtx-4090", "--engine", "llama.cpp:opencl"]
-    result = CliRunner().invoke(app, told)
-    assert result.exit_code == 2
-    assert "Traceback" not in result.output
+def test_an_unknown_backend_is_one_line(quick_run: Run) -> None:
+    result = quick_run("show", "llama-3.1-8b", "--gpu", "rtx-4090", "--engine", "llama.cpp:opencl")
+    assert result.rc == 2
+    assert result.stderr.count("\n") <= 2
+    assert "vulkan" in result.stderr
 
 
 def test_old_builds_have_their_own_factors() -> None:
     gpu = load_accelerator("rtx-4090")
     old, new = engine_profile("llama.cpp@b2850", gpu), engine_profile("llama.cpp@b9739", gpu)
-    assert old.attention_factor != 1 and new.attention_factor == 1
+    assert old.attention_factor != 1
+    assert new.attention_factor == 1
 
 
 def test_ollama_runs_the_kernels_of_llama_cpp() -> None:
@@ -86,7 +88,8 @@ def test_entries_name_their_source_and_stay_within_the_data_sheet() -> None:
     for entry, backend in ENTRIES:
         assert backend["source"], (entry["id"], backend["backend"])
         for fields in backend.get("kernels", {}).values():
-            assert 0 < fields["bandwidth"] <= 1 and 0 < fields["compute"] <= 1
+            assert 0 < fields["bandwidth"] <= 1
+            assert 0 < fields["compute"] <= 1
 
 
 def test_prompts_are_computed_in_micro_batches() -> None:
@@ -103,7 +106,9 @@ def test_rows_are_of_built_in_models_accelerators_and_engines() -> None:
     rows = desk_rows()
     assert len({row["id"] for row in rows}) == len(rows) > 500
     for row in rows:
-        assert row["model"] in models and row["engine"] in engines and row["source"]
+        assert row["model"] in models
+        assert row["engine"] in engines
+        assert row["source"]
         assert load_accelerator(row["gpu"]).id == row["gpu"]
         assert 0 < row["seconds_per_step"] < 3600
 
@@ -139,12 +144,10 @@ def test_mixtures_are_predicted_about_as_well_as_dense_models() -> None:
     assert median(errors[True]) <= 1.5 * median(errors[False])
 
 
-def test_rows_are_predicted_by_the_steps_that_show_predicts() -> None:
+def test_rows_are_predicted_by_the_steps_that_show_predicts(quick_run: Run) -> None:
     row = next(row for row in desk_rows() if row["id"] == "local-096")
     told = ["show", row["model"], "--dtype", row["weights"], "--gpu", row["gpu"], "--engine", "llama.cpp:rocm"]
-    result = CliRunner().invoke(
-        app, [*told, "--context", str(row["context_len"]), "--kv-cache-dtype", "fp16", "--json"]
-    )
+    result = quick_run(*told, "--context", str(row["context_len"]), "--kv-cache-dtype", "fp16", "--json")
     shown = json.loads(result.stdout)["prediction"]["decode"]["seconds"]
     device = device_model(load_accelerator(row["gpu"]), engine_of(row))
     assert predict_desk_row(row, device).seconds == pytest.approx(shown, rel=1e-6)

@@ -266,7 +266,7 @@ def test_every_kind_of_cache(model: str, engine: str) -> None:
 
 
 def test_other_engines_keep_the_generic_share() -> None:
-    for engine in (None, "llama.cpp"):
+    for engine in (None, "ktransformers"):
         found = predicted("llama-3.1-8b", engine=engine)
         assert found.engine_memory is None
         assert found.device_memory_share == 0.9

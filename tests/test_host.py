@@ -135,7 +135,19 @@ def test_a_pattern_that_matches_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(a+)+$", r"(.|.)*x", r".*.*.*.*.*.*x", r"((ab*)c)+d", r"(x+x+)+y", "(" * 300, "[", "a" * 401]
+    "pattern",
+    [
+        r"(a+)+$",
+        r"(.|.)*x",
+        r".*.*.*.*.*.*x",
+        r"((ab*)c)+d",
+        r"(x+x+)+y",
+        "(" * 300,
+        "[",
+        "a" * 401,
+        ".?" * 30 + "x",
+        "(a|.)" * 20 + "x",
+    ],
 )
 def test_a_pattern_that_is_none_or_may_run_away_is_refused(pattern: str) -> None:
     with pytest.raises(InputError):

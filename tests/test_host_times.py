@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.asked_host import HostAsked
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.desk_host import offload_rows, offload_step
 from sparsecalc.decide.host_report import host_notes, host_prediction
@@ -117,6 +118,14 @@ def test_threads_beyond_the_cores_change_nothing() -> None:
     assert seconds(deployed(cpu_moe=True, threads=500)) == seconds(deployed(cpu_moe=True))
 
 
+def test_a_cpu_alone_has_threads_and_no_layers_elsewhere(run: Run) -> None:
+    command = ("show", "llama-3.1-8b", "--dtype", "q4_k", "--gpu", "ryzen-7950x", "--engine", "llama.cpp", "--json")
+    few, every = (json.loads(run(*command, "-t", count, "-ngl", "5").stdout) for count in ("2", "16"))
+    assert few["prediction"]["prefill"]["seconds"] > 4 * every["prediction"]["prefill"]["seconds"]
+    assert few["prediction"]["decode"]["seconds"] > every["prediction"]["decode"]["seconds"]
+    assert any("change nothing" in note["text"] for note in few["warnings"])
+
+
 def test_cards_take_turns_at_one_token_and_overlap_over_a_prompt() -> None:
     """4 chunks on 2 cards, 17 of 33 layers on the first; a token passes both; with layers on the host none overlap."""
     one, two = deployed("llama-3.1-8b"), deployed("llama-3.1-8b", num_gpus=2, tensor_split="33,33")
@@ -152,7 +161,7 @@ def test_what_does_not_fit_is_read_from_disk() -> None:
     assert found.paged_seconds_per_token == pytest.approx(
         experts * 8 / 128 * share / host_default("disk_bytes_per_second"), rel=0.01
     )
-    assert any(note.code == "host-memory" for note in host_notes(small, found))
+    assert any(note.code == "host-memory" for note in host_notes(small, found, HostAsked()))
 
 
 def report(run: Run, *options: str) -> dict[str, Any]:

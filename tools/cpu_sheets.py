@@ -99,7 +99,7 @@ def sheet(row: Row, known: Facts) -> Facts:
         "vendor": row["vendor"],
         "kind": "cpu",
         "arch": row["arch"],
-        "released": row["released"],
+        "released": row["released"] or None,
         "aliases": row["aliases"].split(),
         "memory_kind": "LPDDR" if row["memory"].startswith("LP") else "DDR",
         "memory_bytes": int(row["memory_gib"]) * 2**30,

@@ -83,7 +83,7 @@ FREE: dict[str, Free] = {
     "scan, products": Free(("scan",), "compute", 0.05, 0.0, 1e-4),
     "latent": Free(("latent_decode",), "bandwidth", 0.5, 0.0, 0.02),
 }
-"""What else the constants of data/desk_engines.json have is not fitted: the powers, what is between experts' products."""
+"""What else the constants in data/desk_engines.json have is not fitted: powers, what is between experts' products."""
 WIDTH = 0.8
 """Standard deviation of ln(a backend's constant / its start), where no other backend tells where to start."""
 WIDTH_BESIDE = 0.4
@@ -100,7 +100,7 @@ FORMAT_WIDTHS = (0.10, 0.20)
 """Standard deviation of ln of their factors on the bandwidth and on the share of the peak."""
 FACTORS = ("launch_factor", "compute_factor", "attention_factor", "bandwidth_factor")
 """What differs in an old build, in Ollama and in forks."""
-OLD, OLD_WIDTHS, OTHER_WIDTHS = "old", (0.5, 0.4, 0.5, 0.1), (0.4, 0.3, 0.3, 0.15)
+OLD, OLD_WIDTHS, OTHER_WIDTHS = "old", (0.5, 0.4, 0.5, 0.1), (0.4, 0.6, 0.4, 0.15)
 SOFT = 0.1
 """Errors beyond it count by their size."""
 ERROR = 0.12
@@ -266,19 +266,44 @@ class Fit:
         """Factors of a program."""
         return {name: self.value(x, "program", program, name) for name in FACTORS}
 
-    def errors(self, x: Floats) -> Floats:
-        """ln(predicted / measured) of all rows."""
-        total = self.rest.copy()
+    def _seconds(self, x: Floats, stacks: Sequence[Stack]) -> list[Floats]:
+        """Seconds of the kernels of each stack."""
         formats = self.formats(x)
         constants: dict[tuple[str, int], dict[str, float]] = {}
         factors = {program: self.factors(x, program) for program in ("", *self.programs)}
-        for stack in self.stacks:
+        found = []
+        for stack in stacks:
             key = (stack.constants, stack.family)
             if key not in constants:
                 constants[key] = self.constants(x, *key)
             form = formats.get(stack.kernel.stored, (1.0, 1.0))
-            np.add.at(total, stack.rows, stack.seconds(constants[key], form, factors[stack.program]))
-        return np.asarray(np.log(total / self.measured))
+            found.append(stack.seconds(constants[key], form, factors[stack.program]))
+        return found
+
+    def _by_row(self, stacks: Sequence[Stack], seconds: Sequence[Floats]) -> Floats:
+        places = np.concatenate([stack.rows for stack in stacks])
+        return np.bincount(places, np.concatenate(seconds), len(self.rows))
+
+    def predicted(self, x: Floats) -> Floats:
+        """Seconds of all rows."""
+        return self.rest + self._by_row(self.stacks, self._seconds(x, self.stacks))
+
+    def errors(self, x: Floats) -> Floats:
+        """ln(predicted / measured) of all rows."""
+        return np.asarray(np.log(self.predicted(x) / self.measured))
+
+    def slopes(self, x: Floats) -> Floats:
+        """d errors / d x: only the kernels that follow from a constant are computed anew for it."""
+        total = self.predicted(x)
+        found = np.zeros((len(self.rows), len(x)))
+        for place, name in enumerate(self.names):
+            own = [stack for stack in self.stacks if follows(stack, name)]
+            if own:
+                moved = x.copy()
+                moved[place] += STEP
+                change = [new - old for new, old in zip(self._seconds(moved, own), self._seconds(x, own), strict=True)]
+                found[:, place] = self._by_row(own, change) / STEP / total
+        return found
 
     def solve(self, left_out: Floats | None = None, start: Floats | None = None) -> Floats:
         """The constants that fit the rows best; those where `left_out` is 1 do not count."""
@@ -286,8 +311,30 @@ class Fit:
         low, high = self.bounds
         begin = np.clip(self.center if start is None else start, low + 1e-9, high - 1e-9)
         return least_error(
-            lambda x: scale * self.errors(x), begin, self.bounds, center=self.center, pull=self.pull, soft=SOFT
+            lambda x: scale * self.errors(x),
+            begin,
+            self.bounds,
+            center=self.center,
+            pull=self.pull,
+            soft=SOFT,
+            slopes=lambda x: scale[:, None] * self.slopes(x),
+            most_steps=MOST_STEPS,
         )
+
+
+STEP, MOST_STEPS = 1e-4, 40
+
+
+def follows(stack: Stack, name: Name) -> bool:
+    """Whether the seconds of a stack follow from a constant."""
+    kind, of, *rest = name
+    if kind == "all":
+        return stack.constants in FREE[of].classes
+    if kind == "format":
+        return stack.kernel.stored in FORMATS[of]
+    if kind == "family":
+        return stack.family == int(of) and stack.constants in FREE[rest[0]].classes
+    return stack.program == of
 
 
 def row_weights(rows: Sequence[Row]) -> Floats:

@@ -23,8 +23,8 @@ Row = dict[str, Any]
 TARGET = Path(__file__).parent.parent / "data" / "measurements" / "desk.json"
 COMMENT = (
     "Steps on consumer machines, one row per figure, in the fields of fixed_batch.json, and `backend`; `host`,"
-    " `offload` or `n_gpu_layers` where a part lies in host memory. quality B: published with conditions; C: submitted to"
-    " a community benchmark, unverified, under the filters that `excluded` counts."
+    " `offload` or `n_gpu_layers` where a part lies in host memory. quality B: published with conditions; C: submitted"
+    " to a community benchmark, unverified, under the filters that `excluded` counts."
 )
 DEVICES = {
     "hw/rtx-2080.json": "rtx-2080",

@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
-from desk_fit import FAMILIES, FREE, OLD, Fit, family_of, stack_of
+from desk_fit import FAMILIES, FREE, OLD, Fit, program_of, stack_of
 
 from sparsecalc.decide.desk import desk_rows, engine_of, kind_of, on_device
 from sparsecalc.measure.calibrate.constants_fit import Floats
@@ -30,9 +31,11 @@ SOURCE = (
     "fitted by tools/fit_desk.py to data/measurements/desk.json and fixed_batch.json; errors on stacks left out:"
     " docs/desk.md"
 )
+LEFT_OUT_COMMENT = "predicted / measured of each row with its stack left out of the fit"
 BAND = 1.2816
-FEW = 12
-"""So many rows of all backends weigh beside a backend's own in its band."""
+FOLDS = 5
+FEW, FEW_STACKS = 12, 30
+"""So many rows of all backends weigh beside a backend's own in its bands."""
 
 
 def groups_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -47,19 +50,23 @@ def groups_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def left_out_errors(fit: Fit, x: Floats) -> tuple[Floats, list[bool]]:
-    """ln(predicted / measured) of each row with its stack left out, and whether others of its family remained."""
-    errors, known = np.zeros(len(fit.rows)), [False] * len(fit.rows)
-    stacks = [stack_of(row) for row in fit.rows]
+def left_out_errors(fit: Fit, x: Floats) -> Floats:
+    """ln(predicted / measured) of each row with its stack left out."""
+    errors, stacks = np.zeros(len(fit.rows)), [stack_of(row) for row in fit.rows]
     for stack in sorted(set(stacks)):
         out = np.array([float(other == stack) for other in stacks])
-        best = fit.errors(fit.solve(out, x))
-        family = family_of(stack[0], fit.group)
-        others = {family_of(gpu, fit.group) for gpu, _ in set(stacks) - {stack}}
-        for place, other in enumerate(stacks):
-            if other == stack:
-                errors[place], known[place] = best[place], family in others
-    return errors, known
+        errors += out * fit.errors(fit.solve(out, x))
+    return errors
+
+
+def fold_errors(fit: Fit, x: Floats) -> Floats:
+    """ln(predicted / measured) of each row with its model left out on its stack: a new model on a measured device."""
+    folds = np.array([crc32(repr((stack_of(row), row["model"], row["weights"])).encode()) % FOLDS for row in fit.rows])
+    errors = np.zeros(len(fit.rows))
+    for fold in range(FOLDS):
+        out = (folds == fold).astype(float)
+        errors += out * fit.errors(fit.solve(out, x))
+    return errors
 
 
 def report(rows: Sequence[Row], errors: Sequence[float], title: str) -> None:
@@ -129,16 +136,9 @@ def spreads(errors: dict[tuple[str, str, str], list[float]], group: str) -> dict
 def main() -> None:
     groups, solved = groups_of([row for row in desk_rows() if on_device(row)]), {}
     only = [name for name in sys.argv[1:] if name in groups] or list(groups)
-    errors: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    unknown: list[float] = []
-    lines: dict[str, Any] = {}
+    found = Errors()
     for group in only:
-        base = solved.get(BASES.get(group, ""))
-        fit = Fit(
-            group,
-            groups[group],
-            {n: float(np.exp(v)) for n, v in zip(base[0].names, base[1], strict=True)} if base else None,
-        )
+        fit = Fit(group, groups[group], start_of(solved.get(BASES.get(group, ""))))
         x = fit.solve()
         solved[group] = (fit, x)
         print(group, len(fit.rows), "rows", len(fit.names), "constants")
@@ -148,50 +148,75 @@ def main() -> None:
         for name, value, middle in zip(fit.names, np.exp(x), np.exp(fit.center), strict=True):
             if name[0] == "all" or abs(np.log(value / middle)) > 0.05:
                 print("     ", name, f"{value:.3g}")
-        if "--left-out" not in sys.argv and "--write" not in sys.argv:
-            continue
-        out, known = left_out_errors(fit, x)
-        report(fit.rows, out, "left out")
-        for row, error, kept in zip(fit.rows, out, known, strict=True):
-            errors[group, row["phase"], kind_of(row)].append(error)
-            lines[row["id"]] = [round(float(np.exp(error)), 4), kept]
-            if not kept:
-                unknown.append(error)
+        if {"--left-out", "--write"} & {*sys.argv}:
+            found.add(fit, x)
     if "--write" in sys.argv:
-        write(solved, errors, unknown, lines)
+        write(solved, found)
 
 
-def write(
-    solved: dict[str, Any], errors: dict[tuple[str, str, str], list[float]], unknown: list[float], lines: Row
-) -> None:
+def start_of(solved: tuple[Fit, Floats] | None) -> dict[tuple[str, ...], float] | None:
+    """The constants of another backend; None where there is none to start at."""
+    return {name: float(np.exp(v)) for name, v in zip(solved[0].names, solved[1], strict=True)} if solved else None
+
+
+class Errors:
+    """Errors of all rows with their stacks left out, and with their models left out on measured stacks."""
+
+    def __init__(self) -> None:
+        self.near: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+        """With the model left out, by backend, phase and kind of model."""
+        self.far: dict[str, list[float]] = defaultdict(list)
+        """With the stack left out, by backend."""
+        self.lines: dict[str, float] = {}
+        """predicted / measured with the stack left out, by row."""
+
+    def add(self, fit: Fit, x: Floats) -> None:
+        """Those of a backend."""
+        near, far = fold_errors(fit, x), left_out_errors(fit, x)
+        report(fit.rows, near, "new model")
+        report(fit.rows, far, "left out")
+        for row, one, other in zip(fit.rows, near, far, strict=True):
+            self.near[fit.group, row["phase"], kind_of(row)].append(one)
+            self.far[fit.group].append(other)
+            self.lines[row["id"]] = round(float(np.exp(other)), 4)
+
+    def unmeasured_spread(self, group: str, spread: float) -> float:
+        """What the band of devices without rows has besides: by the backend's stacks left out, and all backends'."""
+        every = [error for errors in self.far.values() for error in errors]
+        own, all_ = (np.quantile(np.abs(errors), 0.8) / BAND for errors in (self.far[group], every))
+        stacks = FEW_STACKS
+        wide = (len(self.far[group]) * own**2 + stacks * all_**2) / (len(self.far[group]) + stacks)
+        return float(max(0.0, wide - spread**2) ** 0.5)
+
+
+def write(solved: dict[str, tuple[Fit, Floats]], found: Errors) -> None:
     """Write both files."""
     table = json.loads(TARGET.read_text())
-    by_name = {
+    entries = {
         f"{entry['id']}:{backend['backend']}": backend for entry in table["engines"] for backend in entry["backends"]
     }
     for group, (fit, x) in solved.items():
-        backend_entry(by_name[group], fit, x)
-        own = spreads(errors, group)
-        by_name[group].update(own)
-        for program in set(fit.programs) - {OLD}:
-            by_name[f"{program}:{group.partition(':')[2]}"].update(
-                {**rounded(fit.factors(x, program)), "source": SOURCE}
-            )
-    far = float(np.quantile(np.abs(unknown), 0.8) / BAND) if unknown else 0.0
-    for name, entry in by_name.items():
-        if name in solved:
-            entry["unmeasured_spread"] = float(f"{max(0.0, far**2 - entry['spread'] ** 2) ** 0.5:.3g}")
+        backend_entry(entries[group], fit, x)
+        entries[group].update(spreads(found.near, group))
+        wide = found.unmeasured_spread(group, entries[group]["spread"])
+        entries[group].update({"measured": measured_by(fit, "", OLD), "unmeasured_spread": float(f"{wide:.3g}")})
+        for program in {*fit.programs} - {OLD}:
+            own = {**rounded(fit.factors(x, program)), "source": SOURCE, "measured": measured_by(fit, program)}
+            entries[f"{program}:{group.partition(':')[2]}"].update(own)
+    for name, other in UNMEASURED.items():
+        copied = {key: value for key, value in entries[other].items() if key in COPIED}
+        text = f"no rows of it: the constants of {other}"
+        entries[name].update({**copied, "devices": [], "measured": [], "source": text})
     TARGET.write_text(json.dumps(table, indent=1) + "\n")
-    LEFT_OUT.write_text(
-        json.dumps(
-            {
-                "comment": "predicted / measured of each row with its stack left out of the fit, and whether others of its family remained",
-                "rows": lines,
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    LEFT_OUT.write_text(json.dumps({"comment": LEFT_OUT_COMMENT, "rows": found.lines}, indent=1) + "\n")
+
+
+COPIED = ("kernels", "formats", "spread", "prompt_spread", "spread_factors", "unmeasured_spread")
+
+
+def measured_by(fit: Fit, *programs: str) -> list[str]:
+    """The devices of which a program has rows."""
+    return sorted({row["gpu"] for row in fit.rows if program_of(row) in programs})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Fit what data/host.json says of the way between device and host: python tools/fit_host.py [--write].
 
-    seconds = rest + visits * visit_seconds + sent bytes / (link * sent_share)
+    seconds = device + CPU(few_rows_factor) + visits * visit_seconds + sent bytes / (link * sent_share)
 
-The rows are those of data/measurements/desk.json of which a part lay in host memory; `rest` is what the constants of
-data/desk_engines.json say of device and CPU, so that tools/fit_desk.py goes before. Both constants are those of a
-backend; a prior holds backends together (between copies of a stream and fences lie powers of ten, so that visits may
-differ by much). Left out are rows that no constant of these can explain, and said which. Errors are printed for rows
-whose source was left out of the fit.
+The rows are those of data/measurements/desk.json of which a part lay in host memory; device and CPU have the constants
+of data/desk_engines.json, so that tools/fit_desk.py goes before. Visits and sending are those of a backend; a prior holds
+backends together (between copies of a stream and fences lie powers of ten, so that visits may differ by much). The
+factor is that of all CPUs. Left out are rows that none of these can explain, and said which. Errors are printed for
+rows whose source was left out of the fit.
 """
 
 import json
@@ -20,7 +20,12 @@ import numpy as np
 
 from sparsecalc.decide.desk import as_run, engine_of, steps_of
 from sparsecalc.decide.desk_host import PAGING, offload_rows, offload_step
-from sparsecalc.estimate.host_times import SENT, VISITS, sides
+from sparsecalc.decide.host import with_few_rows
+from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.estimate.host import host_default
+from sparsecalc.estimate.host_times import ON_HOST, SENT, VISITS, sides
+from sparsecalc.estimate.kernel import Kernel
+from sparsecalc.estimate.timing import kernel_time
 from sparsecalc.measure.calibrate.constants_fit import Floats, least_error
 
 Row = dict[str, Any]
@@ -31,10 +36,14 @@ START_WIDTHS = {"visit_seconds": 1.0, "sent_share": 0.5}
 BACKEND_WIDTHS = {"visit_seconds": 1.5, "sent_share": 0.7}
 """The same of a backend's constant / what they have in common."""
 BOUNDS = {"visit_seconds": (1e-6, 1e-2), "sent_share": (0.02, 1.0)}
+ROWS_WIDTH, ROWS_BOUNDS = 1.0, (0.03, 3.0)
+"""Of ln(few_rows_factor)."""
 NOISE = 0.2
 """Standard deviation of a row's ln(predicted / measured)."""
 SOFT = 2.0
 NAMES = tuple(START)
+Constants = dict[str, dict[str, float]]
+"""Of each backend; the empty name has what they have in common, and the factor of all."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +52,44 @@ class Point:
 
     row: Row
     backend: str
-    rest: float
+    device_seconds: float
+    cpu: DeviceModel
+    on_cpu: list[Kernel]
     visits: float
     sent: float
     """Seconds at a share of 1."""
 
-    def seconds(self, constants: dict[str, float]) -> float:
+    def seconds(self, constants: Constants) -> float:
         """What the constants say."""
-        return self.rest + self.visits * constants["visit_seconds"] + self.sent / constants["sent_share"]
+        own, cpu = constants[self.backend], with_few_rows(self.cpu, constants[""]["few_rows_factor"])
+        host = sum(float(kernel_time(kernel, cpu).seconds) for kernel in self.on_cpu)
+        return self.device_seconds + host + self.visits * own["visit_seconds"] + self.sent / own["sent_share"]
+
+    def error(self, constants: Constants) -> float:
+        """ln(predicted / measured)."""
+        return float(np.log(self.seconds(constants) / self.row["seconds_per_step"]))
 
 
 def point_of(row: Row) -> Point:
     """A row's seconds taken apart."""
     step, plan = offload_step(row)
     assert plan.host
+    assert plan.host.device
     assert plan.places
-    rules = plan.host.rules
-    parts = {
-        name: sum(float(time.seconds) for time in step.times if time.kernel.name == name) for name in (SENT, VISITS)
-    }
-    steps = sum(time.kernel.name == VISITS for time in step.times)
-    visits = steps * plan.places.visits
-    rest = float(step.seconds) - parts[SENT] - visits * rules.visit_seconds
-    return Point(row, str(row["_backend"]), rest, visits, parts[SENT] * rules.sent_share)
+    rules, known = plan.host.rules, host_default("few_rows_factor")
+    sent = sum(float(time.seconds) for time in step.times if time.kernel.name == SENT)
+    visits = plan.places.visits * sum(time.kernel.name == VISITS for time in step.times)
+    there = [time for time in step.times if time.kernel.name.endswith(ON_HOST)]
+    rest = float(step.seconds) - sent - visits * rules.visit_seconds - sum(float(time.seconds) for time in there)
+    return Point(
+        row=row,
+        backend=engine_of(row).partition(":")[2],
+        device_seconds=rest,
+        cpu=with_few_rows(plan.host.device, 1 / known),
+        on_cpu=[time.kernel for time in there if time.seconds],
+        visits=visits,
+        sent=sent * rules.sent_share,
+    )
 
 
 def why_left_out(row: Row) -> str:
@@ -87,29 +111,32 @@ def _least_seconds(row: Row) -> float:
     return float(found.read_bytes) / plan.host.memory_bytes_per_second if found else 0.0
 
 
-def constants_of(x: Floats, backends: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Of each backend; the empty name has what they have in common."""
-    values = np.exp(x).reshape(len(backends) + 1, len(NAMES))
-    return {
+def constants_of(x: Floats, backends: Sequence[str]) -> Constants:
+    """The constants that the vector of a fit stands for: its last one is the factor."""
+    values = np.exp(x[:-1]).reshape(len(backends) + 1, len(NAMES))
+    found = {
         name: dict(zip(NAMES, each.tolist(), strict=True)) for name, each in zip(("", *backends), values, strict=True)
     }
+    found[""]["few_rows_factor"] = float(np.exp(x[-1]))
+    return found
 
 
-def fitted(points: Sequence[Point], backends: Sequence[str]) -> dict[str, dict[str, float]]:
+def fitted(points: Sequence[Point], backends: Sequence[str]) -> Constants:
     """The constants of every backend, from the points given."""
     count = len(backends) + 1
     center = np.log([START[name] for name in NAMES])
 
     def errors(x: Floats) -> Floats:
         found = constants_of(x, backends)
-        own = [np.log(each.seconds(found[each.backend]) / each.row["seconds_per_step"]) / NOISE for each in points]
-        apart = x.reshape(count, len(NAMES))
+        own = [each.error(found) / NOISE for each in points]
+        apart = x[:-1].reshape(count, len(NAMES))
         common = (apart[0] - center) / [START_WIDTHS[name] for name in NAMES]
         differ = (apart[1:] - apart[0]) / [BACKEND_WIDTHS[name] for name in NAMES]
-        return np.concatenate([np.array(own), common, differ.ravel()])
+        return np.concatenate([np.array(own), common, differ.ravel(), [x[-1] / ROWS_WIDTH]])
 
-    low, high = (np.tile(np.log([BOUNDS[name][side] for name in NAMES]), count) for side in (0, 1))
-    return constants_of(least_error(errors, np.tile(center, count), (low, high), soft=SOFT), backends)
+    bounds = [[*(BOUNDS[name] for name in NAMES)] * count + [ROWS_BOUNDS]][0]
+    low, high = np.log(np.array(bounds)).T
+    return constants_of(least_error(errors, np.append(np.tile(center, count), 0.0), (low, high), soft=SOFT), backends)
 
 
 def report(title: str, points: Sequence[Point], errors: Sequence[float]) -> None:
@@ -122,51 +149,56 @@ def report(title: str, points: Sequence[Point], errors: Sequence[float]) -> None
 
 
 def main() -> None:
-    rows = [row | {"_backend": backend_of(row)} for row in offload_rows()]
+    """Fit, print, and with --write store."""
+    rows = offload_rows()
     for row in rows:
         if why := why_left_out(row):
             print(f"left out: {row['id']} ({row['source']}): {why}")
     points = [point_of(row) for row in rows if not why_left_out(row)]
     backends = sorted({each.backend for each in points})
-    found = fitted(points, backends)
-    held_out = []
+    found, held_out = fitted(points, backends), []
     for each in points:
         others = [other for other in points if other.row["source"] != each.row["source"]]
-        held_out.append(
-            float(np.log(each.seconds(fitted(others, backends)[each.backend]) / each.row["seconds_per_step"]))
-        )
-    within = [float(np.log(each.seconds(found[each.backend]) / each.row["seconds_per_step"])) for each in points]
+        held_out.append(each.error(fitted(others, backends)))
+    within = [each.error(found) for each in points]
     for each, own, left in zip(points, within, held_out, strict=True):
         row = each.row
         place = row.get("offload") or f"-ngl {row['n_gpu_layers']}"
         what = f"{row['id']:12} {row['phase']:8} {row['model']:18} {row['gpu']:12} {place:26} {row['published']:8}"
         print(f"{what} {np.exp(-own) - 1:+5.0%} left out {np.exp(-left) - 1:+5.0%}")
-    print({name: {key: float(f"{value:.2g}") for key, value in each.items()} for name, each in found.items()})
+    print(rounded(found))
     report("fitted  ", points, within)
     report("left out", points, held_out)
     if "--write" in sys.argv:
-        write(found, held_out)
+        write(rounded(found), held_out)
 
 
-def backend_of(row: Row) -> str:
-    """The backend that a row's engine takes on its accelerator."""
-    return engine_of(row).partition(":")[2]
+def rounded(found: Constants) -> Constants:
+    """With two significant digits."""
+    return {name: {key: float(f"{value:.2g}") for key, value in each.items()} for name, each in found.items()}
 
 
-def write(found: dict[str, dict[str, float]], held_out: Sequence[float]) -> None:
+def write(found: Constants, held_out: Sequence[float]) -> None:
     """Into data/host.json: the constants, and the spread that rows of sources that were left out show."""
     table = json.loads(TARGET.read_text())
-    rounded = {name: {key: float(f"{value:.2g}") for key, value in each.items()} for name, each in found.items()}
-    words = table["backends"]["explained"]
-    source = "fitted by tools/fit_host.py to the rows of data/measurements/desk.json of which a part lay in host memory"
-    table["backends"] = rounded | {"source": source, "explained": words}
+    words, source = (
+        table["backends"]["explained"],
+        "fitted by tools/fit_host.py to the rows of data/measurements/desk.json",
+    )
+    source = f"{source} of which a part lay in host memory"
+    factor = found[""].pop("few_rows_factor")
+    table["backends"] = found | {"source": source, "explained": words}
+    table["few_rows_factor"] = {"value": factor, "source": f"{FACTOR}: {source}"}
     spread = float(f"{np.median(np.abs(held_out)) / 0.6745:.2g}")
-    table["host_spread"] = {
-        "value": spread,
-        "source": "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its"
-        " source left out of the fit: median / 0.6745",
-    }
+    table["host_spread"] = {"value": spread, "source": SPREAD}
     TARGET.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+
+
+FACTOR = "factor on half_length of a CPU's products, which says how much slower few rows are than many"
+SPREAD = (
+    "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out of"
+    " the fit: median / 0.6745"
+)
 
 
 if __name__ == "__main__":

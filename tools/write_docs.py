@@ -281,7 +281,11 @@ PAGES: dict[Path, Callable[[], str]] = {
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with --check name those that differ."""
-    changed = {path: text for path, make in PAGES.items() if (text := make()) != (path.read_text(encoding="utf-8") if path.exists() else "")}
+    changed = {
+        path: text
+        for path, make in PAGES.items()
+        if (text := make()) != (path.read_text(encoding="utf-8") if path.exists() else "")
+    }
     for path, text in changed.items():
         if "--check" in arguments:
             print(f"{path.name} is not what tools/write_docs.py writes")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sparsecalc.cli._llama_options import LLAMA_MEMORY
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.reports.formats import FORMATS
 
@@ -24,11 +25,10 @@ Gpu = Annotated[
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]
+_CONTEXT = ("--context", "--max-model-len", "-c", "--ctx-size")
 Context = Annotated[
     str | None,
-    typer.Option(
-        "--context", "--max-model-len", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
-    ),
+    typer.Option(*_CONTEXT, help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"),
 ]
 Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
 Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
@@ -179,6 +179,7 @@ DEVICES: Options = {
     "enforce_eager": (Eager, False),
     "kv_cache_memory_bytes": (CacheBytes, None),
     "block_size": (BlockSize, None),
+    **LLAMA_MEMORY,
     "tensor_parallel_size": (_spelling(int, "--tp"), None),
     "pipeline_parallel_size": (_spelling(int, "--pp"), None),
     "data_parallel_size": (_spelling(int, "--dp"), None),

@@ -1,6 +1,7 @@
 """The placement as llama.cpp spells it, read from options: -ngl, -ncmoe, -cmoe, -ot, -sm, -ts, and the host's."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -14,6 +15,8 @@ LONGEST_PATTERN = 400
 MOST_OVERRIDES = 64
 MOST_REPEATS = 4
 """Unbounded repeats that one alternative of a pattern may have, lest it take for ever to match."""
+MOST_OPTIONAL, MOST_CHOICES = 10, 6
+"""The same of optional parts, and of groups that hold a choice."""
 MOST_THREADS = 4096
 MOST_CARDS = 16
 _CARD = re.compile(r"(?:CUDA|ROCm|HIP|Vulkan|SYCL|Metal|MTL|OpenCL|CANN|MUSA)(\d{0,3})", re.IGNORECASE)
@@ -150,14 +153,20 @@ def _pattern(text: str) -> re.Pattern[str]:
         hint = f"No repeated group may hold a choice or repeat, and no choice more than {MOST_REPEATS} repeats"
         raise InputError(f"-ot: the pattern {brief(text)} may take for ever to match", hint=hint)
     try:
-        return re.compile(text)
+        with warnings.catch_warnings(action="ignore"):  # of sets that a later Python may read otherwise
+            return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise InputError(f"-ot: {brief(text)} is not a regular expression") from error
 
 
 def _may_run_away(text: str) -> bool:
-    """Whether a group that is repeated holds a repeat or a choice, or many repeats follow each other."""
+    """Whether a group that is repeated holds a repeat or a choice, or many of them follow each other."""
     plain = re.sub(r"\[\^?\]?(?:\\.|[^\]\\])*\]", "c", re.sub(r"\\.", "c", text))
+    if (
+        len(re.findall(r"(?<![(*+?}])\?", plain)) > MOST_OPTIONAL
+        or len(re.findall(r"\([^()]*\|", plain)) > MOST_CHOICES
+    ):
+        return True
     inside, repeats = [False], 0
     for at, char in enumerate(plain):
         repeated = char in "*+{"
@@ -165,7 +174,7 @@ def _may_run_away(text: str) -> bool:
             inside.append(False)
         elif char == ")" and len(inside) > 1:
             held = inside.pop()
-            if held and plain[at + 1 : at + 2] in tuple("*+{"):
+            if held and plain[at + 1 : at + 2] in ("*", "+", "{"):
                 return True
             inside[-1] = inside[-1] or held
         elif char == "|" or repeated:

@@ -4,12 +4,15 @@ from sparsecalc.core.arrays import Number
 from sparsecalc.core.notes import Note
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.engine_words import engine_release
+from sparsecalc.decide.llama import is_llama, llama_device
 from sparsecalc.decide.question import LARGEST, Question
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
 from sparsecalc.estimate.engine_memory.rules import engine_rules, knows_memory
 from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit, largest_batch
+from sparsecalc.estimate.llama_memory.rules import llama_rules
 from sparsecalc.estimate.load import Load, Requests
+from sparsecalc.estimate.mlx_memory import MlxDevice, MlxRules, prefill_step_size
 from sparsecalc.estimate.replay.policy import policy_of
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.estimate.serving import chunks
@@ -21,18 +24,21 @@ class HeldMemory:
     def __init__(self, deployed: Deployment, question: Question) -> None:
         self.deployed, self.share = deployed, question.devices.device_memory_share
         self.engine = engine_device(deployed, question)
+        self.llama = llama_device(deployed, question)
+        self.filled = self.engine or self.llama or mlx_device(deployed, question)
+        """The device in the engine's own terms; None where its memory is not modelled."""
         self.memory = DeviceMemory(deployed.model, deployed.precision, deployed.placement)
         self.budget = budget_bytes(deployed.gpu, self.share)
 
     def fits(self, load: Load) -> bool:
         """Whether the devices hold a load."""
-        return self.engine.fits(load) if self.engine else self.memory.excess(load, self.budget) <= 0
+        return self.filled.fits(load) if self.filled else self.memory.excess(load, self.budget) <= 0
 
     def predicted(self, load: Load) -> Prediction:
         """Fit, largest loads, and bytes in use and free."""
         one = self.deployed
         generic = fit(one.model, one.precision, load, one.gpu, one.placement, self.share)
-        return self.engine.fitted(generic, load) if self.engine else generic
+        return self.filled.fitted(generic, load) if self.filled else generic
 
     def running(self, requests: Requests, load: Load) -> int:
         """Requests that run at once: those that memory holds whole, and that the engine lets in.
@@ -43,11 +49,11 @@ class HeldMemory:
         most = int(requests.concurrency)
         if not self.fits(whole):
             most = self.largest_batch(whole) or most
-        return min(most, self.engine.most_sequences(load, most)) if self.engine else most
+        return min(most, self.filled.most_sequences(load, most)) if self.filled else most
 
     def largest_batch(self, load: Load) -> int:
         """Largest batch that is held at the load's context; 0: none."""
-        return self.engine.largest_batch(load) if self.engine else largest_batch(self.memory, load, self.budget)
+        return self.filled.largest_batch(load) if self.filled else largest_batch(self.memory, load, self.budget)
 
 
 def engine_device(deployed: Deployment, question: Question) -> EngineDevice | None:
@@ -60,13 +66,27 @@ def engine_device(deployed: Deployment, question: Question) -> EngineDevice | No
     return EngineDevice(deployed.model, deployed.precision, deployed.placement, rules)
 
 
+def mlx_device(deployed: Deployment, question: Question) -> MlxDevice | None:
+    """The memory of MLX on one device; None for another engine, or several devices."""
+    if deployed.device.engine.id != "mlx" or deployed.placement.num_gpus > 1:
+        return None
+    share, gpu = question.devices.device_memory_share, deployed.gpu
+    room = gpu.capacity_bytes if share is None else budget_bytes(gpu, share)
+    rules = MlxRules(step_tokens=step_tokens(deployed, question), room_bytes=room)
+    return MlxDevice(deployed.model, deployed.precision, rules)
+
+
 def step_tokens(deployed: Deployment, question: Question) -> int:
     """Tokens of a step at most: what is asked for, else the engine's default on the device, else the usual one."""
     engine, asked = deployed.device.engine.id, question.engine_options.max_num_batched_tokens
+    if is_llama(deployed):
+        return llama_rules(question.engine_options, deployed.model.spec.model_type).ubatch_size
     if asked is None and knows_memory(engine):
         release = engine_release(question.engine)
         rules = engine_rules(engine, deployed.gpu, deployed.placement, question.engine_options, None, release)
         return rules.max_num_batched_tokens
+    if asked is None and engine == "mlx":
+        return prefill_step_size()
     return asked or question.load.max_num_batched_tokens
 
 

@@ -9,6 +9,7 @@ from sparsecalc.core.workload import Workload
 from sparsecalc.decide.anchored import anchored
 from sparsecalc.decide.asked_host import HostAsked
 from sparsecalc.decide.asked_parts import Offload
+from sparsecalc.decide.host import on_threads
 from sparsecalc.decide.host_report import with_paging
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.multi_token_prediction import prediction_drafts
@@ -26,6 +27,8 @@ def deploy(model: Ledgers, precision: Precision, question: Question, gpu: Accele
     device = device_model(gpu, question.engine)
     if question.engine_options.enforce_eager:
         device = device.but(engine=device.engine.in_eager_mode())
+    if gpu.kind == "cpu" and question.parallelism.host.threads:
+        device = on_threads(device, gpu.sm_count, gpu.sm_count, question.parallelism.host.threads)
     plan = placement_on(model.spec, question.parallelism, gpu, device)
     device = anchored(device, question.devices.anchor, model, precision, plan, question.requests.prompt_len)
     deployed = Deployment(model, precision, gpu, device, plan, routing_of(model.spec, question))

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from math import exp, hypot
+from math import exp
 from statistics import fmean
 from typing import Any
 
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.desk import desk_rows, engine_of, kind_of, on_device, predict_desk_row
 from sparsecalc.decide.error_groups import accuracy_of
-from sparsecalc.device.assemble import device_model, unmeasured_spread
-from sparsecalc.device.engines import engine_entry
+from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.documents.validate import Accuracy, Check
 from sparsecalc.estimate.step import BAND
@@ -22,18 +21,15 @@ PHASES = {"decode": "decode", "prefill": "prompts"}
 def left_out_checks() -> list[Check]:
     """Every row that lies on one device, beside what was predicted without its stack.
 
-    A stack is a device under an engine's backend, whoever measured it. Where no other device of its family remained,
-    the band is that of devices of which nothing was measured.
+    A stack is a device under an engine's backend, whoever measured it; the band is that of a device without rows.
     """
-    ratios: dict[str, tuple[float, bool]] = read_data("measurements/desk_left_out.json")["rows"]
-    return [_check(row, *ratios[row["id"]]) for row in desk_rows() if on_device(row) and row["id"] in ratios]
+    ratios: dict[str, float] = read_data("measurements/desk_left_out.json")["rows"]
+    return [_check(row, ratios[row["id"]]) for row in desk_rows() if on_device(row) and row["id"] in ratios]
 
 
-def _check(row: Row, ratio: float, known: bool) -> Check:
+def _check(row: Row, ratio: float) -> Check:
     gpu, engine = load_accelerator(row["gpu"]), engine_of(row)
-    spread = float(predict_desk_row(row, device_model(gpu, engine)).spread)
-    if not known:
-        spread = hypot(spread, unmeasured_spread(engine_entry(engine, gpu)))
+    spread = float(predict_desk_row(row, device_model(gpu, engine, without=(gpu.id,))).spread)
     predicted = row["seconds_per_step"] * ratio
     return Check(
         source="desk",

@@ -1,7 +1,8 @@
 """Options as serving engines name them: other spellings of those of `ask`, and what an engine is told of its memory."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 from sparsecalc.core.errors import InputError
@@ -18,20 +19,32 @@ SPELLINGS = {
     "max_model_len": "context_len",
     "quantization": "dtype",
     "gpu_layers": "n_gpu_layers",
+    "ctx_size": "context_len",
     "ngl": "n_gpu_layers",
     "ncmoe": "n_cpu_moe",
     "cmoe": "cpu_moe",
     "ot": "override_tensor",
     "sm": "split_mode",
     "ts": "tensor_split",
+    "ub": "ubatch_size",
+    "ctk": "cache_type_k",
+    "ctv": "cache_type_v",
+    "fa": "flash_attn",
+    "np": "parallel",
 }
 """Engines' names of options, and the names that `ask` has for them."""
 
-KV_CACHE_FORMATS = {"auto": None, "fp8_e5m2": "fp8", "fp8_e4m3": "fp8"}
+KV_CACHE_FORMATS = {"auto": None, "fp8_e5m2": "fp8", "fp8_e4m3": "fp8", "f16": "fp16", "f32": "fp32"}
 """Values of --kv-cache-dtype in engines: what the model is computed in, and the two layouts of 8 bits."""
 
 COMPUTED_IN = ("auto", "half", "float16", "bfloat16")
 """Values of --dtype in engines beside --quantization: what is computed in, not what is stored."""
+
+CACHE_TYPES = ("cache_type_k", "cache_type_v")
+"""llama.cpp's -ctk and -ctv, which are formats and not options of the engine."""
+
+FLASH_ATTENTION = {"on": "on", "1": "on", "off": "off", "0": "off", "auto": "auto", "-1": "auto"}
+"""Values of -fa, as llama-server and llama-bench take them."""
 
 LARGEST = 2**53
 
@@ -46,6 +59,12 @@ class EngineWords(TypedDict, total=False):
     enforce_eager: bool
     kv_cache_memory_bytes: int
     block_size: int
+    ubatch_size: int
+    cache_type_k: str
+    cache_type_v: str
+    flash_attn: str
+    swa_full: bool
+    parallel: int
     n_gpu_layers: str | int
     n_cpu_moe: int
     cpu_moe: bool
@@ -74,9 +93,20 @@ def plain(options: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def kv_cache_format(name: str | None) -> str | None:
-    """The number format that a --kv-cache-dtype means; None: 16 bits."""
-    return KV_CACHE_FORMATS.get(name, name) if name else None
+def kv_cache_format(name: str | None, told: Mapping[str, Any] = MappingProxyType({})) -> str | None:
+    """The number format that a --kv-cache-dtype means, `q8_0/fp16` where keys and values differ; None: 16 bits.
+
+    `told`: with llama.cpp's -ctk and -ctv. Raises InputError where both ways are taken.
+    """
+    keys, values = (told.get(option) for option in CACHE_TYPES)
+    if name and (keys or values):
+        raise InputError("--kv-cache-dtype is given beside -ctk or -ctv", hint="Leave one of them out")
+    if keys or values:
+        name = f"{keys or 'f16'}/{values or 'f16'}"
+    if not name:
+        return None
+    parts = [KV_CACHE_FORMATS.get(part, part) for part in name.lower().split("/")]
+    return "/".join(part or "bf16" for part in dict.fromkeys(parts)) if any(parts) else None
 
 
 def engine_release(engine: str | None) -> str:
@@ -91,7 +121,18 @@ def engine_release(engine: str | None) -> str:
 def engine_options(**given: Any) -> EngineOptions:
     """What an engine is told of its memory. Raises InputError for a number out of range."""
     given = {name: value for name, value in given.items() if name not in HOST_NAMES}
+    given = {name: value for name, value in given.items() if name not in CACHE_TYPES}
     for name, value in given.items():
-        if value is not None and not 0 < value <= LARGEST and name != "enforce_eager":
+        if isinstance(value, int) and not isinstance(value, bool) and not 0 < value <= LARGEST:
             raise InputError(f"{name.replace('_', '-')} is {value}", hint="It must be 1 or more")
+    if given.get("flash_attn") is not None:
+        given["flash_attn"] = _flash_attention(given["flash_attn"])
     return EngineOptions(**given)
+
+
+def _flash_attention(word: str) -> str:
+    """on, off or auto, or one of llama.cpp's other words for them."""
+    found = FLASH_ATTENTION.get(word.strip().lower())
+    if found is None:
+        raise InputError(f"--flash-attn is {brief(word)}", hint="It is on, off or auto")
+    return found

@@ -132,14 +132,30 @@ def _processor(named: str, gpu: Accelerator, typical: str) -> tuple[str, Acceler
 def _cpu_model(
     sheet: Accelerator, rules: HostRules, rate: float, cores: int | None, threads: int | None
 ) -> DeviceModel:
-    """The time model of a CPU with other memory, of whose cores some are used: peaks * used / cores of the sheet."""
-    model = device_model(sheet, rules.cpu_profile)
+    """The time model of a CPU with other memory, of which so many cores are there."""
+    model = with_few_rows(device_model(sheet, rules.cpu_profile), host_default("few_rows_factor"))
+    return on_threads(model.but(memory_bytes_per_second=rate), sheet.sm_count, cores, threads)
+
+
+def with_few_rows(model: DeviceModel, factor: float) -> DeviceModel:
+    """A CPU whose products of few rows are as much nearer to those of many as `factor` is below 1."""
+    constants = {name: each.but(half_length=each.half_length * factor) for name, each in model.constants.items()}
+    return model.but(constants=constants)
+
+
+def on_threads(model: DeviceModel, of: int | None, cores: int | None, threads: int | None) -> DeviceModel:
+    """A CPU of `of` cores of which some compute: threads beyond `cores` add nothing.
+
+    peaks * used / of; memory_bytes_per_second at most used * thread_bytes_per_second (data/host.json)
+    """
     used = min(threads or cores, cores) if cores else threads
-    if used:
-        rate = min(rate, used * host_default("thread_bytes_per_second"))
-    share = used / sheet.sm_count if used and sheet.sm_count else 1.0
-    peaks = {name: peak * min(1.0, share) for name, peak in model.peak_flops_per_second.items()}
-    return model.but(memory_bytes_per_second=rate, peak_flops_per_second=peaks)
+    if not used:
+        return model
+    share = min(1.0, used / of) if of else 1.0
+    return model.but(
+        memory_bytes_per_second=min(model.memory_bytes_per_second, used * host_default("thread_bytes_per_second")),
+        peak_flops_per_second={name: peak * share for name, peak in model.peak_flops_per_second.items()},
+    )
 
 
 def _slot(sheet: Accelerator) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sparsecalc.core.notes import Note
 from sparsecalc.core.units import duration, nbytes
+from sparsecalc.decide.asked_host import HostAsked
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.host import host_default
@@ -52,9 +53,12 @@ def host_prediction(deployed: Deployment, load: Load, decode: Step) -> HostPredi
     )
 
 
-def host_notes(deployed: Deployment, found: HostPrediction | None) -> list[Note]:
-    """What was assumed of the host, patterns that match nothing, and memory that is too small."""
+def host_notes(deployed: Deployment, found: HostPrediction | None, asked: HostAsked) -> list[Note]:
+    """What was assumed of the host, options and patterns that change nothing, and memory that is too small."""
     model = deployed.model.spec.id
+    if deployed.gpu.kind == "cpu" and asked.places_layers:
+        text = f"{deployed.gpu.id} is a CPU without a device beside it: -ngl, -ncmoe, -ot, -sm and -ts change nothing"
+        return [Note(code="host", text=text, model=model)]
     return [Note(code=code, text=text, model=model) for code, text in _notes(deployed, found)]
 
 

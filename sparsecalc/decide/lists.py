@@ -39,17 +39,23 @@ def list_families() -> ListReport:
     return ListReport(command="models", inputs={"families": True}, rows=rows)
 
 
-def list_gpus() -> ListReport:
-    """Every accelerator with its dense peak and memory, and the one whose measured kernels predict its times."""
+def list_gpus(kind: str | None = None) -> ListReport:
+    """Every accelerator with its dense peak and memory, and the one whose measured kernels predict its times.
+
+    Processors come last; with `kind` (gpu, soc, asic or cpu) only those.
+    """
     rows = []
-    for name in accelerator_ids():
-        gpu = load_accelerator(name)
+    gpus = [load_accelerator(name) for name in accelerator_ids()]
+    for gpu in sorted(gpus, key=lambda gpu: gpu.kind == "cpu"):
+        if kind not in (None, gpu.kind):
+            continue
         peaks = gpu.peak_flops_per_second
         price = gpu.usd_per_hour
         rows.append(
             {
-                "id": name,
+                "id": gpu.id,
                 "name": gpu.name,
+                "kind": gpu.kind,
                 "memory_bytes": gpu.capacity_bytes,
                 "memory": units.nbytes(gpu.capacity_bytes, 0),
                 "memory_bytes_per_second": gpu.memory_bytes_per_second,
@@ -60,4 +66,4 @@ def list_gpus() -> ListReport:
                 "constants_of": device_model(gpu).constants_of or "general",
             }
         )
-    return ListReport(command="gpus", inputs={}, rows=rows)
+    return ListReport(command="gpus", inputs={"kind": kind} if kind else {}, rows=rows)

@@ -12,6 +12,7 @@ from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chu
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
 from sparsecalc.decide.host_report import host_notes, host_prediction
 from sparsecalc.decide.multi_token_prediction import prediction_notes
+from sparsecalc.decide.ollama import ollama_estimate
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -40,7 +41,7 @@ def predict(
     warnings += prediction_notes(model.spec, question.speculative)
     prediction = _prediction(deployments[0], question, drafting(question, deployments[0]))
     warnings += capacity_warnings(deployments[0], question, prediction)
-    warnings += host_notes(deployments[0], prediction.host)
+    warnings += host_notes(deployments[0], prediction.host, question.parallelism.host)
     if prediction.free_bytes_per_gpu < 0:
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))
@@ -62,6 +63,7 @@ def _prediction(deployed: Deployment, question: Question, draft: Drafting | None
         host_memory_bytes=capacity.memory.on_host(load),
         host=host_prediction(deployed, load, timed.decode),
         engine=deployed.device.engine.id,
+        ollama_memory=ollama_estimate(deployed, question),
         routing=deployed.routing.name,
         prefill=_phase(timed.prompt, prompt_len),
         decode=_phase(timed.decode, load.batch_size),

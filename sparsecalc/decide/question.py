@@ -208,7 +208,7 @@ def ask(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
-        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype)),
+        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype, dict(told))),
         hardware=hardware_of(gpu, device_memory_share, calibration),
         parallelism=_parallelism((num_gpus, tp, pp, dp, ep, eplb_replicas), whole_experts, offload, dict(told)),
         engine=engine,

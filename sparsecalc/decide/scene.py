@@ -34,7 +34,8 @@ def limits_of(capacity: HeldMemory, question: Question, load: Load) -> Limits:
     plan, engine = capacity.deployed.placement, capacity.engine
     chunk = step_tokens(capacity.deployed, question) * plan.pp
     if engine is None:
-        return Limits(max_num_batched_tokens=chunk, max_num_seqs=MOST_SEQUENCES, pool=_even_pool(capacity, load))
+        most = capacity.llama.most_sequences(load, MOST_SEQUENCES) if capacity.llama else MOST_SEQUENCES
+        return Limits(max_num_batched_tokens=chunk, max_num_seqs=most, pool=_even_pool(capacity, load))
     device = engine.serving(load) if engine.room > 0 else engine
     pool = pool_of(device.blocks) if device.starts else Pool()
     if pool.whole(load.context_len) > 1:

@@ -4,8 +4,10 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
+from sparsecalc.decide.advice import advice_for
 from sparsecalc.decide.download import download
-from sparsecalc.decide.model_name import split_name
+from sparsecalc.decide.llama import buffers_of_files
+from sparsecalc.decide.model_name import Variant, split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
 from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport, TestTime
@@ -17,14 +19,19 @@ from sparsecalc.library.models import LoadedModel
 def show(name: str, question: Question | None = None) -> ShowReport:
     """Everything about one model."""
     asked = question or ask()
-    shown, warnings = model_report(name, asked)
-    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **vars(shown))
+    variant = variant_of(name, asked)
+    shown, warnings = _report(name, variant, asked)
+    inputs, advice = asked.inputs([name]), advice_for(variant, asked)
+    return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice)
 
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
+    return _report(name, variant_of(name, question), question)
+
+
+def _report(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
     formats, load = question.formats, question.load
-    variant = variant_of(name, question)
     loaded, model, precision = variant.loaded, variant.model, variant.precision
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]
     prediction: Prediction | None = None
@@ -42,13 +49,16 @@ def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]
 
             tests = test_times(model, precision, question)
         reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
+    llama = prediction.llama_memory if prediction else buffers_of_files(model, precision, question)
+    held = costs.memory(model, precision, load, reserved)
     shown = ModelReport(
         model=_info(loaded, name if split_name(name)[1] else loaded.spec.id, model.ops(Workload())),
         params=costs.params(model),
         layers=costs.layer_kinds(loaded.spec),
         experts=costs.experts(model, precision, load, routing_of(loaded.spec, question)),
         flops=costs.flops(model, load.context_len),
-        memory=costs.memory(model, precision, load, reserved),
+        memory=held.working_in(llama.compute_buffer_bytes) if llama else held,
+        llama_memory=llama,
         prediction=prediction,
         grid=grid,
         tests=tests,

@@ -133,7 +133,7 @@ class Accelerator(_Facts):
     cpu_link: CpuLink | None = None
     pcie: str | None = None
     pcie_bytes_per_second: Positive | None = None
-    """Per direction, before protocol losses, as data/interconnects.json has it for that slot."""
+    """Per direction, before protocol losses: what data/interconnects.json has for 16 lanes, in proportion for fewer."""
 
     calibration: str | None = None
     """File of constants that were fitted to this very device (`local`: the user's own); they precede built-in ones."""

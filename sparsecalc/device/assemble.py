@@ -55,7 +55,8 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
     entry = engine_entry(engine, gpu)
     devices = fitted_to(entry, gpu, without)
     own = _own_kernels(entry, devices)
-    unknown = 0.0 if devices or (fitted.entries and not own) else unmeasured_spread(entry)
+    kept = gpu.id in entry.get("measured", ()) and gpu.id not in without if own else bool(fitted.entries or devices)
+    unknown = 0.0 if kept else _unmeasured_spread(entry)
     links = gpu.scale_up
     return DeviceModel(
         accelerator=gpu.id,
@@ -89,7 +90,7 @@ def _peaks(gpu: Accelerator, engine: Engine) -> dict[str, float]:
     return {name: min(value, VECTOR_PRODUCTS.get(name, 1) * peaks["fp32"]) for name, value in peaks.items()}
 
 
-def unmeasured_spread(entry: Mapping[str, Any]) -> float:
+def _unmeasured_spread(entry: Mapping[str, Any]) -> float:
     """What is added to the spread on accelerators of which nothing was measured under the engine."""
     return float(entry.get("unmeasured_spread", _kernels()["unmeasured_spread"]))
 

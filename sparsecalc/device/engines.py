@@ -22,7 +22,7 @@ ALIASES = dict.fromkeys(("tensorrt-llm", "tensorrt_llm", "trt-llm"), "trtllm") |
 """Other names of engines."""
 PLACES = ("arch", "accelerators", "vendors")
 """Keys of an entry that say for which accelerators it is."""
-CHOICES = ("devices", "measured_on", "backends", "kernels_of", "builds", "up_to", "default_for")
+CHOICES = ("devices", "measured_on", "measured", "backends", "kernels_of", "builds", "up_to", "default_for")
 NOT_OF_ENGINE = (*PLACES, *CHOICES, "kernels", "unmeasured_spread")
 
 

@@ -64,10 +64,10 @@ def _from_sheet(name: str, wanted: str) -> Accelerator:
         return described(name)
     if wanted.endswith(".json"):
         return _from_file(Path(name.strip()))
-    if wanted not in accelerator_ids():
-        wanted = _resolved(name, wanted)
-    found, memory_gb = built_in(wanted), spelled(name).memory_gb
-    asked = (memory_gb or 0) * 2**30
+    if wanted in accelerator_ids():
+        return built_in(wanted)
+    found = built_in(_resolved(name, wanted))
+    asked = (spelled(name).memory_gb or 0) * 2**30
     return found.with_memory(asked) if asked and (found.kind == "cpu" or asked in found.memory_options_bytes) else found
 
 

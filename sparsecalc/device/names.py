@@ -13,6 +13,7 @@ BRANDS = (
 """Words that say who made it or how it is sold: left out, also where they are glued to the model's number."""
 FILLERS = ("gpu", "gpus", "graphics", "card", "accelerator", "generation", "edition", "corporation", "tensor", "core")
 """Words that tell no two accelerators apart."""
+_LEADING = re.compile(rf"^(?:{'|'.join(BRANDS)})+")
 _MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]")
 _SPACED_SIZE = re.compile(r"(\d)\s+(?=gi?b\b)")
 _SIZE = re.compile(r"(\d+(?=gi?b)|\d{1,3}(?=g$))g(?:i?b)?")
@@ -51,6 +52,8 @@ class Listed(NamedTuple):
     memory_bytes: int
     held_bytes: tuple[int, ...]
     """Sizes that it is sold with; none of a processor, whose memory is whatever was fitted."""
+    shared: bool
+    """Whether its memory is the system's, of which drivers report a part."""
 
     @property
     def sockets(self) -> set[str]:
@@ -62,8 +65,7 @@ def spelled(name: str) -> Spelling:
     """Read a name: marks, brands, fillers and kinds of memory left out; case and separators do not matter."""
     words: list[str] = []
     memory, socket = None, None
-    model = re.sub(r"\s+", " ", _PROCESSOR.sub(" ", re.sub(r"\s+", " ", _MARKS.sub("", name.lower()))))
-    for word in _words(_RATE.sub(r"\1", _SPACED_SIZE.sub(r"\1", model))):
+    for word in _words(_lean(name)):
         if size := _SIZE.fullmatch(word):
             memory = int(size[1])
         elif found := _SOCKET.fullmatch(word):
@@ -78,6 +80,12 @@ def whole(name: str) -> str:
     return _without_brands("".join(_plain(name)))
 
 
+def _lean(name: str) -> str:
+    """A name in lower case without marks, rates of memory, and what processors' names say beside the model."""
+    lower = " ".join(_MARKS.sub(" ", name.lower()).split())
+    return _SPACED_SIZE.sub(r"\1", _RATE.sub(r"\1", _PROCESSOR.sub(" ", lower)))
+
+
 def _words(name: str) -> list[str]:
     return [bare for word in _plain(name) if (bare := _without_brands(word))]
 
@@ -88,8 +96,7 @@ def _plain(name: str) -> list[str]:
 
 def _without_brands(word: str) -> str:
     """A word without the brands that it begins with; empty where it is nothing else."""
-    brand = next((brand for brand in BRANDS if word.startswith(brand)), None)
-    return _without_brands(word.removeprefix(brand)) if brand else word
+    return _LEADING.sub("", word)
 
 
 @cache
@@ -110,13 +117,21 @@ def _listed(sheet: dict[str, Any]) -> Listed:
         sizes=tuple(size / unit for size in held for unit in (1e9, 2**30)),
         memory_bytes=sheet["memory_bytes"],
         held_bytes=() if sheet["kind"] == "cpu" else sold,
+        shared=sheet["kind"] in ("cpu", "soc"),
     )
 
 
 def same_model(name: str) -> list[Listed]:
-    """Accelerators of the model that a name tells, with any memory and socket."""
-    model = spelled(name).model
-    return [sheet for sheet in listed() if model and any(each.model == model for each in sheet.spellings)]
+    """Accelerators of the model that a name tells, with any memory and socket.
+
+    Where none is, what stands in parentheses is left out: `AMD Radeon RX 7900 XTX (RADV NAVI31)`.
+    """
+    plain = _MARKS.sub(" ", name.lower())
+    for text in (plain, re.sub(r"\([^()]*\)", " ", plain)):
+        model = spelled(text).model
+        if found := [sheet for sheet in listed() if model and any(each.model == model for each in sheet.spellings)]:
+            return found
+    return []
 
 
 def more_words(name: str) -> list[Listed]:

@@ -4,7 +4,9 @@ from dataclasses import field
 from typing import Any
 
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.documents.advice import Advice
 from sparsecalc.documents.base import Document
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params, Prediction
 
 
@@ -124,6 +126,8 @@ class ModelReport(Frozen):
     """FLOPs per token."""
     memory: Memory
     """Bytes of memory."""
+    llama_memory: LlamaMemory | None = None
+    """Memory as llama.cpp's log prints it, where its engine is named, or the weights are in a GGUF file's formats."""
     prediction: Prediction | None = None
     """Fit and time on the first accelerator, at the first batch size and context; None without `--gpu`."""
     grid: list[GridPoint] = field(default_factory=list)
@@ -138,6 +142,9 @@ class ModelReport(Frozen):
 
 class ShowReport(ModelReport, Document):
     """Everything that is said about one model."""
+
+    advice: Advice | None = None
+    """What to type so that it fits the first accelerator under llama.cpp, Ollama or MLX; None under others."""
 
     def to_rows(self) -> list[dict[str, Any]]:
         """A row for each test, else for each point of the grid; else a single row."""

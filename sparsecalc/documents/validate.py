@@ -12,8 +12,8 @@ class Check(Frozen):
     """One measured time beside the predicted one."""
 
     source: Source
-    """What was measured: kernels, steps with a fixed batch, steps on consumer machines, serving runs, first tokens, MLPerf,
-    or whole runs."""
+    """What was measured: kernels, steps with a fixed batch, those of consumer machines (desk), serving runs, TTFT,
+    MLPerf, or whole runs."""
     what: str
     """Class of the kernel and form of its operands, or phase of the step."""
     model: str

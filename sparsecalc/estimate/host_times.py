@@ -28,6 +28,8 @@ STATE_BYTES = 4
 """llama.cpp hands hidden states over in 32 bits."""
 SENT, VISITS = "weights sent to the device", "between device and host"
 """Names of what the link does in a step."""
+ON_HOST = "in host memory"
+"""How the names of kernels end that the CPU computes."""
 PAGES = "pages from disk"
 """Name of what is read from disk because host memory is too small."""
 FUSED = ("matmul", "experts")
@@ -102,7 +104,7 @@ def _computed(
     times = []
     for kernel in kernels(found.on_host, works, found.reach_on_host, setting, whole):
         time = kernel_time(kernel, device)
-        time.kernel.name = f"{kernel.name} in host memory"
+        time.kernel.name = f"{kernel.name} {ON_HOST}"
         spread = max(time.spread, host_default("host_spread"))
         times.append(KernelTime(time.kernel, time.seconds, spread, {"host": time.seconds}))
     return times

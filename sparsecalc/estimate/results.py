@@ -3,6 +3,7 @@
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.estimate.host_results import HostPrediction
+from sparsecalc.estimate.llama_memory.figures import LlamaMemory, MlxMemory, OllamaMemory
 
 
 class Params(Frozen):
@@ -104,6 +105,11 @@ class Memory(Frozen):
     """Bytes that are left to driver, engine and fragmentation; 0 without `--gpu`."""
     total_bytes: int
     """Sum of all of these, with the larger of intermediate results and logits."""
+
+    def working_in(self, activation_bytes: int) -> "Memory":
+        """The same with other intermediate results, as an engine holds them."""
+        before, after = (max(held, self.logits_bytes) for held in (self.activation_bytes, activation_bytes))
+        return self.but(activation_bytes=activation_bytes, total_bytes=self.total_bytes - before + after)
 
 
 class PhasePrediction(Frozen):
@@ -245,6 +251,12 @@ class Prediction(Frozen):
     """Id of the engine."""
     engine_memory: EngineMemory | None = None
     """The device's memory in the engine's own terms; None for an engine whose memory is not modelled."""
+    llama_memory: LlamaMemory | None = None
+    """Memory as llama.cpp's log prints it; None for an engine that is not based on it."""
+    ollama_memory: OllamaMemory | None = None
+    """Ollama's estimate, as its log prints it; None for any other engine."""
+    mlx_memory: MlxMemory | None = None
+    """MLX's peak memory; None for any other engine."""
     routing: str = ""
     """Name of the routing that is assumed."""
     prefill: PhasePrediction | None = None

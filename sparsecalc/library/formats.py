@@ -4,6 +4,7 @@ from typing import Any
 
 from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.number_format import NumberFormat
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.text import brief
 from sparsecalc.model.spec import ModelSpec
@@ -79,6 +80,18 @@ def _component(name: str) -> Component:
     raise InputError(f"unknown component {brief(name)} in the dtype", hint=f"Known: {', '.join(component_names())}")
 
 
+def _cache_format(name: str) -> NumberFormat:
+    """The format of a KV cache; `q8_0/fp16`, keys and values apart: that of as many bits in the mean."""
+    keys, slash, values = name.partition("/")
+    first = number_format(keys)
+    if not slash:
+        return first
+    second = number_format(values)
+    return NumberFormat(
+        id=f"{first.id}/{second.id}", bits=(first.bits_per_weight + second.bits_per_weight) / 2, source=first.source
+    )
+
+
 def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str | None = None) -> Precision:
     """Formats for one model: `bf16`, `experts=mxfp4`, `int4,attention=bf16`; None: as its checkpoint is stored.
 
@@ -93,7 +106,7 @@ def precision_for(spec: ModelSpec, dtype: str | None = None, kv_cache_dtype: str
         raise InputError(f"{whole[0]} is a GGUF file type, which has no place here", hint="Name a number format: int4")
     named = (part.partition("=") for part in parts if part not in whole)
     stored = spec.stored
-    cache = number_format(kv_cache_dtype) if kv_cache_dtype else stored and stored.kv_cache
+    cache = _cache_format(kv_cache_dtype) if kv_cache_dtype else stored and stored.kv_cache
     return Precision(
         weights=number_format(whole[0] if whole else "bf16") if whole or not stored else stored.plain,
         kv_cache=cache or number_format("bf16"),

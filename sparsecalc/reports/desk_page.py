@@ -1,4 +1,4 @@
-"""docs/desk.md: llama.cpp and its like on consumer machines: errors by engine, backend and device, and what was fitted."""
+"""docs/desk.md: llama.cpp and its like on consumer machines: errors by engine and device, and what was fitted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +15,9 @@ Written by `python tools/write_docs.py`; do not edit.
 
 How far predictions are from what people measured with llama.cpp, Ollama, ik_llama.cpp and MLX on their own machines:
 `data/measurements/desk.json` (published figures, and submissions to a community benchmark, which nobody verified; the
-file counts what each filter took away) and the rows of llama.cpp in `fixed_batch.json`. **Each row is predicted with its
-own stack left out of the fit**: a device under an engine's backend, whoever measured it. `in the band` is the share of
-rows whose time lay in the prediction's 80 % band."""
+file counts what each filter took away) and the rows of llama.cpp in `fixed_batch.json`. **Each row is predicted with
+its own stack left out of the fit**: a device under an engine's backend, whoever measured it. `in the band` is the share
+of rows whose time lay in the 80 % band of a device without rows."""
 HOW = """\
 ## How
 

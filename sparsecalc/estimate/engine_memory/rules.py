@@ -24,6 +24,14 @@ class EngineOptions(Frozen):
     """Bytes of KV cache per device, in place of what the engine would find."""
     block_size: int | None = None
     """Tokens of one block (page) of the cache."""
+    ubatch_size: int | None = None
+    """llama.cpp's micro-batch (-ub): tokens of one step at most."""
+    flash_attn: str | None = None
+    """llama.cpp's -fa: on, off or auto."""
+    swa_full: bool = False
+    """llama.cpp's --swa-full: windows are cached in full."""
+    parallel: int | None = None
+    """llama.cpp's -np: sequences that have cells of their own."""
 
 
 class Fitted(Frozen):

@@ -30,6 +30,8 @@ def least_error(
     center: Floats | None = None,
     pull: Floats | float = 0.0,
     soft: float = SOFT,
+    slopes: Callable[[Floats], Floats] | None = None,
+    most_steps: int | None = None,
 ) -> Floats:
     """The x within `bounds` that minimises the sum of rho(errors(x)) + rho(pull * (x - center)).
 
@@ -40,7 +42,19 @@ def least_error(
     def residuals(x: Floats) -> Floats:
         return errors(x) if center is None else np.concatenate([errors(x), pull * (x - center)])
 
-    best: Floats = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=soft).x
+    def jacobian(x: Floats) -> Floats:
+        assert slopes is not None
+        return slopes(x) if center is None else np.concatenate([slopes(x), np.diag(np.broadcast_to(pull, x.shape))])
+
+    best: Floats = least_squares(
+        residuals,
+        start,
+        jac=jacobian if slopes else "2-point",
+        bounds=bounds,
+        loss="soft_l1",
+        f_scale=soft,
+        max_nfev=most_steps,
+    ).x
     return best
 
 

@@ -4,14 +4,16 @@ from sparsecalc.core import units
 from sparsecalc.documents.show import ModelInfo, ModelReport, ShowReport
 from sparsecalc.estimate.results import Experts
 from sparsecalc.reports.view import Grid, View
+from sparsecalc.reports.views.llama_memory import advice_lines, desk_grids
 from sparsecalc.reports.views.model_figures import figures, grid_tables
 
 
 def view(document: ShowReport) -> View:
     """Tables of figures, components and kinds of layers, then the grid; a sentence about the experts."""
     grids = [_figures(document), _components(document), _layers(document), *_engine(document)]
-    grids += [*grid_tables([document]), *_tests(document)]
-    return View(grids=grids, lines=[_expert_sentence(document.experts)] if document.experts else [])
+    grids += [*desk_grids(document), *grid_tables([document]), *_tests(document)]
+    lines = [_expert_sentence(document.experts)] if document.experts else []
+    return View(grids=grids, lines=[*lines, *advice_lines(document.advice)])
 
 
 def _figures(model: ModelReport) -> Grid:
