@@ -131,6 +131,7 @@ def _question(row: BenchRow, told: Told) -> Question:
         engine += f":{row.backend}"
     engine += f"@b{row.build}" if row.build and "@" not in engine else ""
     placed: Entry = {"n_cpu_moe": row.cpu_moe} if row.cpu_moe else {}
+    placed |= {"ubatch_size": row.micro_batch} if row.micro_batch and row.backend else {}
     placed |= {"n_gpu_layers": row.gpu_layers} if row.gpu_layers is not None and row.backend != "cpu" else {}
     placed |= {"threads": row.threads} if row.threads and row.backend == "cpu" and placed else {}
     return ask(
@@ -139,7 +140,6 @@ def _question(row: BenchRow, told: Told) -> Question:
         engine=engine,
         kv_cache_dtype=told.kv_cache_dtype or row.kv_cache_dtype,
         batch_size=row.batch_size,
-        max_num_batched_tokens=row.micro_batch,
         test=row.test.name,
         **placed,
     )

@@ -64,7 +64,7 @@ def read_llama_bench(record: Record, where: str) -> list[BenchRow] | None:
             num_gpus=1 if backend == "cpu" or str(record.get("split_mode")) == "none" else len(devices),
             engine="llama.cpp",
             backend=backend,
-            unusable="" if rate else "no tokens per second",
+            unusable=_unusable(record, rate),
             **own,
         )
     ]
@@ -127,7 +127,7 @@ def _table_row(row: dict[str, str], devices: list[str], build: str | None, where
         micro_batch=_count(row, "n_ubatch", where),
         gpu_layers=layers,
         cpu_moe=_count(row, "n_cpu_moe", where) or _count(row, "ncmoe", where) or 0,
-        unusable="" if rate else "no tokens per second",
+        unusable=_unusable(row, rate),
     )
 
 
@@ -147,6 +147,16 @@ def _backend(names: str, layers: int | None) -> str | None:
     found = [BACKENDS.get(name.strip()) for name in names.split(",")]
     known = [name for name in found if name]
     return next((name for name in known if name != "cpu"), known[0] if known else None)
+
+
+def _unusable(record: Record, rate: object) -> str:
+    """Why a row is of no use: without a rate, of embeddings, with a cache of two formats."""
+    if not rate:
+        return "no tokens per second"
+    if str(record.get("embeddings") or record.get("embd") or "0").lower() not in ("0", "false"):
+        return "embeddings, not answers"
+    keys, values = (str(record.get(name) or "f16").lower() for name in ("type_k", "type_v"))
+    return "" if keys == values else f"keys of the cache in {brief(keys)}, values in {brief(values)}"
 
 
 def _kv_cache(keys: Any, values: Any) -> str | None:
