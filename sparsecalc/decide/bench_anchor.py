@@ -1,6 +1,7 @@
 """`calibrate --from-llama-bench`: an anchor from tests that were measured on one machine."""
 
 from datetime import UTC, datetime
+from functools import cache
 from math import exp, log
 from typing import Any
 
@@ -76,7 +77,7 @@ def anchor_from_tests(names: list[str], told: Told) -> tuple[Calibration, list[N
 
 def _entry(row: BenchRow, told: Told) -> Entry:
     """A row beside its prediction. Raises InputError, which says why the row is of no use."""
-    variant = load_variant(bench_model(row, told.models), told.dtype or bench_dtype(row))
+    variant = _variant(bench_model(row, told.models), told.dtype or bench_dtype(row))
     question = _question(row, told)
     deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
     found = timed_test(deployed, question, None, row.test, HeldMemory(deployed, question))
@@ -97,6 +98,11 @@ def _entry(row: BenchRow, told: Told) -> Entry:
         "log_error": log(found.tokens_per_second / row.tokens_per_second),
         "predicted_spread": spread,
     }
+
+
+@cache
+def _variant(name: str, dtype: str) -> Variant:
+    return load_variant(name, dtype)
 
 
 def _machine(deployed: Deployment, row: BenchRow) -> Entry:

@@ -22,11 +22,13 @@ BACKENDS = {"CUDA": "cuda", "ROCm": "rocm", "HIP": "rocm", "Vulkan": "vulkan", "
 """Its names of backends and ours; of several, joined by commas, the first that is no CPU's counts."""
 _DEVICES = (
     r"Device \d+: ([^,\n]+),",
-    r"ggml_vulkan: \d+ = ([^|(\n]+?)\s*[|(]",
+    r"ggml_vulkan: \d+ = ([^|(\n]{1,100}?)\s*[|(]",
     r"GPU name:\s*(\S[^\n]*)",
-    r"\|\s*\d+\s*\|\s*\[level_zero:[^|]*\|\s*([^|]+?)\s*\|",
+    r"\|\s*\d+\s*\|\s*\[level_zero:[^|]*\|\s*([^|]{1,100}?)\s*\|",
 )
 """Lines that backends print before the table, with the name of each device (SYCL's in a table of its own)."""
+MOST_BEFORE = 2**16
+"""Characters in which devices are looked for."""
 _SIZES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _RATE = re.compile(r"([\d.,]+(?:e[+-]?\d+)?)\s*(?:(?:±|\+/-|\+-)\s*([\d.,]+))?")
 
@@ -92,8 +94,8 @@ def read_llama_bench_table(text: str, where: str) -> list[BenchRow] | None:
     """The rows of its tables, with the devices and the build from the lines around them; None without such a table."""
     header: list[str] = []
     rows: list[BenchRow] = []
-    devices = [name.strip() for pattern in _DEVICES for name in re.findall(pattern, text)]
-    build = re.search(r"build: [0-9a-f]{6,} \((\d+)\)", text)
+    devices = [name.strip() for pattern in _DEVICES for name in re.findall(pattern, text[:MOST_BEFORE])]
+    build = re.search(r"build: [0-9a-f]{6,40} \((\d+)\)", text)
     for place, line in enumerate(text.splitlines(), 1):
         cells = [cell.strip().strip("`*") for cell in line.strip().strip("|").split("|")] if line.count("|") > 2 else []
         if "test" in cells and any(cell in ("t/s", "avg_ts") for cell in cells):
