@@ -61,6 +61,12 @@ MEMORY_DEVICE_1_PRESENT=0
 """
 
 
+def forget() -> None:
+    """What the system told is not asked again within a process."""
+    for cached in (memory, sysctl, host, gpus):
+        cached.cache_clear()
+
+
 class Machine:
     """A machine that the tests make up."""
 
@@ -75,12 +81,14 @@ class Machine:
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        forget()
         return self
 
     def tool(self, name: str, prints: str = "", code: int = 0, script: str = "") -> "Machine":
         path = self.tools / name
         path.write_text(f"#!/bin/sh\n{script}\n/bin/cat <<'END'\n{prints}\nEND\nexit {code}\n")
         path.chmod(0o755)
+        forget()
         return self
 
     def amd(self, place: int, device: str, revision: str, total: int, used: int = 0, gtt: int = 0) -> "Machine":
@@ -100,8 +108,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("PATH", str(made.tools))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for cached in (memory, sysctl):
-        cached.cache_clear()
+    forget()
     return made
 
 
@@ -204,7 +211,6 @@ def test_an_apple(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     found = local()
     assert (found.id, found.memory_bytes) == ("m3-max", 64 * GIB)
     assert found.capacity_bytes == 48 * GIB, "what macOS gives a GPU of 64 GB, since 50 GiB are free"
-    sysctl.cache_clear()
     machine.tool("sysctl", f"{lines}\niogpu.wired_limit_mb: 60000", code=0)
     assert local().capacity_bytes == 3276800 * 16384
 
@@ -220,7 +226,6 @@ def test_the_processor(machine: Machine) -> None:
     machine.tool("dmidecode", DMIDECODE)
     assert local().memory_bytes_per_second == 6000e6 * 8 * 2
     machine.files({"sys/fs/cgroup/memory.max": f"{8 * GIB}\n", "sys/fs/cgroup/memory.current": f"{GIB}\n"})
-    memory.cache_clear()
     assert local().capacity_bytes == 7 * GIB
 
 
@@ -260,7 +265,6 @@ def test_what_is_not_built_in_is_described(machine: Machine, quick_run: Run) -> 
     with pytest.raises(InputError, match=r"this machine's VIA Nano is not built in.*--gpu cpu:62gb:"):
         local()
     machine.files({"proc/cpuinfo": "", "proc/meminfo": ""})
-    memory.cache_clear()
     with pytest.raises(InputError, match=r"the system names no device.*--gpu cpu:MEMORYgb:"):
         local()
 

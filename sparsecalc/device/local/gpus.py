@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import cache
 from typing import Any
 
 from sparsecalc.core.frozen import Frozen
@@ -46,6 +47,7 @@ class FoundGpu(Frozen):
         return self.names[0] if self.names else f"GPU of {self.vendor}"
 
 
+@cache
 def gpus() -> list[FoundGpu]:
     """Every GPU that the system tells of; none where it tells of none."""
     if sys.platform == "darwin":

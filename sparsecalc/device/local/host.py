@@ -47,6 +47,7 @@ class FoundHost(Frozen):
     modules: Modules | None = None
 
 
+@cache
 def host() -> FoundHost:
     """This machine's processor; macOS tells of it by sysctl, Linux by /proc."""
     if sys.platform == "darwin":

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryFile
 
-SECONDS = 4.0
+SECONDS = 3.0
 """Time that a program has; one that hangs is ended."""
 LARGEST_ANSWER = 2**22
 ROOT = Path("/")

@@ -74,6 +74,9 @@ def read_llama_bench(record: Record, where: str) -> list[BenchRow] | None:
 
 def read_llama_bench_csv(text: str, where: str) -> list[BenchRow] | None:
     """The rows of its csv; None where its columns are not there. Raises InputError for a value that is none."""
+    first, _, _ = text.partition("\n")
+    if not all(name in first for name in ("avg_ts", "n_prompt", "n_gen")):
+        return None
     lines = csv.reader(text.splitlines())
     try:
         header = [name.strip() for name in next(lines, [])]
