@@ -19,6 +19,7 @@ from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.local import system
 from sparsecalc.device.local.gpus import bracketed, gpus
 from sparsecalc.device.local.host import host, memory, sysctl
+from sparsecalc.device.local.windows import windows
 
 GIB = 2**30
 RYZEN = "".join(
@@ -63,7 +64,7 @@ MEMORY_DEVICE_1_PRESENT=0
 
 def forget() -> None:
     """What the system told is not asked again within a process."""
-    for cached in (memory, sysctl, host, gpus):
+    for cached in (memory, sysctl, host, gpus, windows):
         cached.cache_clear()
 
 
@@ -213,6 +214,26 @@ def test_an_apple(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.capacity_bytes == 48 * GIB, "what macOS gives a GPU of 64 GB, since 50 GiB are free"
     machine.tool("sysctl", f"{lines}\niogpu.wired_limit_mb: 60000", code=0)
     assert local().capacity_bytes == 3276800 * 16384
+
+
+def test_windows(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(machine.root))
+    monkeypatch.setenv("PATHEXT", ".EXE")
+    told = '{"cpus":"AMD Ryzen 9 7950X 16-Core Processor            ","cores":16,"total":65536000,"free":52428800,'
+    told += '"speeds":[6000,6000],"kinds":[34,34],"gpus":["AMD Radeon(TM) Graphics","AMD Radeon RX 7900 XTX"]}'
+    machine.tool("powershell.EXE", told)
+    assert local().id == "rx-7900-xtx"
+    assert "16 cores, 50.0 GiB of 62.5 GiB of memory free (DDR5-6000 x 2)" in (local().detected or "")
+    found = local("local-cpu")
+    assert (found.id, found.capacity_bytes, found.memory_bytes_per_second) == ("ryzen-7950x", 52428800 * 1024, 96e9)
+    machine.tool("nvidia-smi.EXE", "NVIDIA GeForce RTX 3090, 24576, 23450")
+    machine.tool("powershell.EXE", "nonsense")
+    assert local().id == "rtx-3090"
+    machine.tool("powershell.EXE", '{"gpus": ["Intel(R) UHD Graphics 770"], "cpus": [], "kinds": 3, "total": "x"}')
+    machine.tool("nvidia-smi.EXE", code=9)
+    with pytest.raises(InputError, match="the system names no device"):
+        local()
 
 
 def test_the_processor(machine: Machine) -> None:
