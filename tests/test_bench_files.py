@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sparsecalc.core.bench_tests import BenchTest
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.bench_models import bench_dtype, bench_model
-from sparsecalc.device.test_anchor import TestPlace as Place
-from sparsecalc.device.test_anchor import TestWidths as Widths
-from sparsecalc.device.test_anchor import anchored_tests
+from sparsecalc.device.desk_anchor import DeskWidths as Widths
+from sparsecalc.device.desk_anchor import TestPlace as Place
+from sparsecalc.device.desk_anchor import anchored_tests
 from sparsecalc.library.bench_files.read import read_bench_files
 from sparsecalc.library.bench_files.rows import BenchRow
 

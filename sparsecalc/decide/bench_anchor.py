@@ -18,8 +18,8 @@ from sparsecalc.decide.model_name import Variant, load_variant
 from sparsecalc.decide.question import Question, ask
 from sparsecalc.decide.serving_anchor import error_summary
 from sparsecalc.device.calibration import Calibration
+from sparsecalc.device.desk_anchor import PHASES, DeskWidths, Phase, TestPlace, anchored_tests, desk_widths
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.device.test_anchor import PHASES, Phase, TestPlace, TestWidths, anchored_tests, test_widths
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.step import BAND
 from sparsecalc.library.bench_files.read import read_bench_files
@@ -68,7 +68,7 @@ def anchor_from_tests(names: list[str], told: Told) -> tuple[Calibration, list[N
         device="tests",
         device_name=gpu.name,
         accelerator=gpu.id,
-        prior={phase: vars(test_widths(phase)) for phase in PHASES},
+        prior={phase: vars(desk_widths(phase)) for phase in PHASES},
         residuals=_residuals(entries, len(left_out)),
         anchor={**machine, "tests": entries, "left_out": [vars(each) for each in left_out]},
     )
@@ -169,14 +169,14 @@ def _anchor(own: list[Entry], phase: Phase) -> None:
     if not own:
         return
     places, errors, spread = places_of(own)
-    widths = test_widths(phase).unsure(spread)
+    widths = desk_widths(phase).unsure(spread)
     means, _ = anchored_tests(places, errors, places, widths)
     for place, (row, mean) in enumerate(zip(own, means, strict=True)):
         row["anchored_tokens_per_second"] = row["predicted_tokens_per_second"] * exp(-mean)
         row["left_out_log_error"] = _by_others(place, places, errors, widths)
 
 
-def _by_others(place: int, places: list[TestPlace], errors: list[float], widths: TestWidths) -> float | None:
+def _by_others(place: int, places: list[TestPlace], errors: list[float], widths: DeskWidths) -> float | None:
     """ln(measured / predicted) of a row, anchored by the others; None where there are too few."""
     if len(places) < FEWEST_TO_LEAVE_OUT:
         return None

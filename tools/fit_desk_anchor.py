@@ -1,4 +1,4 @@
-"""Learn the prior of `calibrate --from-llama-bench` from whole machines: python tools/fit_test_anchor.py [--write].
+"""Learn the prior of `calibrate --from-llama-bench` from whole machines: python tools/fit_desk_anchor.py [--write].
 
 Rows: those of data/measurements/desk.json and fixed_batch.json that lie on one device, each with its error where its
 stack was left out of the fit of its profile (data/measurements/desk_left_out.json, by tools/fit_desk.py). A machine is
@@ -23,10 +23,10 @@ from scipy.optimize import minimize
 from sparsecalc.decide.anchored import params_of
 from sparsecalc.decide.desk import as_run, desk_rows, engine_of
 from sparsecalc.decide.desk_errors import left_out_checks, on_device
-from sparsecalc.device.test_anchor import TestPlace, TestWidths, test_covariance
+from sparsecalc.device.desk_anchor import DeskWidths, TestPlace, test_covariance
 from sparsecalc.estimate.step import BAND
 
-TARGET = Path(__file__).parent.parent / "data" / "test_anchor.json"
+TARGET = Path(__file__).parent.parent / "data" / "desk_anchor.json"
 RATIOS = ("machine", "kind", "model", "dtype", "length", "octaves")
 START = np.log([3.0, 1.0, 1.0, 1.0, 1.0, 2.0])
 """Of the logarithms: widths in units of the noise, and octaves; they are drawn back to it weakly."""
@@ -48,11 +48,11 @@ class Machine:
         self.spreads = np.array([row["spread"] for row in rows])
         self.dense = np.array([place.dense for place in self.places])
 
-    def shares(self, widths: TestWidths) -> np.ndarray:
+    def shares(self, widths: DeskWidths) -> np.ndarray:
         """What mixtures of experts leave unknown over what dense models do, row by row."""
         return np.where(self.dense, 1.0, widths.sparse_share)
 
-    def by_one(self, widths: TestWidths) -> Drawn:
+    def by_one(self, widths: DeskWidths) -> Drawn:
         """Each row in turn as the anchor of all others."""
         own = widths.unsure(float(self.spreads.mean()))
         shared = test_covariance(self.places, self.places, own)
@@ -63,7 +63,7 @@ class Machine:
         rest = np.broadcast_to(np.arange(len(self.places)), others.shape)
         return off[others], self.shares(own)[rest[others]] * left[others] ** 0.5, rest[others]
 
-    def by_several(self, widths: TestWidths, anchors: int) -> Drawn:
+    def by_several(self, widths: DeskWidths, anchors: int) -> Drawn:
         """Some draws of so many anchors of the others."""
         own = widths.unsure(float(self.spreads.mean()))
         shared = test_covariance(self.places, self.places, own)
@@ -78,7 +78,7 @@ class Machine:
             found.append((self.errors[rest] - weights.T @ self.errors[seen], spreads, rest))
         return tuple(np.concatenate(each) for each in zip(*found, strict=True))  # type: ignore[return-value]
 
-    def drawn(self, widths: TestWidths, anchors: int) -> Drawn:
+    def drawn(self, widths: DeskWidths, anchors: int) -> Drawn:
         """The rows that are not the anchor; without one all rows as they are."""
         if not anchors:
             return self.errors, self.spreads, np.arange(len(self.errors))
@@ -106,15 +106,15 @@ def machines() -> dict[str, list[Machine]]:
     return {PHASES[phase]: [Machine(own) for own in groups.values()] for phase, groups in found.items()}
 
 
-def widths_of(x: np.ndarray, noise: float) -> TestWidths:
+def widths_of(x: np.ndarray, noise: float) -> DeskWidths:
     """The widths of the ratios' logarithms."""
     values = dict(zip(RATIOS, np.exp(x).tolist(), strict=True))
-    return TestWidths(
+    return DeskWidths(
         **{name: value * (1 if name == "octaves" else noise) for name, value in values.items()}, noise=noise
     )
 
 
-def learnt(some: list[Machine]) -> TestWidths:
+def learnt(some: list[Machine]) -> DeskWidths:
     """The widths of these machines."""
     several = [machine for machine in some if len(machine.places) > 1]
     cap = CAP * float(np.median(np.abs(np.concatenate([machine.errors for machine in several]))))
@@ -134,10 +134,10 @@ def learnt(some: list[Machine]) -> TestWidths:
         noise = held(several, dense=True, widths=partial(widths_of, best))
     found = widths_of(best, noise)
     found = found.but(sparse_share=max(1.0, held(several, dense=False, widths=lambda v: found.but(sparse_share=v))))
-    return TestWidths(**{name: float(f"{value:.3g}") for name, value in vars(found).items()})
+    return DeskWidths(**{name: float(f"{value:.3g}") for name, value in vars(found).items()})
 
 
-def held(some: list[Machine], dense: bool, widths: Callable[[float], TestWidths]) -> float:
+def held(some: list[Machine], dense: bool, widths: Callable[[float], DeskWidths]) -> float:
     """The value with whose widths 80 % of the errors of dense models, or of the others, lie in their 80 % bands."""
     low, high = 1e-2, 10.0
     while high / low > 1.005:
