@@ -7,17 +7,18 @@ and the errors with it and with one fitted without each model.
 """
 
 from statistics import median
+from typing import Any
 
 from sparsecalc.decide.desk_logs import desk_log_rows, mlx_of_row
 
 TRIED = [place / 20 for place in range(0, 121)]
 
 
-def errors(rows: list[dict], live_steps: float) -> list[float]:
+def errors(rows: list[dict[str, Any]], live_steps: float) -> list[float]:
     return [mlx_of_row(row, live_steps).peak_bytes / row["measured"] - 1 for row in rows]
 
 
-def best(rows: list[dict]) -> float:
+def best(rows: list[dict[str, Any]]) -> float:
     return min(TRIED, key=lambda live: median(map(abs, errors(rows, live))))
 
 

@@ -25,6 +25,7 @@ from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.desk_errors import by_device, by_engine, by_kind, error_groups, left_out_checks
 from sparsecalc.decide.desk_host import offload_checks
+from sparsecalc.decide.desk_logs import desk_logs
 from sparsecalc.decide.engine_logs import engine_logs
 from sparsecalc.documents.base import Document
 from sparsecalc.reports.desk_page import desk_page
@@ -276,7 +277,7 @@ def desk_errors_page() -> str:
 PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "json.md": json_page,
     DOCS / "commands.md": commands_page,
-    DOCS / "engine-memory.md": lambda: engine_memory_page(engine_logs()),
+    DOCS / "engine-memory.md": lambda: engine_memory_page(engine_logs(), desk_logs()),
     DOCS / "desk.md": desk_errors_page,
 }
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli._llama_options import LLAMA_MEMORY
+from sparsecalc.cli._llama_options import CONTEXT_SIZE, LLAMA_MEMORY
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.reports.formats import FORMATS
 
@@ -21,14 +21,17 @@ Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[
     str | None,
-    typer.Option(help="accelerators (sparsecalc gpus), a list, 2xh100, local, 8gb:448gb/s:20tflops: does it fit, how fast"),
+    typer.Option(
+        help="accelerators (sparsecalc gpus), a list, 2xh100, local, 8gb:448gb/s:20tflops: does it fit, how fast"
+    ),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]
-_CONTEXT = ("--context", "--max-model-len", "-c", "--ctx-size")
 Context = Annotated[
     str | None,
-    typer.Option(*_CONTEXT, help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"),
+    typer.Option(
+        "--context", "--max-model-len", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
+    ),
 ]
 Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
 Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
@@ -152,7 +155,7 @@ FORMATS_ASKED: Options = {
     "kv_cache_dtype": (KvDtype, None),
     "quantization": (_spelling(str, "--dtype"), None),
 }
-LOAD: Options = {"batch_size": (Batch, "1"), "context": (Context, None), **FORMATS_ASKED}
+LOAD: Options = {"batch_size": (Batch, "1"), "context": (Context, None), **CONTEXT_SIZE, **FORMATS_ASKED}
 DEVICES: Options = {
     "gpu": (Gpu, None),
     "num_gpus": (NumGpus, None),
@@ -286,8 +289,8 @@ def question(values: dict[str, Any]) -> Any:
     if "calibration" in given:
         given.setdefault("gpu", "local")
     given["batch_size"] = whole_numbers(values["batch_size"], "--batch-size")
-    if values["context"]:
-        given["context_len"] = whole_numbers(values["context"], "--context")
+    if context := values["context"] or values.get("ctx_size"):
+        given["context_len"] = whole_numbers(context, "--context")
     else:
         given.pop("context_len", None)
     return ask(**given)

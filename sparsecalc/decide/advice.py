@@ -114,12 +114,18 @@ class _LlamaAdvice:
         formats = device.model.formats
         if any(each.bits_per_weight < 16 for each in (formats.keys, formats.values)):
             words += ["-ctk", _ggml(formats.keys.id), "-ctv", _ggml(formats.values.id)]
-        words += ["--swa-full"] if rules.swa_full else []
+        words += ["--swa-full"] if self.question.engine_options.swa_full else []
+        words += [word for name, value in self.question.parallelism.host.typed for word in _split(name, value)]
         return " ".join([*words, "-fa", "on" if rules.flash_attention else "off"])
 
     def _modelfile(self, device: LlamaDevice, gpu_layers: int) -> str:
         context = device.running(self.question.load).context_len
         return f"FROM ./{self._file()}\nPARAMETER num_ctx {context}\nPARAMETER num_gpu {gpu_layers}"
+
+
+def _split(name: str, value: object) -> list[str]:
+    """Options of several cards, as they were typed."""
+    return {"split_mode": ["-sm", str(value)], "tensor_split": ["-ts", str(value)]}.get(name, [])
 
 
 def _ggml(name: str) -> str:

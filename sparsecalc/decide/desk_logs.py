@@ -1,13 +1,13 @@
 """What llama.cpp, Ollama and MLX print of their memory, each figure beside what is predicted for it."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.capacity import mlx_device
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.multi_token_prediction import variant_of
-from sparsecalc.decide.question import Question, ask
+from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import model_report
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.estimate.engine_memory.log_row import LogRow
@@ -38,14 +38,20 @@ def _log_row(row: Row) -> LogRow:
     return LogRow(**told, given_bytes=False, predicted=asked, predicted_as_run=run, why=row.get("why", ""))
 
 
-def question_of_row(row: Row, *, as_run: bool) -> Question:
+def _options(row: Row, *, as_run: bool) -> Row:
     """What a user asks, or all that the source tells."""
-    return ask(**{**row["asked"], **(row.get("as_run", {}) if as_run else {})})
+    return {**row["asked"], **(row.get("as_run", {}) if as_run else {})}
 
 
 def _predicted(row: Row, *, as_run: bool) -> float:
-    report, _ = model_report(row["model"], question_of_row(row, as_run=as_run))
+    report = _report(row["model"], tuple(sorted(_options(row, as_run=as_run).items())))
     return float(getattr(_memory_with(report, row["figure"]), row["figure"]))
+
+
+@lru_cache(maxsize=4)
+def _report(model: str, options: tuple[tuple[str, Any], ...]) -> ModelReport:
+    """A model's report; several rows are of one log."""
+    return model_report(model, ask(**dict(options)))[0]
 
 
 def _memory_with(report: ModelReport, figure: str) -> Any:
@@ -57,7 +63,7 @@ def _memory_with(report: ModelReport, figure: str) -> Any:
 
 def mlx_of_row(row: Row, live_steps: float) -> MlxMemory:
     """MLX's peak of a row with another number of results held at once, for the tool that fits it."""
-    question = question_of_row(row, as_run=True)
+    question = ask(**_options(row, as_run=True))
     variant = variant_of(row["model"], question)
     deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
     device = mlx_device(deployed, question)

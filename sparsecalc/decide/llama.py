@@ -58,7 +58,9 @@ def buffers_of_files(model: Ledgers, precision: Precision, question: Question) -
 def _model(model: Ledgers, precision: Precision, plan: Placement, question: Question, *, alone: bool) -> LlamaModel:
     keys, _, values = (question.formats.kv_cache_dtype or precision.kv_cache.id).partition("/")
     formats = CacheFormats(keys=number_format(keys), values=number_format(values or keys))
-    rules = llama_rules(question.engine_options, model.spec.model_type, engine_release(question.engine))
+    engine = engine_name(question.engine).id
+    release = engine_release(question.engine) if engine == BASE else ""
+    rules = llama_rules(question.engine_options, model.spec.model_type, engine, release)
     if formats.values.bits_per_weight < 16 and not rules.flash_attention:
         raise InputError("a cache of quantized values needs flash attention in llama.cpp", hint="Leave -fa off out")
     return LlamaModel(model, precision, plan, rules, formats, alone=alone)

@@ -29,7 +29,7 @@ def ollama_estimate(deployed: Deployment, question: Question) -> OllamaMemory | 
         OllamaLoad(
             context_len=load.context_len * sequences,
             batch=batch,
-            flash_attention=options.flash_attn == "on",
+            flash_attention=options.flash_attn != "off",
             sequences=sequences,
             free_bytes=usable_bytes(deployed.gpu),
             metal=deployed.device.engine.backend == "metal",

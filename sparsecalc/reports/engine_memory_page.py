@@ -12,11 +12,26 @@ TITLES = {
     "kv_cache_bytes": "Memory left for the KV cache",
     "kv_cache_tokens": "Tokens of the KV cache",
 }
+DESK_TITLES = {
+    "kv_buffer_bytes": "llama.cpp: KV buffer",
+    "state_buffer_bytes": "llama.cpp: buffer of recurrent states",
+    "compute_buffer_bytes": "llama.cpp: compute buffer",
+    "host_buffer_bytes": "llama.cpp: compute buffer of the host",
+    "required_full_bytes": "Ollama: memory.required.full",
+    "required_kv_bytes": "Ollama: memory.required.kv",
+    "graph_full_bytes": "Ollama: memory.graph.full",
+    "graph_partial_bytes": "Ollama: memory.graph.partial",
+    "weights_repeating_bytes": "Ollama: memory.weights.repeating",
+    "weights_nonrepeating_bytes": "Ollama: memory.weights.nonrepeating",
+    "layers_offloaded": "Ollama: layers.offload",
+    "peak_bytes": "MLX: peak memory",
+}
 GIVEN = "Tokens and concurrency in a cache of given bytes"
 HEAD = """\
 # The engine's memory
 
-Written by `python tools/write_docs.py` from `data/measurements/engine_memory.json`; do not edit.
+Written by `python tools/write_docs.py` from `engine_memory.json` and `llama_memory.json` in `data/measurements`; do not
+edit.
 
 `sparsecalc show MODEL --gpu GPU --engine vllm` says what the engine's log will print: weights as the engine lays them
 out, the peak of its profile, CUDA graphs, and from these the memory that is left for the KV cache, its tokens, its
@@ -48,8 +63,30 @@ LEGEND = """\
 `--enforce-eager`). A negative memory: the server refused to start."""
 
 
-def engine_memory_page(rows: Iterable[LogRow]) -> str:
-    """The page: a summary, how it is computed, and a table of rows for each figure."""
+DESK = """\
+## llama.cpp, Ollama and MLX
+
+- llama.cpp: `show --engine llama.cpp` prints the buffers of its log, place by place. Weights lie where -ngl, -ncmoe and
+  -ot put them, the input embedding in host memory. Caches have cells in multiples of 256; a sliding window has those of
+  the window and one micro-batch; latent attention has keys only; states are in fp32. The compute buffer follows from
+  the graph that llama.cpp reserves, node by node, in the order of ggml's allocator: logits of a whole micro-batch,
+  scores without flash attention, masks, experts' results, weights that are sent from host memory. A GGUF file type
+  as `--dtype` gives the same block without an engine or a device.
+- The rules without a build (`--engine llama.cpp`) are those before b9410, as most logs are: masks in 32 bits beside
+  their copy in 16. `llama.cpp@b9739` has masks in 16 bits. Logits are those of the whole micro-batch, as llama-bench
+  and earlier servers reserve them; servers from pull request 23861 on (2026-06) reserve fewer.
+- Rows V: what a build of llama.cpp reserved for files of a model's shapes without data, on a software device; nothing
+  is fitted to them or to the logs.
+- A load fits where every card has room for its buffers beside what driver and desktop keep, and the host for its own.
+  The advice leaves 1 GiB of each card free, as llama.cpp's --fit does.
+- Ollama: its own estimate (`memory.required`), by which it chooses how many layers to offload.
+- MLX: weights, the cache in steps of 256 cells, the cache before it last grew, and the results of a prompt's step; how
+  often those are held at once is fitted by `tools/fit_mlx_memory.py` to the rows below (one number; fitted without
+  either model, the other's errors are within 2.2 %)."""
+
+
+def engine_memory_page(rows: Iterable[LogRow], desk: Iterable[LogRow] = ()) -> str:
+    """The page: a summary, how it is computed, and a table of rows for each figure; `desk`: rows of llama.cpp's kin."""
     rows = list(rows)
     kinds = {
         title: [row for row in rows if row.figure == name and not row.given_bytes] for name, title in TITLES.items()
@@ -58,7 +95,14 @@ def engine_memory_page(rows: Iterable[LogRow]) -> str:
     parts = [HEAD, markdown_table(_summary(kinds)), LEGEND, HOW]
     for title, found in kinds.items():
         parts += [f"## {title}", markdown_table(_rows(found))]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *_desk_parts(list(desk))]) + "\n"
+
+
+def _desk_parts(rows: list[LogRow]) -> list[str]:
+    kinds = {title: [row for row in rows if row.figure == name] for name, title in DESK_TITLES.items()}
+    kinds = {title: found for title, found in kinds.items() if found}
+    tables = [part for title, found in kinds.items() for part in (f"### {title}", markdown_table(_rows(found)))]
+    return [DESK, markdown_table(_summary(kinds)), *tables] if kinds else []
 
 
 def _summary(kinds: dict[str, list[LogRow]]) -> Grid:
@@ -100,6 +144,8 @@ def _difference(row: LogRow, error: float) -> str:
 
 
 def _amount(row: LogRow, value: float) -> str:
+    if row.figure == "peak_bytes":
+        return f"{value / 1e9:.3f} GB"
     if row.figure.endswith("_bytes"):
-        return f"{value / 2**30:.2f} GiB"
-    return f"{value:,.0f}" if row.figure == "kv_cache_tokens" else f"{value:.2f}"
+        return f"{value / 2**30:.2f} GiB" if not 0 <= value < 2**30 else f"{value / 2**20:.2f} MiB"
+    return f"{value:,.0f}" if row.figure in ("kv_cache_tokens", "layers_offloaded") else f"{value:.2f}"

@@ -12,7 +12,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.estimate.llama_memory.cache import LayerCache, layer_cache
 from sparsecalc.estimate.llama_memory.figures import LlamaBuffers, LlamaMemory
-from sparsecalc.estimate.llama_memory.graph import FLOAT, HALF, PLACE, GraphOptions, LayerOnDevice, device_graph
+from sparsecalc.estimate.llama_memory.graph import FLOAT, HALF, PLACE, GraphOptions, LayerOnDevice, Output, device_graph
 from sparsecalc.estimate.llama_memory.graph_allocator import peak_bytes
 from sparsecalc.estimate.llama_memory.places import cache_shares, weight_shares
 from sparsecalc.estimate.llama_memory.rules import LlamaRules, pipeline_copies
@@ -121,6 +121,7 @@ class LlamaModel:
             flash_attention=self.rules.flash_attention,
             streams=running.sequences,
             wide_masks=self.rules.wide_masks,
+            fused_projections=self.rules.fused_projections,
             keeps_last_hidden=self.rules.keeps_last_hidden,
         )
 
@@ -134,27 +135,43 @@ class LlamaModel:
         return pipeline_copies()
 
     def _card_compute(self, place: int, running: Running) -> int:
-        layers = self._layers(running, place)
-        head = next((op for op in self.rows if op.component == "lm_head" and op.matrices), None)
-        output = head is not None and self.shares(head)[place] > 0
-        if not layers and not output:
+        layers, output = self._layers(running, place), self._output(place)
+        if not layers and not output.vocab_size:
             return 0
-        return self._graph_bytes(layers, running, self.spec.vocab_size if output else 0, place)
+        return self._graph_bytes(layers, running, output, place)
 
-    def _graph_bytes(self, layers: list[LayerOnDevice], running: Running, vocab_size: int, place: int = 0) -> int:
+    def _output(self, place: int) -> Output:
+        """The logits that a card computes: those of a head that lies there, or is sent to the first one."""
+        head = next((op for op in self.rows if op.component == "lm_head" and op.matrices), None)
+        if head is None:
+            return Output()
+        shares = self.shares(head)
+        if shares[place]:
+            return Output(vocab_size=self.spec.vocab_size)
+        if place > 1 or not (shares[0] and self._sends):
+            return Output()
+        return Output(vocab_size=self.spec.vocab_size, sent_bytes=self.precision.used_weight_bytes(head))
+
+    @property
+    def _sends(self) -> bool:
+        """Whether prompts are computed on cards with weights that are sent from host memory."""
+        return self.plan.host is None or self.plan.host.rules.sends_from is not None
+
+    def _graph_bytes(self, layers: list[LayerOnDevice], running: Running, output: Output, place: int = 0) -> int:
         value_width = max((cache.value_elements for cache, _, _ in self.caches), default=0)
         options = self._options(running, place)
-        return peak_bytes(device_graph(layers, options, self.spec.hidden_size, vocab_size, value_width).nodes)
+        return peak_bytes(device_graph(layers, options, self.spec.hidden_size, output, value_width).nodes)
 
     def _layers(self, running: Running, place: int | None) -> list[LayerOnDevice]:
         """The layers that a place computes, in order; all of them for None."""
         found: dict[int, LayerOnDevice] = {}
         made: dict[tuple[object, ...], LayerOnDevice] = {}
         for group in self.spec.layer_groups:
-            if place is not None and not self._cache_shares(group.layer.label)[place]:
+            shares = self._cache_shares(group.layer.label)
+            if place is not None and not (shares[place] or (place == 1 and shares[0] and self._sends)):
                 continue
             cells = layer_cache(group.layer, self.rules).cells(self.rules, running.context_len) * running.sequences
-            sent = self._sent(group.layer.label) if place is not None else ()
+            sent = self._sent(group.layer.label) if place is not None and self._sends else ()
             each = LayerOnDevice(layer=group.layer, cells=cells, sent=sent)
             found.update(dict.fromkeys(group.positions, made.setdefault((id(group.layer), sent), each)))
         return [found[position] for position in sorted(found)]
@@ -173,7 +190,7 @@ class LlamaModel:
         Without flash attention each element of a value has a place.
         """
         if alone:
-            return self._graph_bytes(self._layers(running, None), running, self.spec.vocab_size)
+            return self._graph_bytes(self._layers(running, None), running, Output(vocab_size=self.spec.vocab_size))
         tokens, fused = self._tokens(running), self.rules.flash_attention
         held = self.rules.hidden_inputs * self.spec.hidden_size * FLOAT * tokens
         seen: dict[int, int] = {}

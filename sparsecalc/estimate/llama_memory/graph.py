@@ -46,6 +46,8 @@ class GraphOptions(Frozen):
     """Copies of inputs that are kept, one for each micro-batch in a pipeline of cards."""
     follows: bool = False
     """Whether another card computes the layers before: both parts of the residual's last sum come from it."""
+    fused_projections: bool = False
+    """Whether query, key and value, and gate and up, are one product each, read in place (phi3 in later builds)."""
     keeps_last_hidden: bool = False
     """Whether the hidden states before the last norm are kept beside it."""
 
@@ -103,11 +105,14 @@ class DeviceGraph(Graph):
             stream = self.rows(self.hidden_size, fed, stream, in_place=True)
         return stream
 
-    def add_logits(self, stream: int, vocab_size: int) -> None:
-        """The last norm, and the logits of every token: a reserved graph computes those of the whole micro-batch."""
+    def add_logits(self, stream: int, vocab_size: int, sent_bytes: int = 0) -> None:
+        """The last norm, and the logits of every token: a reserved graph computes those of the whole micro-batch.
+
+        `sent_bytes`: of the head's weights, where those lie in host memory.
+        """
         normed = self._normed(stream)
         kept = (stream,) if self.options.keeps_last_hidden else ()
-        self.rows(vocab_size, normed, *kept)
+        self.rows(vocab_size, normed, *kept, *((self.add(sent_bytes),) if sent_bytes else ()))
 
     def _normed(self, stream: int) -> int:
         normed = self.rows(self.hidden_size, stream, in_place=True)
@@ -121,6 +126,8 @@ class DeviceGraph(Graph):
         return self._chain(mixer, normed)
 
     def _grouped(self, mixer: Gqa, normed: int, cells: int) -> int:
+        if self.options.fused_projections:
+            return self._attend_fused(mixer, normed, cells)
         heads, value_dim = mixer.num_attention_heads, mixer.v_head_dim or mixer.head_dim
         positions, width = self.inputs["positions"], heads * mixer.head_dim
         gated = mixer.output_gate == "per_element"
@@ -139,6 +146,15 @@ class DeviceGraph(Graph):
             gate = self.rows(width, both)
             mixed = self.rows(heads * value_dim, mixed, gate, in_place=True)
         return self.product("o_proj", self.hidden_size, mixed)
+
+    def _attend_fused(self, mixer: Gqa, normed: int, cells: int) -> int:
+        heads, keys = mixer.num_attention_heads, mixer.num_key_value_heads * mixer.head_dim
+        width, positions = heads * mixer.head_dim, self.inputs["positions"]
+        both = self.product("q_proj", width + 2 * keys, normed)
+        queries, turned = self.rows(width, both, positions), self.rows(keys, both, positions)
+        self.add(0, turned, self.inputs["keys", cells])
+        self.add(0, both, self.inputs["values", cells])
+        return self.product("o_proj", self.hidden_size, self._attend(queries, heads, mixer.head_dim, cells))
 
     def _attend(self, queries: int, heads: int, value_dim: int, cells: int) -> int:
         """Flash attention's result; or the scores of all cells, weighted values, and these heads side by side."""
@@ -211,6 +227,8 @@ class DeviceGraph(Graph):
         return self.product("down_proj", self.hidden_size, product)
 
     def _gated(self, name: str, width: float, *sources: int) -> int:
+        if self.options.fused_projections:
+            return self.rows(width, self.product(name, 2 * width, *sources))
         up = self.product(name, width, *sources)
         return self.rows(width, self.product(name, width, *sources), up)
 
@@ -232,10 +250,19 @@ class DeviceGraph(Graph):
         return self.rows(self.hidden_size, mixed, self._dense(shared, normed), in_place=True)
 
 
+class Output(Frozen):
+    """The logits that a device computes."""
+
+    vocab_size: int = 0
+    """0: another device computes them."""
+    sent_bytes: int = 0
+    """Bytes of the head's weights where they are sent from host memory."""
+
+
 def device_graph(
-    layers: Sequence[LayerOnDevice], options: GraphOptions, hidden_size: int, vocab_size: int, value_width: int
+    layers: Sequence[LayerOnDevice], options: GraphOptions, hidden_size: int, output: Output, value_width: int
 ) -> DeviceGraph:
-    """The nodes of a device that computes `layers`; with the logits where `vocab_size` is not 0.
+    """The nodes of a device that computes `layers`, and logits.
 
     A layer whose kind followed the same two kinds before adds nothing to the peak, and is left out; layers of a kind
     are one object.
@@ -249,6 +276,6 @@ def device_graph(
         if pair not in seen or last:
             stream = graph.add_layer(each, stream, last=last)
         seen.add(pair)
-    if vocab_size:
-        graph.add_logits(stream, vocab_size)
+    if output.vocab_size:
+        graph.add_logits(stream, output.vocab_size, output.sent_bytes)
     return graph

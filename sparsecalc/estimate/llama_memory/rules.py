@@ -28,6 +28,8 @@ class LlamaRules(Frozen):
     """Whether masks are made in 32 bits and cast to 16 for flash attention, which holds both for a while."""
     hidden_inputs: int
     """Inputs of hidden states in the host's compute buffer: those looked up, and in later builds those given."""
+    fused_projections: bool
+    """Whether the family's fused products are read in place."""
     margin_bytes: int
     """Bytes of a device that are left free when a load is said to fit."""
 
@@ -39,24 +41,26 @@ def table() -> dict[str, Any]:
     return found
 
 
-def llama_rules(options: EngineOptions, family: str, release: str = "") -> LlamaRules:
-    """The rules for a model of a family; --max-num-batched-tokens is a micro-batch in other engines' words.
+def llama_rules(options: EngineOptions, family: str, engine: str = "", release: str = "") -> LlamaRules:
+    """The rules of an engine for a model of a family.
 
-    `release`: a build (b9739); without one the rules are those before `half_masks_from`, as most logs are.
+    A micro-batch is --max-num-batched-tokens in other engines' words.
+    `release`: a build (b9739) or a version (0.5.0, later than all builds that are known here); without one the rules
+    are those before `half_masks_from`, as most logs are.
     """
     found = table()
-    build = int(release[1:]) if release.startswith("b") else 0
-    later = build >= found["half_masks_from"]["build"]
+    later = bool(release) and (release[0] != "b" or int(release[1:]) >= found["half_masks_from"]["build"])
     return LlamaRules(
         ubatch_size=options.ubatch_size or options.max_num_batched_tokens or found["ubatch_size"]["value"],
         flash_attention=options.flash_attn != "off",
-        swa_full=options.swa_full,
+        swa_full=options.swa_full or engine in found["engines_without_windowed_cache"]["engines"],
         parallel=options.parallel,
         cell_padding=found["cell_padding"]["value"],
         keeps_windows=family not in found["families_without_windowed_cache"]["families"],
         keeps_last_hidden=family in found["families_that_keep_last_hidden"]["families"],
         wide_masks=not later,
         hidden_inputs=2 if later else 1,
+        fused_projections=later and family in found["families_with_fused_projections"]["families"],
         margin_bytes=found["margin_bytes"]["value"],
     )
 

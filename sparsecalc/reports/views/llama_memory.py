@@ -84,9 +84,9 @@ def advice_lines(advice: Advice | None) -> Iterator[str]:
     if not advice.fits:
         yield "Advice: it does not fit, however its layers and experts are placed."
         return
-    placed = f"{advice.gpu_layers} of {advice.layers} layers on the device"
+    placed = f"{advice.gpu_layers} of {advice.layers} layers on devices"
     if advice.gpu_layers in (0, advice.layers):
-        placed = "all layers on the device" if advice.gpu_layers else "all layers in host memory"
+        placed = "all layers on devices" if advice.gpu_layers else "all layers in host memory"
     experts = f", experts of the first {advice.cpu_moe_layers} in host memory," if advice.cpu_moe_layers else ""
     margin = f" with {nbytes(advice.margin_bytes)} left free" if advice.margin_bytes else ""
     yield f"Advice: {placed}{experts} fit{margin}; then up to {advice.largest_context_len:,} tokens of context."
