@@ -22,8 +22,8 @@ from tests.conftest import Run
 MIB = 2**20
 PRINTED = {"kv_buffer_bytes": 0.005 * MIB, "state_buffer_bytes": 0.005 * MIB}
 """Half of the last digit that the log prints."""
-OFF_BY_MORE = ("V49C", "V51C", "V52C")
-"""Rows of phi3 whose logits lie elsewhere among what the last layer leaves."""
+OFF_BY_MORE = ("V49C", "V51C", "V52C", "W25C", "W26C")
+"""Rows of phi3 whose logits lie elsewhere among what the last layer leaves, and of a hybrid with Mamba layers."""
 
 
 def memory_of(model: str, **asked: Any) -> LlamaMemory:

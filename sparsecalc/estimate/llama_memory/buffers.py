@@ -170,9 +170,10 @@ class LlamaModel:
             shares = self._cache_shares(group.layer.label)
             if place is not None and not (shares[place] or (place == 1 and shares[0] and self._sends)):
                 continue
-            cells = layer_cache(group.layer, self.rules).cells(self.rules, running.context_len) * running.sequences
+            cache = layer_cache(group.layer, self.rules)
+            cells, windowed = cache.cells(self.rules, running.context_len) * running.sequences, cache.window is not None
             sent = self._sent(group.layer.label) if place is not None and self._sends else ()
-            each = LayerOnDevice(layer=group.layer, cells=cells, sent=sent)
+            each = LayerOnDevice(layer=group.layer, cells=cells, windowed=windowed, sent=sent)
             found.update(dict.fromkeys(group.positions, made.setdefault((id(group.layer), sent), each)))
         return [found[position] for position in sorted(found)]
 
@@ -193,11 +194,12 @@ class LlamaModel:
             return self._graph_bytes(self._layers(running, None), running, Output(vocab_size=self.spec.vocab_size))
         tokens, fused = self._tokens(running), self.rules.flash_attention
         held = self.rules.hidden_inputs * self.spec.hidden_size * FLOAT * tokens
-        seen: dict[int, int] = {}
+        seen: dict[tuple[int, bool], int] = {}
         for cache, _, _ in self.caches:
             if cells := cache.cells(self.rules, running.context_len):
-                seen[cells] = max(seen.get(cells, 0), cache.value_elements)
-        for cells, width in seen.items():
+                kind = cells, cache.window is not None
+                seen[kind] = max(seen.get(kind, 0), cache.value_elements)
+        for (cells, _), width in seen.items():
             held += cells * tokens * (HALF if fused and not self.rules.wide_masks else FLOAT)
             held += tokens * PLACE * (2 if fused else 1 + width)
         return held + 3 * FLOAT * tokens  # tokens, positions, outputs
