@@ -243,10 +243,13 @@ def test_a_processor_alone_holds_everything() -> None:
     assert found.layers_offloaded == 0
 
 
-def test_working_memory_is_llamas_for_a_file_without_a_device() -> None:
+def test_memory_is_llamas_for_a_file_without_a_device() -> None:
     report = show("gpt-oss-20b", ask(dtype="q4_k", max_num_batched_tokens=512))
     assert report.llama_memory
-    assert report.memory.activation_bytes == report.llama_memory.compute_buffer_bytes > 390 * MIB
+    memory, found = report.memory, report.llama_memory
+    assert memory.activation_bytes == found.compute_buffer_bytes > 390 * MIB
+    assert (memory.kv_cache_bytes, memory.state_bytes) == (found.kv_buffer_bytes, found.state_buffer_bytes)
+    assert memory.total_bytes == memory.weights_bytes + memory.kv_cache_bytes + memory.activation_bytes
     assert show("gpt-oss-20b").llama_memory is None
 
 
