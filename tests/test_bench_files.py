@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sparsecalc.core.bench_tests import BenchTest
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.bench_models import bench_dtype, bench_model
-from sparsecalc.device.test_anchor import TestPlace as Place
-from sparsecalc.device.test_anchor import TestWidths as Widths
-from sparsecalc.device.test_anchor import anchored_tests
+from sparsecalc.device.desk_anchor import DeskWidths as Widths
+from sparsecalc.device.desk_anchor import TestPlace as Place
+from sparsecalc.device.desk_anchor import anchored_tests
 from sparsecalc.library.bench_files.read import read_bench_files
 from sparsecalc.library.bench_files.rows import BenchRow
 
@@ -101,10 +101,10 @@ def test_ollama() -> None:
 def test_mlx_lm() -> None:
     found = rows("mlx_lm.txt")
     assert [(test, rate) for test, rate in told(found)] == [
-        ("pp600", 1530.12),
-        ("tg100@d600", 138.25),
         ("pp2048", 1622.27),
         ("tg128@d2048", 134.52),
+        ("pp600", 1530.12),
+        ("tg100@d600", 138.25),
     ]
     assert {(each.engine, each.model) for each in found} == {("mlx", "mlx-community/Qwen3-4B-Instruct-2507-4bit")}
 
@@ -209,7 +209,10 @@ def test_a_processor(quick_run: Run) -> None:
         ("avg_ts,n_prompt,n_gen\n1,2\n", "2 values for 3 columns"),
         ("| test | t/s |x|\n| pp | 1 |x|\n", "--test is 'pp'"),
         ('{"model": "m", "eval_count": 9, "eval_duration": "long"}', "eval_duration is 'long'"),
-        ("Prompt: 0 tokens, 1 tokens-per-sec\nGeneration: 0 tokens, 1 tokens-per-sec", "lengths are not told"),
+        (
+            "Prompt: 0 tokens, 1 tokens-per-sec\nGeneration: 0 tokens, 1 tokens-per-sec",
+            "its length or its rate is not told",
+        ),
     ],
 )
 def test_bad_files_are_one_line(quick_run: Run, tmp_path: Path, text: str, said: str) -> None:
@@ -238,6 +241,28 @@ def test_rows_of_several_machines(quick_run: Run) -> None:
     done = quick_run("calibrate", *both)
     assert done.rc == 2
     assert "rows of 2 machines: rtx-4090, llama.cpp, cuda; ryzen-7950x, llama.cpp, cpu" in done.stderr
+
+
+@given(st.sampled_from(sorted(FILES.iterdir())), st.data())
+def test_any_file_is_rows_or_refused(tmp_path_factory: pytest.TempPathFactory, path: Path, data: st.DataObject) -> None:
+    text = path.read_text()
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 40)))
+    other = data.draw(st.text("0123456789.,|{}[]\"': -+@eE\n\u00b1tpgd", max_size=12))
+    file = tmp_path_factory.mktemp("any") / "file"
+    file.write_text(text[:start] + other + text[end:])
+    try:
+        found = read_bench_files([str(file)])
+    except InputError:
+        return
+    assert all(row.tokens_per_second > 0 and row.test.prompt_len + row.test.output_len > 0 for row in found.rows)
+
+
+def test_files_are_bounded(tmp_path: Path) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(b"| " * 2**22)
+    with pytest.raises(InputError, match="more than"):
+        read_bench_files([str(file)])
 
 
 PLACES = st.builds(

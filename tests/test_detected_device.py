@@ -19,6 +19,7 @@ from sparsecalc.device.find import load_accelerator
 from sparsecalc.device.local import system
 from sparsecalc.device.local.gpus import bracketed, gpus
 from sparsecalc.device.local.host import host, memory, sysctl
+from sparsecalc.device.local.windows import windows
 
 GIB = 2**30
 RYZEN = "".join(
@@ -61,6 +62,12 @@ MEMORY_DEVICE_1_PRESENT=0
 """
 
 
+def forget() -> None:
+    """What the system told is not asked again within a process."""
+    for cached in (memory, sysctl, host, gpus, windows):
+        cached.cache_clear()
+
+
 class Machine:
     """A machine that the tests make up."""
 
@@ -75,12 +82,14 @@ class Machine:
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        forget()
         return self
 
     def tool(self, name: str, prints: str = "", code: int = 0, script: str = "") -> "Machine":
         path = self.tools / name
         path.write_text(f"#!/bin/sh\n{script}\n/bin/cat <<'END'\n{prints}\nEND\nexit {code}\n")
         path.chmod(0o755)
+        forget()
         return self
 
     def amd(self, place: int, device: str, revision: str, total: int, used: int = 0, gtt: int = 0) -> "Machine":
@@ -100,8 +109,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("PATH", str(made.tools))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for cached in (memory, sysctl):
-        cached.cache_clear()
+    forget()
     return made
 
 
@@ -204,9 +212,28 @@ def test_an_apple(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     found = local()
     assert (found.id, found.memory_bytes) == ("m3-max", 64 * GIB)
     assert found.capacity_bytes == 48 * GIB, "what macOS gives a GPU of 64 GB, since 50 GiB are free"
-    sysctl.cache_clear()
     machine.tool("sysctl", f"{lines}\niogpu.wired_limit_mb: 60000", code=0)
     assert local().capacity_bytes == 3276800 * 16384
+
+
+def test_windows(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(machine.root))
+    monkeypatch.setenv("PATHEXT", ".EXE")
+    told = '{"cpus":"AMD Ryzen 9 7950X 16-Core Processor            ","cores":16,"total":65536000,"free":52428800,'
+    told += '"speeds":[6000,6000],"kinds":[34,34],"gpus":["AMD Radeon(TM) Graphics","AMD Radeon RX 7900 XTX"]}'
+    machine.tool("powershell.EXE", told)
+    assert local().id == "rx-7900-xtx"
+    assert "16 cores, 50.0 GiB of 62.5 GiB of memory free (DDR5-6000 x 2)" in (local().detected or "")
+    found = local("local-cpu")
+    assert (found.id, found.capacity_bytes, found.memory_bytes_per_second) == ("ryzen-7950x", 52428800 * 1024, 96e9)
+    machine.tool("nvidia-smi.EXE", "NVIDIA GeForce RTX 3090, 24576, 23450")
+    machine.tool("powershell.EXE", "nonsense")
+    assert local().id == "rtx-3090"
+    machine.tool("powershell.EXE", '{"gpus": ["Intel(R) UHD Graphics 770"], "cpus": [], "kinds": 3, "total": "x"}')
+    machine.tool("nvidia-smi.EXE", code=9)
+    with pytest.raises(InputError, match="the system names no device"):
+        local()
 
 
 def test_the_processor(machine: Machine) -> None:
@@ -220,7 +247,6 @@ def test_the_processor(machine: Machine) -> None:
     machine.tool("dmidecode", DMIDECODE)
     assert local().memory_bytes_per_second == 6000e6 * 8 * 2
     machine.files({"sys/fs/cgroup/memory.max": f"{8 * GIB}\n", "sys/fs/cgroup/memory.current": f"{GIB}\n"})
-    memory.cache_clear()
     assert local().capacity_bytes == 7 * GIB
 
 
@@ -260,7 +286,6 @@ def test_what_is_not_built_in_is_described(machine: Machine, quick_run: Run) -> 
     with pytest.raises(InputError, match=r"this machine's VIA Nano is not built in.*--gpu cpu:62gb:"):
         local()
     machine.files({"proc/cpuinfo": "", "proc/meminfo": ""})
-    memory.cache_clear()
     with pytest.raises(InputError, match=r"the system names no device.*--gpu cpu:MEMORYgb:"):
         local()
 

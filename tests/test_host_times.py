@@ -131,7 +131,7 @@ def test_cards_take_turns_at_one_token_and_overlap_over_a_prompt() -> None:
     one, two = deployed("llama-3.1-8b"), deployed("llama-3.1-8b", num_gpus=2, tensor_split="33,33")
     parts = chunks(2048, 512)
     assert seconds(two) == pytest.approx(seconds(one), rel=0.01)
-    share = 17 / 33
+    share = 17 / 33 * host_default("stage_factor")
     assert float(two.prompt(parts).seconds) == pytest.approx(
         sum(seconds_of(two, chunk) for chunk in parts) * (1 + 3 * share) / 4
     )
@@ -183,6 +183,18 @@ def test_experts_that_a_desktop_has_no_memory_for_do_not_fit(run: Run) -> None:
     assert prediction["host_memory_bytes"] == prediction["host"]["weights_bytes"] + prediction["host"]["kv_cache_bytes"]
     (note,) = [note for note in document["warnings"] if note["code"] == "host-memory"]
     assert "read from disk" in note["text"]
+    assert "does-not-fit" not in {note["code"] for note in document["warnings"]}, "the device holds its part"
+
+
+def test_the_usual_memory_of_a_server_is_not_what_it_must_have(run: Run) -> None:
+    """It is said not to fit, in the seconds of a host that holds it; a size that is told is one."""
+    usual, told = (report(run, "-cmoe", "--host", name) for name in ("xeon-8352y", "xeon-8352y,256g"))
+    for document in (usual, told):
+        assert document["prediction"]["fits"] is False
+        assert document["prediction"]["host"]["paged_bytes"] > 100 * 2**30
+    assert usual["prediction"]["host"]["paged_seconds_per_token"] == 0
+    assert told["prediction"]["host"]["paged_seconds_per_token"] > 0.5
+    assert any("Say how much this one has" in note["text"] for note in usual["warnings"])
 
 
 def test_what_fits_needs_no_more_devices(run: Run) -> None:
@@ -202,6 +214,11 @@ def test_a_host_that_nobody_named_is_said(run: Run) -> None:
     notes = {note["code"]: note["text"] for note in report(run, "-ot", "nothing_like_it=CPU")["warnings"]}
     assert "matches no tensor" in notes["override-unmatched"]
     assert "host" not in notes, "nothing is computed there"
+
+
+def test_a_dense_model_has_no_experts_to_move(run: Run) -> None:
+    found = run("show", "llama-3.1-8b", "--gpu", "rtx-4090", "--engine", "llama.cpp", "-cmoe", "--json")
+    assert any("has no experts" in note["text"] for note in json.loads(found.stdout)["warnings"])
 
 
 def test_a_chip_with_both_has_one_memory() -> None:

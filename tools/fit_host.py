@@ -3,28 +3,31 @@
     seconds = device + CPU(few_rows_factor) + visits * visit_seconds + sent bytes / (link * sent_share)
 
 The rows are those of data/measurements/desk.json of which a part lay in host memory; device and CPU have the constants
-of data/desk_engines.json, so that tools/fit_desk.py goes before. Visits and sending are those of a backend; a prior holds
-backends together (between copies of a stream and fences lie powers of ten, so that visits may differ by much). The
-factor is that of all CPUs. Left out are rows that none of these can explain, and said which. Errors are printed for
-rows whose source was left out of the fit.
+of data/desk_engines.json, so that tools/fit_desk.py goes before. Visits and sending are those of a backend; a prior
+holds backends together (between copies of a stream and fences lie powers of ten, so that visits may differ by much).
+The factor is that of all CPUs. Left out are rows that none of these can explain, and said which. Errors are printed
+for rows whose source was left out of the fit.
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sparsecalc.data_files import read_data
 from sparsecalc.decide.desk import as_run, engine_of, steps_of
 from sparsecalc.decide.desk_host import PAGING, offload_rows, offload_step
 from sparsecalc.decide.host import with_few_rows
+from sparsecalc.decide.model_name import load_variant
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.host import host_default
 from sparsecalc.estimate.host_times import ON_HOST, SENT, VISITS, sides
 from sparsecalc.estimate.kernel import Kernel
+from sparsecalc.estimate.places import LlamaLayers, places
 from sparsecalc.estimate.timing import kernel_time
 from sparsecalc.measure.calibrate.constants_fit import Floats, least_error
 
@@ -41,6 +44,7 @@ ROWS_WIDTH, ROWS_BOUNDS = 1.0, (0.03, 3.0)
 NOISE = 0.2
 """Standard deviation of a row's ln(predicted / measured)."""
 SOFT = 2.0
+CHUNK = 512
 NAMES = tuple(START)
 Constants = dict[str, dict[str, float]]
 """Of each backend; the empty name has what they have in common, and the factor of all."""
@@ -134,9 +138,26 @@ def fitted(points: Sequence[Point], backends: Sequence[str]) -> Constants:
         differ = (apart[1:] - apart[0]) / [BACKEND_WIDTHS[name] for name in NAMES]
         return np.concatenate([np.array(own), common, differ.ravel(), [x[-1] / ROWS_WIDTH]])
 
-    bounds = [[*(BOUNDS[name] for name in NAMES)] * count + [ROWS_BOUNDS]][0]
-    low, high = np.log(np.array(bounds)).T
+    low, high = np.log(np.array([*(BOUNDS[name] for name in NAMES)] * count + [ROWS_BOUNDS])).T
     return constants_of(least_error(errors, np.append(np.tile(center, count), 0.0), (low, high), soft=SOFT), backends)
+
+
+def stage_factor() -> float:
+    """How much longer the busiest card takes of each chunk than its share of the layers: the median over the rows.
+
+    seconds on two cards / on one = h (1 + (n - 1) s f) / n of n chunks; h: that of a prompt of one chunk.
+    """
+    rows = read_data("measurements/two_cards.json")["rows"]
+    alone = {row["model"]: row["one_card"] / row["two_cards"] for row in rows if row["prompt_len"] == CHUNK}
+    found = []
+    for row in rows:
+        count, spec = row["prompt_len"] / CHUNK, load_variant(row["model"], row["weights"]).loaded.spec
+        if count > 1:
+            share = places(spec, LlamaLayers(cards=2)).busiest_share
+            ratio = row["one_card"] / row["two_cards"] / alone[row["model"]]
+            found.append((ratio * count - 1) / (count - 1) / share)
+    print(f"stage factors: {', '.join(f'{each:.3f}' for each in found)}")
+    return float(f"{np.median(found):.3g}")
 
 
 def report(title: str, points: Sequence[Point], errors: Sequence[float]) -> None:
@@ -151,10 +172,10 @@ def report(title: str, points: Sequence[Point], errors: Sequence[float]) -> None
 def main() -> None:
     """Fit, print, and with --write store."""
     rows = offload_rows()
-    for row in rows:
-        if why := why_left_out(row):
-            print(f"left out: {row['id']} ({row['source']}): {why}")
-    points = [point_of(row) for row in rows if not why_left_out(row)]
+    apart = {row["id"]: why for row in rows if (why := why_left_out(row))}
+    for name, why in apart.items():
+        print(f"left out: {name}: {why}")
+    points = [point_of(row) for row in rows if row["id"] not in apart]
     backends = sorted({each.backend for each in points})
     found, held_out = fitted(points, backends), []
     for each in points:
@@ -170,7 +191,7 @@ def main() -> None:
     report("fitted  ", points, within)
     report("left out", points, held_out)
     if "--write" in sys.argv:
-        write(rounded(found), held_out)
+        write(rounded(found), {each.row["id"]: error for each, error in zip(points, held_out, strict=True)}, apart)
 
 
 def rounded(found: Constants) -> Constants:
@@ -178,26 +199,31 @@ def rounded(found: Constants) -> Constants:
     return {name: {key: float(f"{value:.2g}") for key, value in each.items()} for name, each in found.items()}
 
 
-def write(found: Constants, held_out: Sequence[float]) -> None:
-    """Into data/host.json: the constants, and the spread that rows of sources that were left out show."""
+def write(found: Constants, held_out: Mapping[str, float], apart: Mapping[str, str]) -> None:
+    """Into data/host.json: the constants, errors of rows whose source was left out, and rows that took no part."""
     table = json.loads(TARGET.read_text())
-    words, source = (
-        table["backends"]["explained"],
-        "fitted by tools/fit_host.py to the rows of data/measurements/desk.json",
-    )
-    source = f"{source} of which a part lay in host memory"
+    words = table["backends"]["explained"]
     factor = found[""].pop("few_rows_factor")
-    table["backends"] = found | {"source": source, "explained": words}
-    table["few_rows_factor"] = {"value": factor, "source": f"{FACTOR}: {source}"}
-    spread = float(f"{np.median(np.abs(held_out)) / 0.6745:.2g}")
+    table["backends"] = found | {"source": SOURCE, "explained": words}
+    table["few_rows_factor"] = {"value": factor, "source": f"{FACTOR}: {SOURCE}"}
+    spread = float(f"{np.median(np.abs(list(held_out.values()))) / 0.6745:.2g}")
     table["host_spread"] = {"value": spread, "source": SPREAD}
+    table["stage_factor"] = {"value": stage_factor(), "source": STAGES}
+    ratios = {name: round(float(np.exp(error)), 4) for name, error in held_out.items()}
+    table["left_out"] = {"comment": LEFT_OUT, "rows": ratios, "not_fitted": dict(apart)}
     TARGET.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
 
 
+SOURCE = "fitted by tools/fit_host.py to rows of data/measurements/desk.json of which a part lay in host memory"
 FACTOR = "factor on half_length of a CPU's products, which says how much slower few rows are than many"
+STAGES = (
+    "how much longer the busiest of several cards takes of each chunk of a prompt than its share of the layers:"
+    " fitted by tools/fit_host.py to data/measurements/two_cards.json"
+)
+LEFT_OUT = "predicted / measured of each row with its source left out of the fit; rows that took no part, and why"
 SPREAD = (
-    "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out of"
-    " the fit: median / 0.6745"
+    "standard deviation of ln(predicted / measured) of rows with a part in host memory, each with its source left out"
+    " of the fit: median / 0.6745"
 )
 
 

@@ -24,6 +24,7 @@ from sparsecalc.cli.main import COMMANDS
 from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.desk_errors import by_device, by_engine, by_kind, error_groups, left_out_checks
+from sparsecalc.decide.desk_host import offload_checks
 from sparsecalc.decide.desk_logs import desk_logs
 from sparsecalc.decide.engine_logs import engine_logs
 from sparsecalc.documents.base import Document
@@ -268,6 +269,7 @@ def desk_errors_page() -> str:
         "By phase and kind of model": error_groups(checks, by_kind),
         "By engine and backend": error_groups(checks, by_engine),
         "By device": error_groups(checks, by_device),
+        "A part in host memory": error_groups(offload_checks(), by_kind),
     }
     return desk_page(groups, read_data("desk_engines.json")["engines"])
 

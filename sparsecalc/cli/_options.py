@@ -21,7 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[
     str | None,
-    typer.Option(help="accelerators (sparsecalc gpus), a list, 2xh100, local, 8gb:448gb/s:20tflops: does it fit, how fast"),
+    typer.Option(help="accelerators (sparsecalc gpus), 2xh100, local, 8gb:448gb/s:20tflops, a list: does it fit"),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]

@@ -7,7 +7,7 @@ from typing import Any
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.anchor import LoadCurve, StackLoad, anchor_prior, load_curve
-from sparsecalc.device.test_anchor import PHASES, TestPlace, length_curve, test_widths
+from sparsecalc.device.desk_anchor import PHASES, TestPlace, desk_widths, length_curve
 from sparsecalc.device.time_constants import DeviceModel
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.model.ledgers import Ledgers
@@ -81,7 +81,7 @@ def _anchored_by_tests(device: DeviceModel, anchor: Row, model: Ledgers, precisi
     for phase in PHASES:
         if own := [row for row in tests if row["phase"] == phase]:
             places, errors, spread = places_of(own)
-            curves[f"{phase}_anchor"] = length_curve(places, errors, place, test_widths(phase).unsure(spread))
+            curves[f"{phase}_anchor"] = length_curve(places, errors, place, desk_widths(phase).unsure(spread))
     same = sum(row["params"] == place.params for row in tests)
     text = (
         f"anchored to {len(tests)} measured test{'s' if len(tests) > 1 else ''} of this machine, {same} of this model"

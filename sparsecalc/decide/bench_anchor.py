@@ -1,6 +1,7 @@
 """`calibrate --from-llama-bench`: an anchor from tests that were measured on one machine."""
 
 from datetime import UTC, datetime
+from functools import cache
 from math import exp, log
 from typing import Any
 
@@ -17,8 +18,8 @@ from sparsecalc.decide.model_name import Variant, load_variant
 from sparsecalc.decide.question import Question, ask
 from sparsecalc.decide.serving_anchor import error_summary
 from sparsecalc.device.calibration import Calibration
+from sparsecalc.device.desk_anchor import PHASES, DeskWidths, Phase, TestPlace, anchored_tests, desk_widths
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.device.test_anchor import PHASES, Phase, TestPlace, TestWidths, anchored_tests, test_widths
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.step import BAND
 from sparsecalc.library.bench_files.read import read_bench_files
@@ -67,7 +68,7 @@ def anchor_from_tests(names: list[str], told: Told) -> tuple[Calibration, list[N
         device="tests",
         device_name=gpu.name,
         accelerator=gpu.id,
-        prior={phase: vars(test_widths(phase)) for phase in PHASES},
+        prior={phase: vars(desk_widths(phase)) for phase in PHASES},
         residuals=_residuals(entries, len(left_out)),
         anchor={**machine, "tests": entries, "left_out": [vars(each) for each in left_out]},
     )
@@ -76,7 +77,7 @@ def anchor_from_tests(names: list[str], told: Told) -> tuple[Calibration, list[N
 
 def _entry(row: BenchRow, told: Told) -> Entry:
     """A row beside its prediction. Raises InputError, which says why the row is of no use."""
-    variant = load_variant(bench_model(row, told.models), told.dtype or bench_dtype(row))
+    variant = _variant(bench_model(row, told.models), told.dtype or bench_dtype(row))
     question = _question(row, told)
     deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
     found = timed_test(deployed, question, None, row.test, HeldMemory(deployed, question))
@@ -97,6 +98,11 @@ def _entry(row: BenchRow, told: Told) -> Entry:
         "log_error": log(found.tokens_per_second / row.tokens_per_second),
         "predicted_spread": spread,
     }
+
+
+@cache
+def _variant(name: str, dtype: str) -> Variant:
+    return load_variant(name, dtype)
 
 
 def _machine(deployed: Deployment, row: BenchRow) -> Entry:
@@ -131,6 +137,7 @@ def _question(row: BenchRow, told: Told) -> Question:
         engine += f":{row.backend}"
     engine += f"@b{row.build}" if row.build and "@" not in engine else ""
     placed: Entry = {"n_cpu_moe": row.cpu_moe} if row.cpu_moe else {}
+    placed |= {"ubatch_size": row.micro_batch} if row.micro_batch and row.backend else {}
     placed |= {"n_gpu_layers": row.gpu_layers} if row.gpu_layers is not None and row.backend != "cpu" else {}
     placed |= {"threads": row.threads} if row.threads and row.backend == "cpu" and placed else {}
     return ask(
@@ -139,7 +146,6 @@ def _question(row: BenchRow, told: Told) -> Question:
         engine=engine,
         kv_cache_dtype=told.kv_cache_dtype or row.kv_cache_dtype,
         batch_size=row.batch_size,
-        max_num_batched_tokens=row.micro_batch,
         test=row.test.name,
         **placed,
     )
@@ -163,14 +169,14 @@ def _anchor(own: list[Entry], phase: Phase) -> None:
     if not own:
         return
     places, errors, spread = places_of(own)
-    widths = test_widths(phase).unsure(spread)
+    widths = desk_widths(phase).unsure(spread)
     means, _ = anchored_tests(places, errors, places, widths)
     for place, (row, mean) in enumerate(zip(own, means, strict=True)):
         row["anchored_tokens_per_second"] = row["predicted_tokens_per_second"] * exp(-mean)
         row["left_out_log_error"] = _by_others(place, places, errors, widths)
 
 
-def _by_others(place: int, places: list[TestPlace], errors: list[float], widths: TestWidths) -> float | None:
+def _by_others(place: int, places: list[TestPlace], errors: list[float], widths: DeskWidths) -> float | None:
     """ln(measured / predicted) of a row, anchored by the others; None where there are too few."""
     if len(places) < FEWEST_TO_LEAVE_OUT:
         return None

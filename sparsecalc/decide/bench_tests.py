@@ -4,6 +4,7 @@ from sparsecalc.core.bench_tests import BenchTest
 from sparsecalc.core.precision import Precision
 from sparsecalc.decide.capacity import HeldMemory, prompt_chunks
 from sparsecalc.decide.deploy import deploy, drafting
+from sparsecalc.decide.llama import is_llama
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import TestTime
 from sparsecalc.estimate.deployment import Deployment, Drafting
@@ -46,6 +47,8 @@ def timed_test(
         accelerator=deployed.gpu.id,
         num_gpus=deployed.placement.num_gpus,
         engine=deployed.device.engine.id,
+        backend=deployed.device.engine.backend,
+        gpu_layers=_gpu_layers(deployed),
         batch_size=batch,
         test=test.name,
         **vars(test),
@@ -56,6 +59,14 @@ def timed_test(
         tokens_per_second_high=tokens / whole.seconds_low,
         bound=whole.bound,
     )
+
+
+def _gpu_layers(deployed: Deployment) -> int | None:
+    """Layers on devices as llama.cpp counts them."""
+    if not is_llama(deployed) or deployed.gpu.kind == "cpu":
+        return None
+    places = deployed.placement.places
+    return places.gpu_layers if places else deployed.model.spec.num_hidden_layers + 1
 
 
 def _decoded(deployed: Deployment, draft: Drafting | None, context_len: int, batch: int) -> Step:

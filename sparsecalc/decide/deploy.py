@@ -53,6 +53,8 @@ def drafting(question: Question, deployed: Deployment) -> Drafting | None:
 
 def format_warnings(deployed: Deployment, requested: bool) -> list[Note]:
     """Formats that the device cannot multiply: refused where asked for, else widened to 16 bits with a warning."""
+    if deployed.device.engine.quantized_products:  # its own kernels multiply whatever is stored
+        return []
     peaks, precision = deployed.device.peak_flops_per_second, deployed.precision
     formats = precision.formats(deployed.model.ops(Workload()))
     lacking = [fmt for fmt in formats.values() if fmt.compute and fmt.compute_needs not in peaks]

@@ -10,7 +10,7 @@ from sparsecalc.core.precision import Precision
 from sparsecalc.core.units import nbytes
 from sparsecalc.decide.capacity import HeldMemory, capacity_warnings, prompt_chunks
 from sparsecalc.decide.deploy import deploy, device_warnings, drafting, format_warnings, speedup_warnings
-from sparsecalc.decide.host_report import host_notes, host_prediction
+from sparsecalc.decide.host_report import host_notes, host_prediction, is_paged
 from sparsecalc.decide.multi_token_prediction import prediction_notes
 from sparsecalc.decide.ollama import ollama_estimate
 from sparsecalc.decide.question import Question
@@ -42,7 +42,7 @@ def predict(
     prediction = _prediction(deployments[0], question, drafting(question, deployments[0]))
     warnings += capacity_warnings(deployments[0], question, prediction)
     warnings += host_notes(deployments[0], prediction.host, question.parallelism.host)
-    if prediction.free_bytes_per_gpu < 0:
+    if not (prediction.fits or is_paged(prediction)):
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))
     batches, contexts = question.grid.batch_sizes, question.grid.context_lens

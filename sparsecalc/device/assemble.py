@@ -74,7 +74,7 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         collectives={name: each.but(spread=hypot(each.spread, unknown)) for name, each in collectives.items()},
         engine=profile,
         constants_of=fitted.measured_on or "",
-        notes=() if fitted.measured_on == gpu.id else (_unmeasured(gpu, fitted),),
+        notes=_notes(gpu, profile, fitted, kept=kept, families=bool(devices) if own else None),
     )
 
 
@@ -123,6 +123,17 @@ def _kernels_of(gpu: Accelerator, entries: list[dict[str, Any]]) -> dict[str, Ke
         for name, fields in entry.get("kernels", {}).items():
             found[name] = own.scaled(_constants(fields, entry), base)
     return found
+
+
+def _notes(gpu: Accelerator, engine: Engine, taken: Taken, *, kept: bool, families: bool | None) -> tuple[str, ...]:
+    """What to know of constants that were not measured on the accelerator; `families`: whether the engine's own kernels
+    were on others of its family, None for an engine whose kernels are not its own."""
+    if families is None:
+        return () if taken.measured_on == gpu.id else (_unmeasured(gpu, taken),)
+    if kept:
+        return ()
+    whose = "its family's" if families else f"those of the backend ({engine.backend})"
+    return (f"no row of {engine.name} was measured on {gpu.id}: its constants are {whose}; calibrate it with one test",)
 
 
 def _unmeasured(gpu: Accelerator, taken: Taken) -> str:

@@ -50,6 +50,10 @@ class TestTime(Frozen):
     """Number of accelerators."""
     engine: str
     """The engine; `generic` where none is named."""
+    backend: str
+    """Its backend, as cuda or metal; empty where it has none."""
+    gpu_layers: int | None
+    """llama.cpp's -ngl: layers on devices, the output as one more; None for other engines, and on a CPU."""
     batch_size: int
     """Sequences at once; llama-bench has one."""
     test: str

@@ -9,6 +9,7 @@ from sparsecalc.core.routing import Routing
 from sparsecalc.core.workload import Workload
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.estimate.host import host_default
 from sparsecalc.estimate.load import Load
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import accepted_tokens, prefill_step
@@ -35,13 +36,14 @@ class Deployment:
         """One prompt on an idle server: its chunks one after another.
 
         Where a model lies on llama.cpp's cards altogether, they work on chunks one behind the other: n chunks take
-        (1 + (n - 1) s) / n of the seconds, s the share of the layers on the busiest card.
+        (1 + (n - 1) s f) / n of the seconds, s the share of the layers on the busiest card, f stage_factor.
         """
         step, plan = prefill_step(chunks, self.step), self.placement
         if plan.cards == 1 or plan.tp > 1 or plan.places is None or plan.places.computes_on_host:
             return step
         count = sum(1 for chunk in chunks if chunk.new_tokens)
-        return step.times_shorter(count / (1 + (count - 1) * plan.places.busiest_share))
+        slowest = min(1.0, plan.places.busiest_share * host_default("stage_factor"))
+        return step.times_shorter(count / (1 + (count - 1) * slowest))
 
     def decode(self, context_len: Number, batch_size: Number, draft_tokens: int = 0) -> Workload:
         """One more token of each sequence, and `draft_tokens` guesses that are verified beside it."""

@@ -54,6 +54,8 @@ class Host(Frozen):
     memory_bytes_per_second: float
     capacity_bytes: int | None = None
     """Its memory; None: not known, and then nothing is checked."""
+    size_is_certain: bool = True
+    """Whether that is what the machine has: else it is what such servers commonly have."""
     cores: int | None = None
     threads: int | None = None
     """Threads that compute (-t); None: one for each core."""

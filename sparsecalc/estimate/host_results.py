@@ -33,6 +33,6 @@ class HostPrediction(Frozen):
     expert_layers_on_host: int
     """Layers on devices of which experts or other tensors lie in host memory."""
     paged_bytes: int
-    """Bytes that do not fit host memory and are read from disk when they are used; 0: all fit."""
+    """Bytes that do not fit host memory: they are read from disk when they are used; 0: all fit."""
     paged_seconds_per_token: float
-    """Seconds of a decode step that go to reading them."""
+    """Seconds of a decode step that go to reading them; 0 too where a server's memory is only its usual size."""

@@ -29,7 +29,12 @@ differ from their backend as far as their rows insist; a device of another famil
 wider band. ROCm and Vulkan start at CUDA's constants. Not fitted, since no row was at hand: SYCL (Vulkan's constants),
 KTransformers' and ExLlamaV3's kernels (llama.cpp's). Products of quantized weights are held against the peak of INT8
 under CUDA, ROCm and on CPUs (there that of the vector units: VNNI, not AMX), of FP16 elsewhere; prompts are computed in
-micro-batches of 512 tokens, under MLX of 2,048."""
+micro-batches of 512 tokens, under MLX of 2,048.
+
+Where a part lies in host memory, the CPU has the constants of its own kernels; what lies between, the way to the host
+and back, and the rate at which weights of mapped files are sent, is fitted by `tools/fit_host.py` by backend, with one
+factor of all CPUs for products of few rows. Each of those rows is predicted with its source left out of that fit. They
+are few, and Vulkan's are of one machine; `data/host.json` has each with its error, and the rows that took no part."""
 
 
 def desk_page(groups: Mapping[str, list[Accuracy]], engines: list[dict[str, Any]]) -> str:

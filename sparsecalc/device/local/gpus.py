@@ -3,11 +3,13 @@
 import json
 import re
 import sys
+from functools import cache
 from typing import Any
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.device.local.host import memory, sysctl
 from sparsecalc.device.local.system import answer, entries, integer, told
+from sparsecalc.device.local.windows import listed
 
 MIB = 2**20
 LEAST_OF_ITS_OWN = 2**31
@@ -46,10 +48,13 @@ class FoundGpu(Frozen):
         return self.names[0] if self.names else f"GPU of {self.vendor}"
 
 
+@cache
 def gpus() -> list[FoundGpu]:
     """Every GPU that the system tells of; none where it tells of none."""
     if sys.platform == "darwin":
         return _apple()
+    if sys.platform == "win32":
+        return [*_nvidia(), *_windows()]
     return [*_nvidia(), *_jetson(), *_amd(), *_intel()]
 
 
@@ -160,6 +165,17 @@ def _window(resource: str) -> int | None:
         return None
     start, end = (integer(part, 16) for part in lines[2][:2])
     return end - start + 1 if start and end else None
+
+
+def _windows() -> list[FoundGpu]:
+    """Cards of AMD and Intel by the names that Windows has for them; of their memory it tells nothing useful."""
+    marks = {"AMD": ("radeon", "amd"), "Intel": ("intel", "arc")}
+    named = [str(name).strip() for name in listed("gpus")]
+    of = [
+        (name, next((v for v, words in marks.items() if any(w in name.lower() for w in words)), "")) for name in named
+    ]
+    own = re.compile(r"radeon (?:rx|pro|ai pro|vii|instinct)|\barc\b", re.IGNORECASE)
+    return [_gpu((name,), v, (None, None), "Windows", not own.search(name)) for name, v in of if v]
 
 
 def _cards() -> list[str]:

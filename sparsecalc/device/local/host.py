@@ -8,6 +8,7 @@ from functools import cache
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.device.local.system import answer, integer, told
+from sparsecalc.device.local.windows import listed, module_kinds, number
 
 PAGES = ("free", "inactive", "speculative", "purgeable")
 """Kinds of macOS's pages that programs can have."""
@@ -47,12 +48,17 @@ class FoundHost(Frozen):
     modules: Modules | None = None
 
 
+@cache
 def host() -> FoundHost:
-    """This machine's processor; macOS tells of it by sysctl, Linux by /proc."""
+    """This machine's processor; macOS tells of it by sysctl, Windows by PowerShell, Linux by /proc."""
     if sys.platform == "darwin":
         told_by = sysctl()
         name, cores = told_by.get("machdep.cpu.brand_string", ""), integer(told_by.get("hw.physicalcpu", ""))
         return FoundHost(name=name, cores=cores or os.cpu_count() or 1, memory=memory())
+    if sys.platform == "win32":
+        cpus = [str(name).strip() for name in listed("cpus")] or [""]
+        cores = number("cores") or os.cpu_count() or 1
+        return FoundHost(name=cpus[0], cores=cores, sockets=len(cpus), memory=memory(), modules=modules())
     cpuinfo = told("/proc/cpuinfo")
     names = re.findall(r"(?im)^model name\s*:\s*(.+)$", cpuinfo) or re.findall(
         r"(?m)^Model name:\s*(.+)$", answer("lscpu")
@@ -72,6 +78,9 @@ def memory() -> SystemMemory:
     """The system's memory; of a container, what its limit leaves."""
     if sys.platform == "darwin":
         return SystemMemory(total_bytes=integer(sysctl().get("hw.memsize", "")), free_bytes=_free_pages())
+    if sys.platform == "win32":
+        total, free = ((size * 1024 if size else None) for size in (number("total"), number("free")))
+        return SystemMemory(total_bytes=total, free_bytes=free)
     sizes = {name: int(size) * 1024 for name, size in re.findall(r"(?m)^(\w+):\s+(\d+) kB", told("/proc/meminfo"))}
     total = sizes.get("MemTotal")
     free = sizes.get("MemAvailable", total)
@@ -97,10 +106,13 @@ def _free_pages() -> int | None:
 
 
 def modules() -> Modules | None:
-    """The modules as the firmware lists them: dmidecode, which root alone may run, or what udev noted at the start."""
-    found = _from_dmidecode(answer("dmidecode", "-t", "memory")) or _from_udev(
-        answer("udevadm", "info", "--query=property", "--path=/sys/devices/virtual/dmi/id")
-    )
+    """The modules as the firmware lists them: by Windows, by dmidecode, which root alone may run, or by udev."""
+    if sys.platform == "win32":
+        found = module_kinds()
+    else:
+        found = _from_dmidecode(answer("dmidecode", "-t", "memory")) or _from_udev(
+            answer("udevadm", "info", "--query=property", "--path=/sys/devices/virtual/dmi/id")
+        )
     if not found:
         return None
     (kind, speed), _ = Counter(found).most_common(1)[0]

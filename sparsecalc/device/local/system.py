@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryFile
 
-SECONDS = 4.0
+SECONDS = 3.0
 """Time that a program has; one that hangs is ended."""
 LARGEST_ANSWER = 2**22
 ROOT = Path("/")
 """Where the system's files lie."""
 
 
-def answer(*command: str, any_exit: bool = False) -> str:
+def answer(*command: str, any_exit: bool = False, seconds: float | None = None) -> str:
     """What a program prints; empty where it is missing, fails (unless `any_exit`) or does not come to an end."""
     tool = shutil.which(command[0])
     if tool is None:
@@ -33,7 +33,7 @@ def answer(*command: str, any_exit: bool = False) -> str:
         except OSError:
             return ""
         try:
-            code = running.wait(SECONDS)
+            code = running.wait(seconds or SECONDS)
         except subprocess.TimeoutExpired:
             _end(running)
             return ""

@@ -22,11 +22,13 @@ BACKENDS = {"CUDA": "cuda", "ROCm": "rocm", "HIP": "rocm", "Vulkan": "vulkan", "
 """Its names of backends and ours; of several, joined by commas, the first that is no CPU's counts."""
 _DEVICES = (
     r"Device \d+: ([^,\n]+),",
-    r"ggml_vulkan: \d+ = ([^|(\n]+?)\s*[|(]",
+    r"ggml_vulkan: \d+ = ([^|(\n]{1,100}?)\s*[|(]",
     r"GPU name:\s*(\S[^\n]*)",
-    r"\|\s*\d+\s*\|\s*\[level_zero:[^|]*\|\s*([^|]+?)\s*\|",
+    r"\|\s*\d+\s*\|\s*\[level_zero:[^|]*\|\s*([^|]{1,100}?)\s*\|",
 )
 """Lines that backends print before the table, with the name of each device (SYCL's in a table of its own)."""
+MOST_BEFORE = 2**16
+"""Characters in which devices are looked for."""
 _SIZES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _RATE = re.compile(r"([\d.,]+(?:e[+-]?\d+)?)\s*(?:(?:±|\+/-|\+-)\s*([\d.,]+))?")
 
@@ -64,7 +66,7 @@ def read_llama_bench(record: Record, where: str) -> list[BenchRow] | None:
             num_gpus=1 if backend == "cpu" or str(record.get("split_mode")) == "none" else len(devices),
             engine="llama.cpp",
             backend=backend,
-            unusable="" if rate else "no tokens per second",
+            unusable=_unusable(record, rate),
             **own,
         )
     ]
@@ -72,6 +74,9 @@ def read_llama_bench(record: Record, where: str) -> list[BenchRow] | None:
 
 def read_llama_bench_csv(text: str, where: str) -> list[BenchRow] | None:
     """The rows of its csv; None where its columns are not there. Raises InputError for a value that is none."""
+    first, _, _ = text.partition("\n")
+    if not all(name in first for name in ("avg_ts", "n_prompt", "n_gen")):
+        return None
     lines = csv.reader(text.splitlines())
     try:
         header = [name.strip() for name in next(lines, [])]
@@ -92,8 +97,8 @@ def read_llama_bench_table(text: str, where: str) -> list[BenchRow] | None:
     """The rows of its tables, with the devices and the build from the lines around them; None without such a table."""
     header: list[str] = []
     rows: list[BenchRow] = []
-    devices = [name.strip() for pattern in _DEVICES for name in re.findall(pattern, text)]
-    build = re.search(r"build: [0-9a-f]{6,} \((\d+)\)", text)
+    devices = [name.strip() for pattern in _DEVICES for name in re.findall(pattern, text[:MOST_BEFORE])]
+    build = re.search(r"build: [0-9a-f]{6,40} \((\d+)\)", text)
     for place, line in enumerate(text.splitlines(), 1):
         cells = [cell.strip().strip("`*") for cell in line.strip().strip("|").split("|")] if line.count("|") > 2 else []
         if "test" in cells and any(cell in ("t/s", "avg_ts") for cell in cells):
@@ -127,7 +132,7 @@ def _table_row(row: dict[str, str], devices: list[str], build: str | None, where
         micro_batch=_count(row, "n_ubatch", where),
         gpu_layers=layers,
         cpu_moe=_count(row, "n_cpu_moe", where) or _count(row, "ncmoe", where) or 0,
-        unusable="" if rate else "no tokens per second",
+        unusable=_unusable(row, rate),
     )
 
 
@@ -147,6 +152,16 @@ def _backend(names: str, layers: int | None) -> str | None:
     found = [BACKENDS.get(name.strip()) for name in names.split(",")]
     known = [name for name in found if name]
     return next((name for name in known if name != "cpu"), known[0] if known else None)
+
+
+def _unusable(record: Record, rate: object) -> str:
+    """Why a row is of no use: without a rate, of embeddings, with a cache of two formats."""
+    if not rate:
+        return "no tokens per second"
+    if str(record.get("embeddings") or record.get("embd") or "0").lower() not in ("0", "false"):
+        return "embeddings, not answers"
+    keys, values = (str(record.get(name) or "f16").lower() for name in ("type_k", "type_v"))
+    return "" if keys == values else f"keys of the cache in {brief(keys)}, values in {brief(values)}"
 
 
 def _kv_cache(keys: Any, values: Any) -> str | None:

@@ -10,11 +10,13 @@ from sparsecalc.library.bench_files.rows import BenchRow
 from sparsecalc.library.serving_files.rows import number
 
 TOOL = "mlx-lm"
-_GENERATED = re.compile(
-    r"Prompt: (?P<p>\d+) tokens, (?P<pr>[\d.]+) tokens-per-sec\s+Generation: (?P<g>\d+) tokens, (?P<gr>[\d.]+)"
+_LINES = re.compile(
+    r"prompt_tokens=(?P<p>\d{1,12}),\s*generation_tokens=(?P<g>\d{1,12})(?:,\s*batch_size=(?P<b>\d{1,6}))?"
+    r"|Averages:\s*prompt_tps=(?P<apr>[\d.]+),\s*generation_tps=(?P<agr>[\d.]+)"
+    r"|Prompt: (?P<gp>\d{1,12}) tokens, (?P<gpr>[\d.]+) tokens-per-sec\s+"
+    r"Generation: (?P<gg>\d{1,12}) tokens, (?P<ggr>[\d.]+)"
 )
-_TIMING = re.compile(r"prompt_tokens=(?P<p>\d+),\s*generation_tokens=(?P<g>\d+)(?:,\s*batch_size=(?P<b>\d+))?")
-_AVERAGES = re.compile(r"Averages:\s*prompt_tps=(?P<pr>[\d.]+),\s*generation_tps=(?P<gr>[\d.]+)")
+"""What mlx_lm.benchmark times, its averages, and the two lines of mlx_lm.generate."""
 _MODEL = re.compile(r"--model[ =](\S+)")
 
 
@@ -26,28 +28,31 @@ def read_mlx_lm(text: str, where: str) -> list[BenchRow] | None:
     model = _MODEL.search(text)
     name = model[1] if model else ""
     found: list[BenchRow] = []
-    for match in _GENERATED.finditer(text):
-        found += _rows(match["p"], match["g"], (match["pr"], match["gr"]), "1", name, where)
-    for match in _AVERAGES.finditer(text):
-        timing = [*_TIMING.finditer(text, 0, match.start())][-1:]
-        lengths = (timing[0]["p"], timing[0]["g"], timing[0]["b"] or "1") if timing else ("0", "0", "1")
-        found += _rows(lengths[0], lengths[1], (match["pr"], match["gr"]), lengths[2], name, where)
+    lengths = (0, 0, 1)
+    for line in _LINES.finditer(text):
+        if line["p"]:
+            lengths = int(line["p"]), int(line["g"]), int(line["b"] or 1)
+        elif line["apr"]:
+            found += _rows(lengths, (line["apr"], line["agr"]), name, where)
+        else:
+            found += _rows((int(line["gp"]), int(line["gg"]), 1), (line["gpr"], line["ggr"]), name, where)
     return found or None
 
 
-def _rows(prompt: str, answer: str, rates: tuple[str, str], batch: str, model: str, where: str) -> list[BenchRow]:
-    lengths = [int(each[:12]) for each in (prompt, answer)]
-    tests = [BenchTest(prompt_len=lengths[0]), BenchTest(output_len=lengths[1], depth=lengths[0])]
+def _rows(lengths: tuple[int, int, int], rates: tuple[str, str], model: str, where: str) -> list[BenchRow]:
+    """What a prompt and its answer say, of so many tokens and sequences."""
+    prompt, answer, batch = lengths
+    tests = [BenchTest(prompt_len=prompt), BenchTest(output_len=answer, depth=prompt)]
     return [
         BenchRow(
             where=where,
             tool=TOOL,
             test=test,
-            tokens_per_second=number(rate, "tokens per second", where) or 0.0,
+            tokens_per_second=(speed := number(rate, "tokens per second", where) or 0.0),
             model=model,
             engine="mlx",
-            batch_size=int(batch[:6]),
-            unusable="" if test.context_len else "its lengths are not told",
+            batch_size=max(1, batch),
+            unusable="" if speed and test.prompt_len + test.output_len else "its length or its rate is not told",
         )
         for test, rate in zip(tests, rates, strict=True)
     ]

@@ -14,7 +14,7 @@ TOOL = "ollama"
 FEWEST_PROMPT_TOKENS = 64
 """Of shorter prompts the time is mostly that of one step, and of what was left in the cache nothing is known."""
 FEWEST_TOKENS = 8
-_TOKENS = re.compile(r"(?m)^(prompt eval|eval) count:\s+(\d+) token\(s\)")
+_TOKENS = re.compile(r"(?m)^(prompt eval|eval) count:\s+(\d{1,12}) token\(s\)")
 _RATES = re.compile(r"(?m)^(prompt eval|eval) rate:\s+([\d.]+) tokens/s")
 
 
@@ -39,7 +39,7 @@ def read_ollama_verbose(text: str, where: str) -> list[BenchRow] | None:
     tokens, rates = _TOKENS.findall(text), _RATES.findall(text)
     if not tokens or [name for name, _ in tokens] != [name for name, _ in rates]:
         return None
-    model = re.search(r"ollama run\s+(?:--?\S+\s+)*([\w./:-]+)", text)
+    model = re.search(r"ollama run (?:--?\S{1,40} ){0,8}([\w./:-]{1,200})", text)
     found: list[BenchRow] = []
     prompt, speed = 0, 0.0
     for (name, count), (_, rate) in zip(tokens, rates, strict=True):

@@ -13,7 +13,7 @@ from sparsecalc.library.bench_files.ollama import read_ollama, read_ollama_verbo
 from sparsecalc.library.bench_files.rows import BenchRow
 from sparsecalc.library.serving_files.read import LeftOut, json_values
 
-LARGEST_FILE_BYTES = 16 * 2**20
+LARGEST_FILE_BYTES = 4 * 2**20
 MOST_FILES = 100
 _HINT = "It takes llama-bench's json, jsonl, csv or table, Ollama's /api/generate or run --verbose, mlx-lm's lines"
 OBJECTS = (read_llama_bench, read_ollama)

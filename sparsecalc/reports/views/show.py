@@ -67,14 +67,15 @@ def _tests(model: ModelReport) -> list[Grid]:
             *weights,
             units.count(model.params.total, 2),
             f"{test.num_gpus} x {test.accelerator}",
-            test.engine,
+            test.backend or test.engine,
+            "-" if test.gpu_layers is None else str(test.gpu_layers),
             test.test.replace("@", " @ ") + (f", batch {test.batch_size}" if test.batch_size > 1 else ""),
             f"{_rate(test.tokens_per_second)} ({_rate(test.tokens_per_second_low)}"
             f" to {_rate(test.tokens_per_second_high)})" + ("" if test.fits else ", does not fit"),
         ]
         for test in model.tests
     ]
-    headers = ["model", "size", "params", "on", "engine", "test", "t/s (80 % band)"]
+    headers = ["model", "size", "params", "on", "backend", "ngl", "test", "t/s (80 % band)"]
     return [Grid(headers=headers, rows=rows, left=1)]
 
 

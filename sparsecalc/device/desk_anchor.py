@@ -6,7 +6,7 @@ A test's error is e = ln(measured / predicted). Among tests of one phase on one 
                     + length^2 exp(-(log2 l_i / l_j)^2 / (2 octaves^2)) + noise^2 [i = j]
 
 kind: dense or a mixture of experts; l: tokens of the context. Decoding and prompts each have their widths, which are
-data (data/test_anchor.json), and say nothing of each other. Where a prediction is unsure of a machine, `machine` is as
+data (data/desk_anchor.json), and say nothing of each other. Where a prediction is unsure of a machine, `machine` is as
 wide as that: machine^2 = max(machine^2, s^2 - the other widths^2), s the rows' mean predicted deviation. Given rows,
 mean and deviation at other tests follow in closed form (Rasmussen and Williams, Gaussian Processes for Machine
 Learning, 2006, equations 2.25 and 2.26).
@@ -26,7 +26,7 @@ LONGEST = 2**21
 """Tokens of context where a curve ends; beyond, it stays as it is there."""
 
 
-class TestWidths(Frozen):
+class DeskWidths(Frozen):
     """Standard deviations of what tests of one phase on one machine have in common."""
 
     machine: float
@@ -38,17 +38,19 @@ class TestWidths(Frozen):
     """Doublings of the context after which exp(-1/2) of `length` is still in common."""
     noise: float
     """Of a single test."""
+    sparse_share: float = 1.0
+    """What is left unknown of a mixture of experts, over what these widths leave."""
 
-    def unsure(self, spread: float) -> "TestWidths":
+    def unsure(self, spread: float) -> "DeskWidths":
         """The same for a machine of which predictions are as unsure as `spread`."""
         within = self.kind**2 + self.model**2 + self.dtype**2 + self.length**2 + self.noise**2
         return self.but(machine=max(self.machine**2, spread**2 - within) ** 0.5)
 
 
 @cache
-def test_widths(phase: Phase) -> TestWidths:
-    """The widths of a phase, learnt from whole machines. Source: data/test_anchor.json."""
-    return TestWidths(**read_data("test_anchor.json")["widths"][phase])
+def desk_widths(phase: Phase) -> DeskWidths:
+    """The widths of a phase, learnt from whole machines. Source: data/desk_anchor.json."""
+    return DeskWidths(**read_data("desk_anchor.json")["widths"][phase])
 
 
 class TestPlace(Frozen):
@@ -63,7 +65,7 @@ class TestPlace(Frozen):
 
 
 def anchored_tests(
-    seen: Sequence[TestPlace], errors: Sequence[float], at: Sequence[TestPlace], widths: TestWidths
+    seen: Sequence[TestPlace], errors: Sequence[float], at: Sequence[TestPlace], widths: DeskWidths
 ) -> tuple[list[float], list[float]]:
     """Mean of ln(measured / predicted) at other tests, and the standard deviation of a new one there."""
     import numpy as np
@@ -73,10 +75,11 @@ def anchored_tests(
     weights = np.linalg.solve(own, across)
     whole = widths.machine**2 + widths.kind**2 + widths.model**2 + widths.dtype**2 + widths.length**2
     left = np.maximum(whole - (across * weights).sum(axis=0), 0.0) + widths.noise**2
-    return (weights.T @ np.asarray(errors)).tolist(), (left**0.5).tolist()
+    share = np.array([1.0 if place.dense else widths.sparse_share for place in at])
+    return (weights.T @ np.asarray(errors)).tolist(), (share * left**0.5).tolist()
 
 
-def test_covariance(first: Sequence[TestPlace], second: Sequence[TestPlace], widths: TestWidths) -> Any:
+def test_covariance(first: Sequence[TestPlace], second: Sequence[TestPlace], widths: DeskWidths) -> Any:
     """Covariance of the errors of tests on one machine, each with each, their noise left out."""
     import numpy as np
 
@@ -96,7 +99,7 @@ def test_covariance(first: Sequence[TestPlace], second: Sequence[TestPlace], wid
     return shared
 
 
-def length_curve(seen: Sequence[TestPlace], errors: Sequence[float], place: TestPlace, widths: TestWidths) -> LoadCurve:
+def length_curve(seen: Sequence[TestPlace], errors: Sequence[float], place: TestPlace, widths: DeskWidths) -> LoadCurve:
     """What the tests say of one model in one format, over the tokens of its context."""
     lengths = tuple(2.0**step for step in range(LONGEST.bit_length()))
     means, spreads = anchored_tests(seen, errors, [place.but(length=length) for length in lengths], widths)

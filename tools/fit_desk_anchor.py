@@ -1,16 +1,19 @@
-"""Learn the prior of `calibrate --from-llama-bench` from whole machines: python tools/fit_test_anchor.py [--write].
+"""Learn the prior of `calibrate --from-llama-bench` from whole machines: python tools/fit_desk_anchor.py [--write].
 
 Rows: those of data/measurements/desk.json and fixed_batch.json that lie on one device, each with its error where its
 stack was left out of the fit of its profile (data/measurements/desk_left_out.json, by tools/fit_desk.py). A machine is
 a device under an engine, backend and version, by one source. Of each machine some rows of a phase are the anchor, and
 the others are predicted; an anchor of one row is each row in turn. The ratios of the widths are those that make the
-mean of |ln(measured / predicted)|, capped, least, each machine counted as at most 20 rows; the noise is such that 80 %
-of the errors lie in their 80 % bands. What an anchor is worth is measured on machines that they were not learnt from.
+mean of |ln(measured / predicted)|, capped, least, each machine counted as at most 20 rows. The noise is such that 80 %
+of the errors of dense models lie in their bands, and sparse_share such that 80 % of those of mixtures of experts do.
+What an anchor is worth is measured on machines that they were not learnt from.
 """
 
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,10 @@ from scipy.optimize import minimize
 from sparsecalc.decide.anchored import params_of
 from sparsecalc.decide.desk import as_run, desk_rows, engine_of
 from sparsecalc.decide.desk_errors import left_out_checks, on_device
-from sparsecalc.device.test_anchor import TestPlace, TestWidths, test_covariance
+from sparsecalc.device.desk_anchor import DeskWidths, TestPlace, test_covariance
 from sparsecalc.estimate.step import BAND
 
-TARGET = Path(__file__).parent.parent / "data" / "test_anchor.json"
+TARGET = Path(__file__).parent.parent / "data" / "desk_anchor.json"
 RATIOS = ("machine", "kind", "model", "dtype", "length", "octaves")
 START = np.log([3.0, 1.0, 1.0, 1.0, 1.0, 2.0])
 """Of the logarithms: widths in units of the noise, and octaves; they are drawn back to it weakly."""
@@ -45,7 +48,11 @@ class Machine:
         self.spreads = np.array([row["spread"] for row in rows])
         self.dense = np.array([place.dense for place in self.places])
 
-    def by_one(self, widths: TestWidths) -> Drawn:
+    def shares(self, widths: DeskWidths) -> np.ndarray:
+        """What mixtures of experts leave unknown over what dense models do, row by row."""
+        return np.where(self.dense, 1.0, widths.sparse_share)
+
+    def by_one(self, widths: DeskWidths) -> Drawn:
         """Each row in turn as the anchor of all others."""
         own = widths.unsure(float(self.spreads.mean()))
         shared = test_covariance(self.places, self.places, own)
@@ -54,9 +61,9 @@ class Machine:
         off = self.errors[None, :] - weights * self.errors[:, None]
         others = ~np.eye(len(self.places), dtype=bool)
         rest = np.broadcast_to(np.arange(len(self.places)), others.shape)
-        return off[others], left[others] ** 0.5, rest[others]
+        return off[others], self.shares(own)[rest[others]] * left[others] ** 0.5, rest[others]
 
-    def by_several(self, widths: TestWidths, anchors: int) -> Drawn:
+    def by_several(self, widths: DeskWidths, anchors: int) -> Drawn:
         """Some draws of so many anchors of the others."""
         own = widths.unsure(float(self.spreads.mean()))
         shared = test_covariance(self.places, self.places, own)
@@ -67,10 +74,11 @@ class Machine:
             across = shared[np.ix_(seen, rest)]
             weights = np.linalg.solve(shared[np.ix_(seen, seen)] + own.noise**2 * np.eye(anchors), across)
             left = np.maximum(shared.diagonal()[rest] - (across * weights).sum(axis=0), 0) + own.noise**2
-            found.append((self.errors[rest] - weights.T @ self.errors[seen], left**0.5, rest))
+            spreads = self.shares(own)[rest] * left**0.5
+            found.append((self.errors[rest] - weights.T @ self.errors[seen], spreads, rest))
         return tuple(np.concatenate(each) for each in zip(*found, strict=True))  # type: ignore[return-value]
 
-    def drawn(self, widths: TestWidths, anchors: int) -> Drawn:
+    def drawn(self, widths: DeskWidths, anchors: int) -> Drawn:
         """The rows that are not the anchor; without one all rows as they are."""
         if not anchors:
             return self.errors, self.spreads, np.arange(len(self.errors))
@@ -98,15 +106,15 @@ def machines() -> dict[str, list[Machine]]:
     return {PHASES[phase]: [Machine(own) for own in groups.values()] for phase, groups in found.items()}
 
 
-def widths_of(x: np.ndarray, noise: float) -> TestWidths:
+def widths_of(x: np.ndarray, noise: float) -> DeskWidths:
     """The widths of the ratios' logarithms."""
     values = dict(zip(RATIOS, np.exp(x).tolist(), strict=True))
-    return TestWidths(
+    return DeskWidths(
         **{name: value * (1 if name == "octaves" else noise) for name, value in values.items()}, noise=noise
     )
 
 
-def learnt(some: list[Machine]) -> TestWidths:
+def learnt(some: list[Machine]) -> DeskWidths:
     """The widths of these machines."""
     several = [machine for machine in some if len(machine.places) > 1]
     cap = CAP * float(np.median(np.abs(np.concatenate([machine.errors for machine in several]))))
@@ -123,22 +131,26 @@ def learnt(some: list[Machine]) -> TestWidths:
     for _ in range(2):
         options = {"maxiter": MOST_TRIES, "xatol": 0.03, "fatol": 1e-4, "initial_simplex": best + simplex}
         best = minimize(badness, best, args=(noise,), method="Nelder-Mead", options=options).x
-        noise = held(several, best)
+        noise = held(several, dense=True, widths=partial(widths_of, best))
     found = widths_of(best, noise)
-    return TestWidths(**{name: float(f"{value:.3g}") for name, value in vars(found).items()})
+    found = found.but(sparse_share=max(1.0, held(several, dense=False, widths=lambda v: found.but(sparse_share=v))))
+    return DeskWidths(**{name: float(f"{value:.3g}") for name, value in vars(found).items()})
 
 
-def held(some: list[Machine], x: np.ndarray) -> float:
-    """The noise with which 80 % of the errors lie in the 80 % band."""
-    low, high = 1e-2, 1.0
+def held(some: list[Machine], dense: bool, widths: Callable[[float], DeskWidths]) -> float:
+    """The value with whose widths 80 % of the errors of dense models, or of the others, lie in their 80 % bands."""
+    low, high = 1e-2, 10.0
     while high / low > 1.005:
-        noise = (low * high) ** 0.5
+        value = (low * high) ** 0.5
         inside, weights = [], []
-        for machine in some:
-            off, spreads, _ = machine.by_one(widths_of(x, noise))
-            inside.append(np.mean(np.abs(off) <= BAND * spreads))
-            weights.append(min(WEIGHT, len(machine.places)))
-        low, high = (noise, high) if np.average(inside, weights=weights) < HELD else (low, noise)
+        for machine, count in ((machine, count) for machine in some for count in ANCHORS[1:]):
+            if len(machine.places) > count:
+                off, spreads, rest = machine.drawn(widths(value), count)
+                own = machine.dense[rest] == dense
+                if own.any():
+                    inside.append(np.mean(np.abs(off[own]) <= BAND * spreads[own]))
+                    weights.append(min(WEIGHT, len(machine.places)))
+        low, high = (value, high) if np.average(inside, weights=weights) < HELD else (low, value)
     return low
 
 
