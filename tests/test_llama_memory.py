@@ -12,8 +12,7 @@ from sparsecalc.decide.desk_logs import desk_logs
 from sparsecalc.decide.engine_words import plain
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import model_report, show
-from sparsecalc.documents.advice import Advice
-from sparsecalc.documents.show import ShowReport
+from sparsecalc.documents.show import Advice, ShowReport
 from sparsecalc.estimate.engine_memory.log_row import LogRow
 from sparsecalc.estimate.llama_memory.figures import LlamaMemory, OllamaMemory
 from sparsecalc.estimate.llama_memory.graph_allocator import Graph, peak_bytes
