@@ -284,6 +284,24 @@ def test_advice_is_near_what_people_found(
     assert abs(getattr(advice, figure) - by_hand) <= within
 
 
+RAN: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("gpt-oss-120b", "rtx-3090", {"n_cpu_moe": 36, "context_len": 13000}),
+    ("gpt-oss-120b", "rtx-5090", {"n_cpu_moe": 22, "context_len": 50000, "ubatch_size": 2048}),
+    ("gpt-oss-120b", "arc-pro-b70", {"n_cpu_moe": 22, "context_len": 640}),
+    ("llama-3.1-70b", "arc-pro-b70", {"n_gpu_layers": 60, "context_len": 640}),
+    ("deepseek-v2-lite", "rtx-2080", {"n_cpu_moe": 16, "context_len": 512}),
+)
+"""Placements that reports of speed ran with."""
+
+
+@pytest.mark.parametrize(("model", "gpu", "placed"), RAN)
+def test_what_people_ran_fits(model: str, gpu: str, placed: dict[str, Any]) -> None:
+    dtype = "q8_0,experts=mxfp4" if model.startswith("gpt-oss") else "q4_k_m"
+    prediction = asked_of(model, gpu=gpu, dtype=dtype, host="i9-14900k:128g", **placed).prediction
+    assert prediction is not None
+    assert prediction.fits
+
+
 @pytest.mark.parametrize(
     ("model", "gpu"),
     [("llama-3.1-70b", "rtx-3090"), ("qwen3-30b-a3b", "rtx-3060-12gb"), ("gpt-oss-120b", "rtx-5090")],
