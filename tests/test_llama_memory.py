@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.desk_logs import desk_logs
 from sparsecalc.decide.engine_words import plain
+from sparsecalc.decide.llama import buffers_of_files
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import model_report, show
 from sparsecalc.documents.show import Advice, ShowReport
 from sparsecalc.estimate.engine_memory.log_row import LogRow
 from sparsecalc.estimate.llama_memory.figures import LlamaMemory, OllamaMemory
 from sparsecalc.estimate.llama_memory.graph_allocator import Graph, peak_bytes
+from sparsecalc.library.formats import precision_for
+from sparsecalc.library.models import load_model
+from sparsecalc.model.ledgers import Ledgers
+from sparsecalc.read.stored.gguf import as_file
 from tests.conftest import Run
 
 MIB = 2**20
@@ -142,8 +147,22 @@ def test_keys_and_values_have_types_of_their_own() -> None:
     assert memory_of("deepseek-v3", cache_type_k="q8_0").kv_buffer_bytes == pytest.approx(61 * 4096 * 576 * 34 / 32)
 
 
+def test_files_that_hold_keys_and_values_maps_in_one_tensor_cache_both_whole() -> None:
+    """9,760 MiB at 2,048 tokens (ollama/ollama#8447)."""
+    spec = load_model("deepseek-v3").spec
+    names = ("blk.3.attn_kv_b.weight", "blk.3.attn_k_b.weight")
+    found = []
+    for name in names:
+        stored = as_file(spec, "deepseek_v3", {"q4_k": [name]}, 2**30, "q4_k_m")
+        variant = Ledgers(stored)
+        report = buffers_of_files(variant, precision_for(stored), ask(context_len=2048))
+        assert report is not None
+        found.append(report.kv_buffer_bytes / MIB)
+    assert found == pytest.approx([9760, 137.25])
+
+
 def test_a_build_makes_masks_in_16_bits() -> None:
-    long = {"context_len": 131072, "model": "gpt-oss-20b"}
+    long: dict[str, Any] = {"context_len": 131072, "model": "gpt-oss-20b"}
     old, new = (memory_of(**long, engine=f"llama.cpp@b{build}") for build in (9000, 9739))
     assert new.host_buffer_bytes < 0.6 * old.host_buffer_bytes
     assert new.compute_buffer_bytes <= old.compute_buffer_bytes

@@ -19,6 +19,7 @@ from sparsecalc.estimate.llama_memory.rules import LlamaRules, pipeline_copies
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.places import Shares
 from sparsecalc.model.ledgers import Ledgers
+from sparsecalc.model.spec import Layer
 
 
 class CacheFormats(Frozen):
@@ -63,10 +64,14 @@ class LlamaModel:
     def caches(self) -> list[tuple[LayerCache, int, Shares]]:
         """What the layers of each group cache, how many there are, and where they lie."""
         return [
-            (layer_cache(group.layer, self.rules), group.count, self._cache_shares(group.layer.label))
+            (self._cache_of(group.layer), group.count, self._cache_shares(group.layer.label))
             for group in self.spec.layer_groups
             if not group.layer.reused
         ]
+
+    def _cache_of(self, layer: Layer) -> LayerCache:
+        stored = self.spec.stored
+        return layer_cache(layer, self.rules, expanded=stored is not None and stored.expanded_latents)
 
     def shares(self, op: Op) -> Shares:
         """Where an op's weights lie."""
@@ -170,7 +175,7 @@ class LlamaModel:
             shares = self._cache_shares(group.layer.label)
             if place is not None and not (shares[place] or (place == 1 and shares[0] and self._sends)):
                 continue
-            cache = layer_cache(group.layer, self.rules)
+            cache = self._cache_of(group.layer)
             cells, windowed = cache.cells(self.rules, running.context_len) * running.sequences, cache.window is not None
             sent = self._sent(group.layer.label) if place is not None and self._sends else ()
             each = LayerOnDevice(layer=group.layer, cells=cells, windowed=windowed, sent=sent)
