@@ -11,7 +11,7 @@ from sparsecalc.decide.model_name import Variant
 from sparsecalc.decide.ollama import OLLAMA, ollama_estimate
 from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Question
-from sparsecalc.documents.advice import Advice
+from sparsecalc.documents.show import Advice
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.llama_memory.device import LlamaDevice
 

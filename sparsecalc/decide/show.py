@@ -57,7 +57,7 @@ def _report(name: str, variant: Variant, question: Question) -> tuple[ModelRepor
         layers=costs.layer_kinds(loaded.spec),
         experts=costs.experts(model, precision, load, routing_of(loaded.spec, question)),
         flops=costs.flops(model, load.context_len),
-        memory=held.working_in(llama.compute_buffer_bytes) if llama else held,
+        memory=held.as_llama(llama) if llama else held,
         llama_memory=llama,
         prediction=prediction,
         grid=grid,

@@ -4,7 +4,6 @@ from dataclasses import field
 from typing import Any
 
 from sparsecalc.core.frozen import Frozen
-from sparsecalc.documents.advice import Advice
 from sparsecalc.documents.base import Document
 from sparsecalc.estimate.llama_memory.figures import LlamaMemory
 from sparsecalc.estimate.results import Experts, Flops, LayerKind, Memory, Params, Prediction
@@ -142,6 +141,29 @@ class ModelReport(Frozen):
     def grid_rows(self) -> list[dict[str, Any]]:
         """A row for each point of the grid, with the model's id."""
         return [{"model": self.model.id, **point.to_dict()} for point in self.grid]
+
+
+class Advice(Frozen):
+    """What to type so that a model fits under llama.cpp, Ollama or MLX: the most of it that the devices hold."""
+
+    fits: bool
+    """Whether it fits at all, in devices and host memory together."""
+    gpu_layers: int
+    """Layers on devices, the output as one more: the largest -ngl that fits; all where experts make the room."""
+    layers: int
+    """All layers, the output as one more."""
+    cpu_moe_layers: int
+    """The smallest -ncmoe that fits: layers whose experts lie in host memory; 0 without."""
+    context_len: int
+    """Tokens of each sequence that were asked for."""
+    largest_context_len: int
+    """Tokens of each sequence that fit this placement, at most those that the model allows; 0: none."""
+    margin_bytes: int
+    """Bytes of each device that are left free."""
+    command: str
+    """The command line that starts it; empty where it does not fit."""
+    modelfile: str = ""
+    """Lines of Ollama's Modelfile; empty under other engines."""
 
 
 class ShowReport(ModelReport, Document):

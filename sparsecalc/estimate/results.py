@@ -106,10 +106,16 @@ class Memory(Frozen):
     total_bytes: int
     """Sum of all of these, with the larger of intermediate results and logits."""
 
-    def working_in(self, activation_bytes: int) -> "Memory":
-        """The same with other intermediate results, as an engine holds them."""
-        before, after = (max(held, self.logits_bytes) for held in (self.activation_bytes, activation_bytes))
-        return self.but(activation_bytes=activation_bytes, total_bytes=self.total_bytes - before + after)
+    def as_llama(self, found: LlamaMemory) -> "Memory":
+        """The same with llama.cpp's caches, an indexer's keys among them, states and compute buffer."""
+        held = self.weights_bytes + found.kv_buffer_bytes + found.state_buffer_bytes + self.framework_bytes
+        return self.but(
+            kv_cache_bytes=found.kv_buffer_bytes,
+            index_cache_bytes=0,
+            state_bytes=found.state_buffer_bytes,
+            activation_bytes=found.compute_buffer_bytes,
+            total_bytes=held + max(found.compute_buffer_bytes, self.logits_bytes),
+        )
 
 
 class PhasePrediction(Frozen):

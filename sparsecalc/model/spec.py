@@ -86,6 +86,8 @@ class Stored(Frozen):
     """`as published`: the publisher's own checkpoint of a built-in model; `requested`: a GGUF file type asked for."""
     kv_cache: NumberFormat | None = None
     """Format of the KV cache, where the checkpoint brings scales for it."""
+    expanded_latents: bool = False
+    """Whether a GGUF file has latent attention's kv_b in one tensor: llama.cpp then caches whole keys and values."""
 
 
 class LayerGroup(Frozen):

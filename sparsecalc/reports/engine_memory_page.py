@@ -75,8 +75,8 @@ DESK = """\
 - The rules without a build (`--engine llama.cpp`) are those before b9410, as most logs are: masks in 32 bits beside
   their copy in 16. `llama.cpp@b9739` has masks in 16 bits. Logits are those of the whole micro-batch, as llama-bench
   and earlier servers reserve them; servers from pull request 23861 on (2026-06) reserve fewer.
-- Rows V: what a build of llama.cpp reserved for files of a model's shapes without data, on a software device; nothing
-  is fitted to them or to the logs.
+- Rows V and W: what a build of llama.cpp reserved for files of a model's shapes without data, on a software device.
+  Nothing is fitted to them or to the logs; the models of rows W were looked at only when the graph was written.
 - A load fits where every card has room for its buffers beside what driver and desktop keep, and the host for its own.
   The advice leaves 1 GiB of each card free, as llama.cpp's --fit does.
 - Ollama: its own estimate (`memory.required`), by which it chooses how many layers to offload.

@@ -19,6 +19,7 @@ from sparsecalc.estimate.llama_memory.rules import LlamaRules, pipeline_copies
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.places import Shares
 from sparsecalc.model.ledgers import Ledgers
+from sparsecalc.model.spec import Layer
 
 
 class CacheFormats(Frozen):
@@ -63,10 +64,14 @@ class LlamaModel:
     def caches(self) -> list[tuple[LayerCache, int, Shares]]:
         """What the layers of each group cache, how many there are, and where they lie."""
         return [
-            (layer_cache(group.layer, self.rules), group.count, self._cache_shares(group.layer.label))
+            (self._cache_of(group.layer), group.count, self._cache_shares(group.layer.label))
             for group in self.spec.layer_groups
             if not group.layer.reused
         ]
+
+    def _cache_of(self, layer: Layer) -> LayerCache:
+        stored = self.spec.stored
+        return layer_cache(layer, self.rules, expanded=stored is not None and stored.expanded_latents)
 
     def shares(self, op: Op) -> Shares:
         """Where an op's weights lie."""
@@ -170,9 +175,10 @@ class LlamaModel:
             shares = self._cache_shares(group.layer.label)
             if place is not None and not (shares[place] or (place == 1 and shares[0] and self._sends)):
                 continue
-            cells = layer_cache(group.layer, self.rules).cells(self.rules, running.context_len) * running.sequences
+            cache = self._cache_of(group.layer)
+            cells, windowed = cache.cells(self.rules, running.context_len) * running.sequences, cache.window is not None
             sent = self._sent(group.layer.label) if place is not None and self._sends else ()
-            each = LayerOnDevice(layer=group.layer, cells=cells, sent=sent)
+            each = LayerOnDevice(layer=group.layer, cells=cells, windowed=windowed, sent=sent)
             found.update(dict.fromkeys(group.positions, made.setdefault((id(group.layer), sent), each)))
         return [found[position] for position in sorted(found)]
 
@@ -193,11 +199,12 @@ class LlamaModel:
             return self._graph_bytes(self._layers(running, None), running, Output(vocab_size=self.spec.vocab_size))
         tokens, fused = self._tokens(running), self.rules.flash_attention
         held = self.rules.hidden_inputs * self.spec.hidden_size * FLOAT * tokens
-        seen: dict[int, int] = {}
+        seen: dict[tuple[int, bool], int] = {}
         for cache, _, _ in self.caches:
             if cells := cache.cells(self.rules, running.context_len):
-                seen[cells] = max(seen.get(cells, 0), cache.value_elements)
-        for cells, width in seen.items():
+                kind = cells, cache.window is not None
+                seen[kind] = max(seen.get(kind, 0), cache.value_elements)
+        for (cells, _), width in seen.items():
             held += cells * tokens * (HALF if fused and not self.rules.wide_masks else FLOAT)
             held += tokens * PLACE * (2 if fused else 1 + width)
         return held + 3 * FLOAT * tokens  # tokens, positions, outputs

@@ -48,16 +48,17 @@ def padded(count: int, unit: int) -> int:
     return ceil(count / unit) * unit
 
 
-def layer_cache(layer: Layer, rules: LlamaRules) -> LayerCache:
+def layer_cache(layer: Layer, rules: LlamaRules, *, expanded: bool = False) -> LayerCache:
     """What a layer of a kind caches.
 
-    Latent attention has one latent per token and no values of its own. A convolution keeps the tokens before the new
+    Latent attention has one latent per token and no values of its own; whole keys and values in files of before
+    2025-04, which hold their maps in one tensor (`expanded`). A convolution keeps the tokens before the new
     one, kernel - 1 of them. Source: src/llama-kv-cache.cpp, src/llama-memory-recurrent.cpp, src/llama-hparams.cpp.
     """
     found = LayerCache(state_bytes=STATE_BYTES * sum(_states(layer)))
     for mixer in layer.mixers:
         if mixer.is_softmax_attention:
-            keys, values = _cell(mixer)
+            keys, values = _cell(mixer, expanded)
             window = mixer.window if rules.keeps_windows else None
             found = found.but(
                 key_elements=found.key_elements + keys,
@@ -68,11 +69,14 @@ def layer_cache(layer: Layer, rules: LlamaRules) -> LayerCache:
     return found
 
 
-def _cell(mixer: MixerPart) -> tuple[int, int]:
+def _cell(mixer: MixerPart, expanded: bool) -> tuple[int, int]:
     """Elements of keys, an indexer's among them, and of values that one token of a mixer adds."""
     ops = list(mixer.ops(Workload.decode(1)))
     held = sum(op.kv_elements_per_token for op in ops)
     index = sum(op.index_elements_per_token for op in ops)
+    if isinstance(mixer, Mla) and held and expanded:
+        heads = mixer.num_attention_heads
+        return heads * (mixer.qk_nope_head_dim + mixer.qk_rope_head_dim), heads * mixer.v_head_dim
     if isinstance(mixer, Mla):
         return held + index, 0
     keys = held // 2

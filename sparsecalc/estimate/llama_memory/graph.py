@@ -24,6 +24,8 @@ class LayerOnDevice(Frozen):
 
     layer: Layer
     cells: int
+    windowed: bool = False
+    """Whether they are those of the windows' cache, which has masks and places of its own."""
     sent: tuple[tuple[str, int], ...] = ()
     """Bytes of those of its tensors that lie in host memory and are sent for each micro-batch, by name of the op."""
 
@@ -61,6 +63,11 @@ class DeviceGraph(Graph):
         self.inputs: dict[object, int] = {}
         self.layer: LayerOnDevice | None = None
 
+    @property
+    def windowed(self) -> bool:
+        """Whether the layer that is added attends to the windows' cache."""
+        return self.layer is not None and self.layer.windowed
+
     def rows(self, width: float, *sources: int, in_place: bool = False) -> int:
         """A node of `width` fp32 elements for each token of the micro-batch."""
         return self.add(width * self.options.tokens * FLOAT, *sources, in_place=in_place)
@@ -82,12 +89,14 @@ class DeviceGraph(Graph):
         embedded = self.given(hidden)
         other = self.given(hidden) if self.options.follows else None
         self.inputs["positions"] = self.given(tokens * FLOAT)
-        for cells in dict.fromkeys(each.cells for each in layers if each.cells):
+        for cells, windowed in dict.fromkeys((each.cells, each.windowed) for each in layers if each.cells):
             keys = self.given(tokens * PLACE)
             values = self.given(tokens * PLACE * (1 if fused else value_width))
             wide = self.options.wide_masks or not fused
-            self.inputs["mask", cells] = self.given(cells / self.options.streams * tokens * (FLOAT if wide else HALF))
-            self.inputs["keys", cells], self.inputs["values", cells] = keys, values
+            self.inputs["mask", windowed] = self.given(
+                cells / self.options.streams * tokens * (FLOAT if wide else HALF)
+            )
+            self.inputs["keys", windowed], self.inputs["values", windowed] = keys, values
         self.inputs["outputs"] = self.given(tokens * FLOAT)
         return embedded if other is None else self.add(hidden, embedded, other, in_place=True)
 
@@ -139,8 +148,8 @@ class DeviceGraph(Graph):
             values = self.product("v_proj", mixer.num_key_value_heads * value_dim, normed) if mixer.v_proj else normed
             keys = self.product("k_proj", mixer.num_key_value_heads * mixer.head_dim, normed)
             keys = self.rows(mixer.num_key_value_heads * mixer.head_dim, keys, positions)
-            self.add(0, keys, self.inputs["keys", cells])
-            self.add(0, values, self.inputs["values", cells])
+            self.add(0, keys, self.inputs["keys", self.windowed])
+            self.add(0, values, self.inputs["values", self.windowed])
         mixed = self._attend(queries, heads, value_dim, cells)
         if gated:
             gate = self.rows(width, both)
@@ -152,8 +161,8 @@ class DeviceGraph(Graph):
         width, positions = heads * mixer.head_dim, self.inputs["positions"]
         both = self.product("q_proj", width + 2 * keys, normed)
         queries, turned = self.rows(width, both, positions), self.rows(keys, both, positions)
-        self.add(0, turned, self.inputs["keys", cells])
-        self.add(0, both, self.inputs["values", cells])
+        self.add(0, turned, self.inputs["keys", self.windowed])
+        self.add(0, both, self.inputs["values", self.windowed])
         return self.product("o_proj", self.hidden_size, self._attend(queries, heads, mixer.head_dim, cells))
 
     def _attend(self, queries: int, heads: int, value_dim: int, cells: int) -> int:
@@ -167,13 +176,13 @@ class DeviceGraph(Graph):
 
     def _mask(self, cells: int) -> int:
         """The mask of a cache; cast once where flash attention needs it in 16 bits and it comes in 32."""
-        made = self.inputs["mask", cells]
+        made = self.inputs["mask", self.windowed]
         if not (self.options.wide_masks and self.options.flash_attention):
             return made
-        if ("cast", cells) not in self.inputs:
+        if ("cast", self.windowed) not in self.inputs:
             size = cells / self.options.streams * self.options.tokens * HALF
-            self.inputs["cast", cells] = self.add(size, made)
-        return self.inputs["cast", cells]
+            self.inputs["cast", self.windowed] = self.add(size, made)
+        return self.inputs["cast", self.windowed]
 
     def _latent(self, mixer: Mla, normed: int, cells: int) -> int:
         """Latent attention with the projection of keys and values folded into queries and results."""
@@ -192,7 +201,7 @@ class DeviceGraph(Graph):
         absorbed = self.rows(heads * rank, queries)
         queries = self.rows(heads * (rank + rope), rotated, absorbed)
         keys = self.rows(rank + rope, key, compressed)
-        self.add(0, keys, self.inputs["keys", cells])
+        self.add(0, keys, self.inputs["keys", self.windowed])
         mixed = self._attend_latent(queries, heads, rank, cells)
         values = self.rows(heads * mixer.v_head_dim, mixed)
         return self.product("o_proj", self.hidden_size, self.rows(heads * mixer.v_head_dim, values))

@@ -44,6 +44,9 @@ def as_file(spec: ModelSpec, family: str, tensors: dict[str, list[str]], total_b
         return known or (types.get("token_embd.weight", usual) if slot.key[0] == "lm_head" else usual)
 
     stored = _stored(spec, family, type_of, name, "config")
+    joint, apart = (any(part in tensor for tensor in types) for part in (".attn_kv_b.", ".attn_k_b."))
+    if joint and not apart and stored.stored:
+        stored = stored.but(stored=stored.stored.but(expanded_latents=True))
     return _with_bytes(stored, total_bytes)
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from sparsecalc.core.units import nbytes
-from sparsecalc.documents.advice import Advice
-from sparsecalc.documents.show import ModelReport
+from sparsecalc.documents.show import Advice, ModelReport
 from sparsecalc.estimate.llama_memory.figures import LlamaMemory, MlxMemory, OllamaMemory
 from sparsecalc.reports.view import Grid
 
