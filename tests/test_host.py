@@ -288,6 +288,8 @@ def test_options_are_spelled_as_llama_cpp_does(run: Run) -> None:
         ("-ot", "exps=CUDA3"),
         ("-ts", "1,1,1", "--num-gpus", "2"),
         ("-ngl", "3", "--dp", "2"),
+        ("-ngl", "3", "--tp", "2", "--pp", "2"),
+        ("-ngl", "3", "--tp", "2", "--num-gpus", "3"),
         ("--host", "h100-sxm", "-cmoe"),
         ("--host", "nonsense", "-cmoe"),
         ("-ngl", "3", "--num-gpus", "99"),

@@ -6,14 +6,12 @@ from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.host import host_for
 from sparsecalc.decide.question import Parallelism
 from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.device.engines import GENERIC
 from sparsecalc.device.time_constants import DeviceModel
-from sparsecalc.estimate.host import HostRules, host_rules
+from sparsecalc.estimate.host import HostRules, host_rules, host_table
 from sparsecalc.estimate.placement import Placement, attention_heads
 from sparsecalc.estimate.places import LlamaLayers, places
 from sparsecalc.model.spec import ModelSpec
-
-OTHERS = ("vllm", "sglang", "trtllm", "gpt-fast", "mlx", "exllamav3")
-"""Engines that place layers in ways of their own."""
 
 
 def placement_on(spec: ModelSpec, parallelism: Parallelism, gpu: Accelerator, device: DeviceModel) -> Placement:
@@ -24,7 +22,7 @@ def placement_on(spec: ModelSpec, parallelism: Parallelism, gpu: Accelerator, de
     options under an engine that has others, and as `placement_for` does.
     """
     asked, offload, engine = parallelism.host, parallelism.offload, device.engine.id
-    if asked.places_layers and engine in OTHERS:
+    if asked.places_layers and engine != GENERIC and engine not in host_table()["engines"]:
         hint = "Name its engine: --engine llama.cpp"
         raise InputError(f"-ngl, -ncmoe, -ot, -sm and -ts are llama.cpp's, and the engine is {engine}", hint=hint)
     if asked.places_layers and offload.text:
@@ -45,10 +43,14 @@ def _on_cards(spec: ModelSpec, parallelism: Parallelism, device: DeviceModel) ->
         return placement_for(spec, parallelism.but(offload=Offload()), device.domain_size), 1
     if (parallelism.dp or 1) > 1 or (parallelism.ep or 1) > 1 or parallelism.expert_parallel:
         raise InputError("llama.cpp splits a model by layers or rows: no --dp and no --ep", hint="Leave them out")
+    tp, pp = parallelism.tp or 1, parallelism.pp or 1
+    if (tp > 1 and pp > 1) or tp * pp not in (1, parallelism.num_devices):
+        text = f"tp {tp} x pp {pp} of {parallelism.num_devices} devices: llama.cpp splits by layers or by rows alone"
+        raise InputError(text, hint="Say how many with --num-gpus, and --split-mode layer or row")
     count = 1 if asked.split_mode == "none" else parallelism.num_devices
     if count > MOST_CARDS:
         raise InputError(f"{count} devices are more than the {MOST_CARDS} that llama.cpp takes")
-    rows = asked.split_mode == "row" or (asked.split_mode is None and (parallelism.tp or 1) > 1)
+    rows = asked.split_mode == "row" or (asked.split_mode is None and tp > 1)
     return Placement(tp=count if rows else 1, pp=1 if rows else count), count
 
 
@@ -56,7 +58,7 @@ def _placed(spec: ModelSpec, parallelism: Parallelism, cards: int, rules: HostRu
     """What llama.cpp is told, with --offload in its words."""
     offload = parallelism.offload
     asked = parallelism.host.placed(cards).but(keeps_input=rules.keeps_input)
-    asked = asked.but(by_rows=asked.by_rows or (parallelism.tp or 1) > 1)
+    asked = asked.but(by_rows=asked.by_rows or (parallelism.host.split_mode is None and (parallelism.tp or 1) > 1))
     if offload.what == "layers":
         layers = spec.num_hidden_layers
         return asked.but(gpu_layers=layers + 1 - round(offload.share * layers))
