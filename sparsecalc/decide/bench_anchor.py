@@ -9,7 +9,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
-from sparsecalc.decide.anchored import params_of, places_of
+from sparsecalc.decide.anchored import place_of, places_of
 from sparsecalc.decide.bench_models import bench_dtype, bench_model
 from sparsecalc.decide.bench_tests import timed_test
 from sparsecalc.decide.capacity import HeldMemory
@@ -118,13 +118,8 @@ def _machine(deployed: Deployment, row: BenchRow) -> Entry:
 
 def _place(variant: Variant, row: BenchRow) -> Entry:
     test = row.test
-    return {
-        "model": variant.loaded.spec.id,
-        "params": params_of(variant.model),
-        "dense": variant.model.spec.kind == "dense",
-        "dtype": variant.precision.name,
-        "length": float(test.depth + test.prompt_len + test.output_len / 2),
-    }
+    place = place_of(variant.model, variant.precision, float(test.depth + test.prompt_len + test.output_len / 2))
+    return {"model": variant.loaded.spec.id, "dtype": variant.precision.name, **vars(place)}
 
 
 def _question(row: BenchRow, told: Told) -> Question:
