@@ -182,6 +182,15 @@ def test_a_table_anchors_every_prediction_of_the_machine(quick_run: Run, tmp_pat
         assert "not applied" in foreign["notes"]["all"]
 
 
+def test_an_anchor_of_a_described_device(quick_run: Run, tmp_path: Path) -> None:
+    target, line = str(tmp_path / "anchor.json"), "nvidia:24gb:1000gb/s:160tflops"
+    made = quick_run("calibrate", "--from-llama-bench", TABLE, "--gpu", line, "-o", target)
+    assert made.rc == 0, made.stderr
+    asked = ("show", "llama-3.1-8b", "--dtype", "q4_k", "--engine", "llama.cpp", "--calibration", target)
+    assert "anchored to 4 measured tests" in quick_run(*asked, "--gpu", line).stderr
+    assert "not applied" in quick_run(*asked, "--gpu", "nvidia:24gb:500gb/s:160tflops").stderr
+
+
 def test_the_table_of_an_anchor(quick_run: Run) -> None:
     table = quick_run("calibrate", "--from-llama-bench", TABLE)
     assert table.rc == 0, table.stderr

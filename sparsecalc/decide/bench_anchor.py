@@ -18,6 +18,7 @@ from sparsecalc.decide.model_name import Variant, load_variant
 from sparsecalc.decide.question import Question, ask
 from sparsecalc.decide.serving_anchor import error_summary
 from sparsecalc.device.calibration import Calibration
+from sparsecalc.device.described import is_description
 from sparsecalc.device.desk_anchor import PHASES, DeskWidths, Phase, TestPlace, anchored_tests, desk_widths
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.deployment import Deployment
@@ -62,7 +63,7 @@ def anchor_from_tests(names: list[str], told: Told) -> tuple[Calibration, list[N
     machine = _the_machine(entries, left_out)
     for phase in PHASES:
         _anchor([entry for entry in entries if entry["phase"] == phase], phase)
-    gpu = load_accelerator(machine["accelerator"])
+    gpu = load_accelerator(told.gpu if told.gpu and is_description(told.gpu) else machine["accelerator"])
     calibration = Calibration(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         device="tests",
