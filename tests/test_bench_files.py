@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sparsecalc.core.bench_tests import BenchTest
 from sparsecalc.core.errors import InputError
+from sparsecalc.data_files import read_data
 from sparsecalc.decide.bench_models import bench_dtype, bench_model
 from sparsecalc.device.desk_anchor import DeskWidths as Widths
 from sparsecalc.device.desk_anchor import TestPlace as Place
@@ -304,3 +305,12 @@ def test_an_anchor_shrinks_and_never_widens(seen: Place, at: Place, error: float
     alone = (0.3**2 + 3 * 0.1**2 + 0.2**2 + 0.05**2) ** 0.5
     assert 0.05 <= spread <= alone
     assert mean * error >= 0
+
+
+@pytest.mark.parametrize("phase", ["decode", "prompt"])
+def test_what_an_anchor_is_worth(phase: str) -> None:
+    found = read_data("desk_anchor.json")["left_out"][phase]
+    medians, tails = ([found[count]["all"][name] for count in "013"] for name in ("median", "p90"))
+    assert medians == sorted(medians, reverse=True)
+    assert tails == sorted(tails, reverse=True)
+    assert all(0.7 < found[count][kind]["in_band"] < 0.9 for count in "13" for kind in ("all", "dense"))
