@@ -324,7 +324,7 @@ def test_where_the_users_data_lies(platform: str, variables: Any, folder: str, m
         ("NVIDIA A100-SXM4-80GB", 79.3, "a100-80gb-sxm"),
         ("NVIDIA A100-PCIE-40GB", 39.4, "a100-40gb-pcie"),
         ("NVIDIA GeForce RTX 4090", 23.5, "rtx-4090"),
-        ("NVIDIA GeForce RTX 4090 Laptop GPU", 15.6, None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", 15.6, "rtx-4090-laptop"),
         ("Tesla T4", 14.6, "t4"),
         ("AMD EPYC", 20, None),
     ],

@@ -334,6 +334,7 @@ def test_a_line_describes_a_device(quick_run: Run) -> None:
     found = described("NVIDIA:8GB:448GB/s:20.5tflops:82tops")
     assert (found.vendor, found.kind, found.memory_bytes) == ("NVIDIA", "gpu", 8 * GIB)
     assert found.memory_bytes_per_second == 448e9
+    assert found.id == "nvidia-8gb-448gbps-20.5tflops-82tops"
     assert found.peak_flops_per_second == {"bf16": 20.5e12, "fp16": 20.5e12, "int8": 82e12}
     assert load_accelerator("cpu:64gib:0.08tb/s:900gflops").kind == "cpu"
     options = ("--gpu", "2x8gb:448gb/s:20tflops", "--dtype", "q4_k", "--test", "tg128", "--json")

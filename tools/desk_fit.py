@@ -84,6 +84,10 @@ FREE: dict[str, Free] = {
     "latent": Free(("latent_decode",), "bandwidth", 0.5, 0.0, 0.02),
 }
 """What else the constants in data/desk_engines.json have is not fitted: powers, what is between experts' products."""
+STARTS: dict[str, dict[str, float]] = {"llama.cpp:cpu": {"rows": 1.5, "experts, rows": 1.5}}
+"""Where a backend starts elsewhere, and is held: vector units have no tiles that few rows leave empty."""
+HELD = {("llama.cpp:cpu", "rows"): 0.3, ("llama.cpp:cpu", "experts, rows"): 0.3}
+"""Standard deviation of ln(a constant / its start) where it is not that of others."""
 WIDTH = 0.8
 """Standard deviation of ln(a backend's constant / its start), where no other backend tells where to start."""
 WIDTH_BESIDE = 0.4
@@ -218,9 +222,15 @@ class Fit:
         self.index = {name: place for place, name in enumerate(self.names)}
 
     def _backend(self, base: Mapping[Name, float]) -> list[tuple[Any, ...]]:
-        width = WIDTH_BESIDE if base else WIDTH
+        width, own = WIDTH_BESIDE if base else WIDTH, STARTS.get(self.group, {})
         return [
-            (("all", name), base.get(("all", name), free.start), width, free.low, free.high)
+            (
+                ("all", name),
+                base.get(("all", name), own.get(name, free.start)),
+                HELD.get((self.group, name), width),
+                free.low,
+                free.high,
+            )
             for name, free in FREE.items()
         ]
 

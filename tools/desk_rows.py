@@ -292,7 +292,8 @@ def _rates(row: Row, common: Row, left_out: Counter[str]) -> Iterator[Row]:
         else:
             yield {**common, "phase": "decode", "batch_size": 1, "prompt_len": 0, "context_len": context,
                    "published": rate, "unit": "tokens/s"}  # fmt: skip
-    if row["prefill_tokens_per_second"] and prompt >= LEAST_PROMPT and common["engine"] == "llama.cpp":
+    partial = "n_gpu_layers" in common  # of which nobody told what was sent where
+    if row["prefill_tokens_per_second"] and prompt >= LEAST_PROMPT and common["engine"] == "llama.cpp" and not partial:
         rate = float(row["prefill_tokens_per_second"])
         flops = model.ops(Workload.prefill(prompt, 1, logits="last")).total("flops") / prompt
         most = max((v for k, v in gpu.peak_flops_per_second.items() if v and k != "int4"), default=0) if gpu else 0

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from sparsecalc.decide.anchored import params_of
+from sparsecalc.decide.anchored import place_of
 from sparsecalc.decide.desk import as_run, desk_rows, engine_of
 from sparsecalc.decide.desk_errors import left_out_checks, on_device
-from sparsecalc.device.desk_anchor import DeskWidths, TestPlace, test_covariance
+from sparsecalc.device.desk_anchor import DeskWidths, test_covariance
 from sparsecalc.estimate.step import BAND
 
 TARGET = Path(__file__).parent.parent / "data" / "desk_anchor.json"
-RATIOS = ("machine", "kind", "model", "dtype", "length", "octaves")
+RATIOS = ("machine", "kind", "model", "quantized", "length", "octaves")
 START = np.log([3.0, 1.0, 1.0, 1.0, 1.0, 2.0])
 """Of the logarithms: widths in units of the noise, and octaves; they are drawn back to it weakly."""
 WEIGHT, PULL, FOLDS, ANCHORS = 20, 0.002, 7, (0, 1, 3)
@@ -93,11 +93,8 @@ def machines() -> dict[str, list[Machine]]:
     found: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {phase: defaultdict(list) for phase in PHASES}
     for row, check in checks:
         model, precision = as_run(row["model"], row["weights"], row["kv_cache"])
-        length = float(row["context_len"])
-        dense = model.spec.kind == "dense"
-        place = TestPlace(dense=dense, params=params_of(model), dtype=precision.name, length=length)
         own = {
-            "place": place,
+            "place": place_of(model, precision, float(row["context_len"])),
             "error": float(np.log(check.measured_seconds / check.predicted_seconds)),
             "spread": float(np.log(check.seconds_high / check.predicted_seconds)) / BAND,
         }

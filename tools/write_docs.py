@@ -271,7 +271,7 @@ def desk_errors_page() -> str:
         "By device": error_groups(checks, by_device),
         "A part in host memory": error_groups(offload_checks(), by_kind),
     }
-    return desk_page(groups, read_data("desk_engines.json")["engines"])
+    return desk_page(groups, read_data("desk_engines.json")["engines"], read_data("desk_anchor.json")["left_out"])
 
 
 PAGES: dict[Path, Callable[[], str]] = {

@@ -29,6 +29,8 @@ class Workload(Frozen):
     """MLA: read the latents directly, or expand them to keys and values; auto: absorbed in decode, as engines do."""
     routing: Routing = Routing()
     """How tokens spread over experts; uniform unless something is known."""
+    steps: int = 1
+    """How many steps like it follow one another: a long prompt's chunks; costs are those of one."""
 
     @classmethod
     def prefill(cls, context_len: Number, batch_size: Number = 1, **kw: object) -> "Workload":

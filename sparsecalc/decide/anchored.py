@@ -13,6 +13,8 @@ from sparsecalc.estimate.placement import Placement
 from sparsecalc.model.ledgers import Ledgers
 
 Row = dict[str, Any]
+QUANTIZED_BITS = 12
+"""Bits per weight, scales included, below which a model's weights are taken for quantized ones."""
 
 
 def anchored(
@@ -57,9 +59,17 @@ def seen_of(rows: Sequence[Row], error: str) -> tuple[list[StackLoad], list[floa
     return [StackLoad(**{name: row[name] for name in places}) for row in rows], [row[error] for row in rows]
 
 
+def place_of(model: Ledgers, precision: Precision, length: float) -> TestPlace:
+    """Where a test of a model at so many tokens of context lies among those of its machine."""
+    rows = model.ops(Workload())
+    quantized = 8 * rows.sum(precision.weight_bytes) < QUANTIZED_BITS * rows.total("params")
+    dense = model.spec.kind == "dense"
+    return TestPlace(dense=dense, params=params_of(model), quantized=quantized, length=length)
+
+
 def places_of(tests: Sequence[Row]) -> tuple[list[TestPlace], list[float], float]:
     """Where an anchor's tests of one phase lie, their errors, and their mean predicted deviation."""
-    names = ("dense", "params", "dtype", "length")
+    names = ("dense", "params", "quantized", "length")
     places = [TestPlace(**{name: row[name] for name in names}) for row in tests]
     return places, [row["log_error"] for row in tests], fmean(row["predicted_spread"] for row in tests)
 
@@ -76,7 +86,7 @@ def _anchored_by_tests(device: DeviceModel, anchor: Row, model: Ledgers, precisi
         other = f"under --engine {':'.join(filter(None, (anchor['engine'], anchor['backend'])))}"
     if other:
         return device.but(anchor_note=f"the anchor is not applied: it was made {other}")
-    place = TestPlace(dense=model.spec.kind == "dense", params=params_of(model), dtype=precision.name, length=1.0)
+    place = place_of(model, precision, 1.0)
     curves: dict[str, LoadCurve] = {}
     for phase in PHASES:
         if own := [row for row in tests if row["phase"] == phase]:

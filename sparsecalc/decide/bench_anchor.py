@@ -9,7 +9,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
-from sparsecalc.decide.anchored import params_of, places_of
+from sparsecalc.decide.anchored import place_of, places_of
 from sparsecalc.decide.bench_models import bench_dtype, bench_model
 from sparsecalc.decide.bench_tests import timed_test
 from sparsecalc.decide.capacity import HeldMemory
@@ -18,6 +18,7 @@ from sparsecalc.decide.model_name import Variant, load_variant
 from sparsecalc.decide.question import Question, ask
 from sparsecalc.decide.serving_anchor import error_summary
 from sparsecalc.device.calibration import Calibration
+from sparsecalc.device.described import is_description
 from sparsecalc.device.desk_anchor import PHASES, DeskWidths, Phase, TestPlace, anchored_tests, desk_widths
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.deployment import Deployment
@@ -62,7 +63,7 @@ def anchor_from_tests(names: list[str], told: Told) -> tuple[Calibration, list[N
     machine = _the_machine(entries, left_out)
     for phase in PHASES:
         _anchor([entry for entry in entries if entry["phase"] == phase], phase)
-    gpu = load_accelerator(machine["accelerator"])
+    gpu = load_accelerator(told.gpu if told.gpu and is_description(told.gpu) else machine["accelerator"])
     calibration = Calibration(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         device="tests",
@@ -118,13 +119,8 @@ def _machine(deployed: Deployment, row: BenchRow) -> Entry:
 
 def _place(variant: Variant, row: BenchRow) -> Entry:
     test = row.test
-    return {
-        "model": variant.loaded.spec.id,
-        "params": params_of(variant.model),
-        "dense": variant.model.spec.kind == "dense",
-        "dtype": variant.precision.name,
-        "length": float(test.depth + test.prompt_len + test.output_len / 2),
-    }
+    place = place_of(variant.model, variant.precision, float(test.depth + test.prompt_len + test.output_len / 2))
+    return {"model": variant.loaded.spec.id, "dtype": variant.precision.name, **vars(place)}
 
 
 def _question(row: BenchRow, told: Told) -> Question:

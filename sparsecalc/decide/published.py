@@ -156,7 +156,7 @@ def predict_step(row: Row, device: DeviceModel) -> Step:
         return step(work.but(new_tokens=prompt))
     chunk = whole_default("max_num_batched_tokens")
     together = min(max(1, chunk // prompt), batch)
-    seconds = sum(step(part.but(batch_size=together)).seconds for part in chunks(prompt, chunk))
+    seconds = sum(part.steps * step(part.but(batch_size=together)).seconds for part in chunks(prompt, chunk))
     decode = step(Workload.decode(row["context_len"], batch, logits="last"))
     total = batch / together * seconds + (row["output_len"] - 1) * decode.seconds
     return Step(decode.times, total / row["output_len"], decode.spread)

@@ -59,7 +59,7 @@ class TestRow(BaseModel):
     model: str
     params: Ways
     dense: bool
-    dtype: str
+    quantized: bool
     length: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     log_error: Annotated[float, Field(ge=-20, le=20, allow_inf_nan=False)]
     predicted_spread: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]

@@ -45,7 +45,7 @@ def described(text: str) -> Accelerator:
     peaks = {"bf16": found["peak in 16 bits"], "fp16": found["peak in 16 bits"]}
     return Accelerator.model_validate(
         {
-            "id": "described",
+            "id": re.sub(r"[^a-z0-9.]+", "-", text.strip().lower().replace("/s", "ps"))[:100].strip("-."),
             "name": text.strip(),
             "vendor": vendor,
             "kind": kind,

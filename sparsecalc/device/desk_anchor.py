@@ -2,10 +2,11 @@
 
 A test's error is e = ln(measured / predicted). Among tests of one phase on one machine it is normal around 0,
 
-    cov(e_i, e_j) = machine^2 + kind^2 [same kind] + model^2 [same model] + dtype^2 [same format]
+    cov(e_i, e_j) = machine^2 + kind^2 [same kind] + model^2 [same model] + quantized^2 [both or neither]
                     + length^2 exp(-(log2 l_i / l_j)^2 / (2 octaves^2)) + noise^2 [i = j]
 
-kind: dense or a mixture of experts; l: tokens of the context. Decoding and prompts each have their widths, which are
+kind: dense or a mixture of experts; quantized: weights of less than 16 bits, whose kernels are others; l: tokens of the
+context. Decoding and prompts each have their widths, which are
 data (data/desk_anchor.json), and say nothing of each other. Where a prediction is unsure of a machine, `machine` is as
 wide as that: machine^2 = max(machine^2, s^2 - the other widths^2), s the rows' mean predicted deviation. Given rows,
 mean and deviation at other tests follow in closed form (Rasmussen and Williams, Gaussian Processes for Machine
@@ -32,7 +33,7 @@ class DeskWidths(Frozen):
     machine: float
     kind: float
     model: float
-    dtype: float
+    quantized: float
     length: float
     octaves: float
     """Doublings of the context after which exp(-1/2) of `length` is still in common."""
@@ -43,7 +44,7 @@ class DeskWidths(Frozen):
 
     def unsure(self, spread: float) -> "DeskWidths":
         """The same for a machine of which predictions are as unsure as `spread`."""
-        within = self.kind**2 + self.model**2 + self.dtype**2 + self.length**2 + self.noise**2
+        within = self.kind**2 + self.model**2 + self.quantized**2 + self.length**2 + self.noise**2
         return self.but(machine=max(self.machine**2, spread**2 - within) ** 0.5)
 
 
@@ -59,7 +60,8 @@ class TestPlace(Frozen):
     dense: bool
     params: int
     """Parameters of the model, which tell architectures apart."""
-    dtype: str
+    quantized: bool
+    """Whether most weights have less than 16 bits."""
     length: float
     """Tokens of the context; of an answer its mean."""
 
@@ -73,7 +75,7 @@ def anchored_tests(
     own = test_covariance(seen, seen, widths) + widths.noise**2 * np.eye(len(seen))
     across = test_covariance(seen, at, widths)
     weights = np.linalg.solve(own, across)
-    whole = widths.machine**2 + widths.kind**2 + widths.model**2 + widths.dtype**2 + widths.length**2
+    whole = widths.machine**2 + widths.kind**2 + widths.model**2 + widths.quantized**2 + widths.length**2
     left = np.maximum(whole - (across * weights).sum(axis=0), 0.0) + widths.noise**2
     share = np.array([1.0 if place.dense else widths.sparse_share for place in at])
     return (weights.T @ np.asarray(errors)).tolist(), (share * left**0.5).tolist()
@@ -94,7 +96,7 @@ def test_covariance(first: Sequence[TestPlace], second: Sequence[TestPlace], wid
     lengths, others = both("length")
     octaves = np.log2(np.maximum(lengths, 1)) - np.log2(np.maximum(others, 1))
     shared = widths.machine**2 + widths.length**2 * np.exp(-((octaves / widths.octaves) ** 2) / 2)
-    for name, width in (("dense", widths.kind), ("params", widths.model), ("dtype", widths.dtype)):
+    for name, width in (("dense", widths.kind), ("params", widths.model), ("quantized", widths.quantized)):
         shared = shared + width**2 * same(name)
     return shared
 

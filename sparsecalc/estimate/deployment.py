@@ -41,7 +41,7 @@ class Deployment:
         step, plan = prefill_step(chunks, self.step), self.placement
         if plan.cards == 1 or plan.tp > 1 or plan.places is None or plan.places.computes_on_host:
             return step
-        count = sum(1 for chunk in chunks if chunk.new_tokens)
+        count = sum(chunk.steps for chunk in chunks if chunk.new_tokens)
         slowest = min(1.0, plan.places.busiest_share * host_default("stage_factor"))
         return step.times_shorter(count / (1 + (count - 1) * slowest))
 

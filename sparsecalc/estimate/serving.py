@@ -1,6 +1,7 @@
 """A server under load: TTFT of an idle server, TPOT in closed loop, speculative decoding."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Self
 
 from sparsecalc.core.arrays import Number, is_array, least, most
@@ -43,20 +44,31 @@ def chunks(prompt_len: Number, size: int, routing: Routing | None = None, depth:
     """A prompt in chunks of at most `size` tokens, each of which sees the ones before it (chunked prefill).
 
     Of an array of prompts, the shorter ones have no new tokens in the last chunks. `depth`: tokens that the cache
-    holds before the prompt.
+    holds before the prompt. Of very many chunks, neighbours are as many of the one in their middle (`steps`): their
+    seconds are linear in what they see.
     """
     longest = int(prompt_len.max()) if is_array(prompt_len) else prompt_len
+    full, work = longest // size, Workload.prefill(1, logits="last", routing=routing or Routing())
+    ends = [full * part // MOST_CHUNKS for part in range(MOST_CHUNKS + 1)] if full > MOST_CHUNKS else [*range(full + 1)]
     workloads = []
-    for start in range(0, longest, size):
-        end = least(prompt_len, start + size)
-        work = Workload.prefill(depth + end, logits="last", routing=routing or Routing())
-        workloads.append(work.but(new_tokens=most(end - start, 0)))
+    for first, behind in pairwise(ends):
+        middle = size * (first + behind - 1) // 2
+        end = least(prompt_len, middle + size)
+        new = most(end - middle, 0)
+        workloads.append(work.but(context_len=depth + end, new_tokens=new, steps=behind - first))
+    if longest % size:
+        start = full * size
+        new = most(prompt_len - start, 0)
+        workloads.append(work.but(context_len=depth + most(prompt_len, start), new_tokens=new))
     return workloads
+
+
+MOST_CHUNKS = 64
 
 
 def prefill_step(prompt: Sequence[Workload], step: StepOf) -> Step:
     """One prompt (no array of them) on an idle server: its chunks one after another, as one step."""
-    return together([(1, step([chunk])) for chunk in prompt])
+    return together([(chunk.steps, step([chunk])) for chunk in prompt])
 
 
 def together(steps: Sequence[tuple[int, Step]]) -> Step:
@@ -98,7 +110,7 @@ def tpot_seconds(
     others = decode(context, most(concurrency - 1, 1))
     seen = concurrency - 1 if copies.in_lockstep else most(concurrency / copies.count - 1, 0)
     rate = seen / (steps - 1)
-    parts = sum(1 * (chunk.new_tokens > 0) for chunk in prompt)
+    parts = sum(chunk.steps * (chunk.new_tokens > 0) for chunk in prompt)
     stalls = _stalls(rate * parts, copies) / parts
     extra: Number = 0.0
     for chunk in prompt:
@@ -107,7 +119,7 @@ def tpot_seconds(
         if copies.in_lockstep and copies.count > 1:
             everywhere = step([others, chunk.but(batch_size=copies.count)]).seconds - alone.seconds
             shared = most(everywhere - longer, 0.0) / (copies.count - 1)
-        extra = extra + ((longer - shared) * stalls + shared * rate) * (chunk.new_tokens > 0)
+        extra = extra + ((longer - shared) * stalls + shared * rate) * chunk.steps * (chunk.new_tokens > 0)
     return Step(alone.times, (alone.seconds + extra) / tokens_per_step, alone.spread)
 
 

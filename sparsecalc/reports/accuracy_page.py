@@ -39,9 +39,9 @@ FITTED = """\
   crosses links waits for the busiest copy. For MLPerf: estimated lengths of prompts, formats, layouts and capacity.
 - Anchors (`calibrate --from-serving`): how errors of a stack keep together is learnt by `tools/fit_anchor.py` from the
   serving runs; the table is of stacks that it was not learnt from. Its features were chosen on the same stacks.
-- Known to be off: batches of 2 to 32 on Apple's GPUs (no constants describe llama.cpp's products of few rows); prompts
-  that llama.cpp splits over GPUs by layers (it overlaps their parts); llama.cpp's mixtures of experts; latent
-  attention in FP8 on Hopper under SGLang; experts of B200 under vLLM in 16 bits beyond 1,000 tokens."""
+- llama.cpp, Ollama, ik_llama.cpp, MLX: [desk.md](desk.md).
+- Known to be off: latent attention in FP8 on Hopper under SGLang; experts of B200 under vLLM in 16 bits beyond 1,000
+  tokens."""
 DEVICES = """\
 Real layers and kernels with random weights, by `bench/cpu.sh` or `bench/gpu.sh`; every point with its samples is in
 `bench/results`."""

@@ -37,12 +37,21 @@ factor of all CPUs for products of few rows. Each of those rows is predicted wit
 are few, and Vulkan's are of one machine; `data/host.json` has each with its error, and the rows that took no part."""
 
 
-def desk_page(groups: Mapping[str, list[Accuracy]], engines: list[dict[str, Any]]) -> str:
-    """The page; `groups`: errors by the title of their table, `engines`: entries of data/desk_engines.json."""
+ANCHORED = """\
+Rows of a machine (device, engine, backend, source), drawn at random, are its anchor (`calibrate --from-llama-bench`);
+its others are predicted, without its stack in the fit and without the machine in what the anchor's widths are learnt
+from. How a row compares formats (quantized or not) was chosen among variants on the same figures."""
+
+
+def desk_page(groups: Mapping[str, list[Accuracy]], engines: list[dict[str, Any]], anchored: Mapping[str, Any]) -> str:
+    """The page; `groups`: errors by the title of their table, `engines`: entries of data/desk_engines.json.
+
+    `anchored`: errors by what was measured, rows of the anchor and kind of model (data/desk_anchor.json).
+    """
     parts = [HEAD]
     for title, found in groups.items():
         parts += [f"## {title}", markdown_table(_errors(found))]
-    parts += [HOW]
+    parts += ["## With tests of one's own machine", ANCHORED, markdown_table(_anchored(anchored)), HOW]
     for engine in engines:
         for backend in engine["backends"]:
             parts += [f"### {engine['name']}, {backend['backend']}", _source(backend)]
@@ -64,6 +73,16 @@ def _errors(groups: list[Accuracy]) -> Grid:
         for group in groups
     ]
     return Grid(headers=["", "rows", "median", "90th percentile", "bias", "in the band"], rows=rows, left=1)
+
+
+def _anchored(left_out: Mapping[str, Any]) -> Grid:
+    rows = [
+        [f"{what}, {kind}", count, *(f"{figures[name]:.1%}" for name in ("median", "p90", "in_band"))]
+        for what, by_rows in left_out.items()
+        for count, by_kind in by_rows.items()
+        for kind, figures in by_kind.items()
+    ]
+    return Grid(headers=["", "rows of the anchor", "median", "90th percentile", "in the 80 % band"], rows=rows, left=1)
 
 
 def _source(backend: dict[str, Any]) -> str:
