@@ -7,72 +7,17 @@ engine has no option for is refused, never left out.
 
 import shlex
 from functools import cache
-from math import ceil
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
+from sparsecalc.library.launch import How, Launch
 
 LAUNCHERS = ("vllm", "sglang", "trtllm", "llama.cpp")
 """Engines that have a command."""
 RANK, HEAD = "$NODE_RANK", "$HEAD_ADDRESS"
 """Shell variables of a command for several nodes: this node's number, and the first node's address."""
-
-
-class How(TypedDict, total=False):
-    """The keywords of `run_command`: the fields of `Launch` but the model."""
-
-    tp: int
-    pp: int
-    dp: int
-    ep: int
-    is_moe: bool
-    eplb_replicas: int | None
-    quantization: str | None
-    kv_cache_dtype: str | None
-    max_model_len: int | None
-    max_num_seqs: int | None
-    max_num_batched_tokens: int | None
-    gpu_memory_utilization: float | None
-    num_nodes: int
-
-
-class Launch(Frozen):
-    """One copy of a model as an engine is to serve it; num_gpus = tp * pp * dp."""
-
-    model: str
-    """A Hub id, or a folder or file on the server."""
-    tp: int = 1
-    pp: int = 1
-    dp: int = 1
-    """Copies of the attention."""
-    ep: int = 1
-    """Groups that whole experts are dealt out to; 1: each expert is split over all devices of a stage."""
-    is_moe: bool = False
-    eplb_replicas: int | None = None
-    """Redundant experts; None: no balancer."""
-    quantization: str | None = None
-    """What the engine is to make of 16-bit weights while it loads them; None: they stay as published."""
-    kv_cache_dtype: str | None = None
-    """None: as the engine has it by default, 16 bits or what the checkpoint says."""
-    max_model_len: int | None = None
-    max_num_seqs: int | None = None
-    """Sequences that run at once, in all copies of the attention together."""
-    max_num_batched_tokens: int | None = None
-    gpu_memory_utilization: float | None = None
-    num_nodes: int = 1
-
-    @property
-    def num_gpus(self) -> int:
-        """Devices of one copy."""
-        return self.tp * self.pp * self.dp
-
-    @property
-    def sequences_per_copy(self) -> int | None:
-        """`max_num_seqs` of each copy of the attention."""
-        return None if self.max_num_seqs is None else ceil(self.max_num_seqs / self.dp)
 
 
 @cache
