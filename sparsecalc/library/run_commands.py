@@ -49,6 +49,8 @@ def nodes_words(engine: str, launch: Launch, rank: str = RANK, head: str = HEAD)
     Raises InputError as `run_command` does.
     """
     engine_facts(engine)
+    if launch.model.startswith("-"):
+        raise InputError(f"{brief(launch.model)} would be read as an option", hint="A path may begin with ./")
     words = {"vllm": _vllm, "sglang": _sglang, "trtllm": _trtllm, "llama.cpp": _llama}[engine](launch)
     if launch.num_nodes == 1:
         return [words]
