@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import read_data
-from sparsecalc.library.kubernetes import kubernetes_manifest
-from sparsecalc.library.run_commands import LAUNCHERS, bench_command, engine_facts, run_command
+from sparsecalc.decide.kubernetes import kubernetes_manifest
+from sparsecalc.decide.run_commands import LAUNCHERS, bench_command, engine_facts, run_command
 
 TABLE = read_data("engine_arguments.json")
 KINDS = {"int": int, "float": float, "str": str}

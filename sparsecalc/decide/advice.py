@@ -12,10 +12,10 @@ from sparsecalc.decide.model_name import Variant
 from sparsecalc.decide.ollama import OLLAMA, ollama_estimate
 from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Question
+from sparsecalc.decide.run_commands import llama_server
 from sparsecalc.documents.show import Advice
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.llama_memory.device import LlamaDevice
-from sparsecalc.library.run_commands import llama_server
 
 WHOLE = 99
 """What people type for -ngl to offload all layers."""

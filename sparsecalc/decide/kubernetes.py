@@ -10,8 +10,8 @@ from typing import Unpack
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import read_data
-from sparsecalc.library.launch import How, Launch
-from sparsecalc.library.run_commands import engine_facts, nodes_words, trtllm_config
+from sparsecalc.decide.launch import How, Launch
+from sparsecalc.decide.run_commands import engine_facts, nodes_words, trtllm_config
 
 LONGEST_NAME = 50
 OWN = re.compile(r"\$\(LWS_WORKER_INDEX\)|\$\(LWS_LEADER_ADDRESS\)(:\d+)?")

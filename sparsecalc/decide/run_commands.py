@@ -12,7 +12,7 @@ from typing import Any, Unpack
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import brief
 from sparsecalc.data_files import read_data
-from sparsecalc.library.launch import How, Launch
+from sparsecalc.decide.launch import How, Launch
 
 LAUNCHERS = ("vllm", "sglang", "trtllm", "llama.cpp")
 """Engines that have a command."""
