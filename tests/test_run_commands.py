@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sparsecalc.core.errors import InputError
 from sparsecalc.data_files import read_data
 from sparsecalc.decide.kubernetes import kubernetes_manifest
+from sparsecalc.decide.question import ask
 from sparsecalc.decide.run_commands import LAUNCHERS, bench_command, engine_facts, run_command
+from sparsecalc.decide.show import show
 
 TABLE = read_data("engine_arguments.json")
 KINDS = {"int": int, "float": float, "str": str}
@@ -200,3 +202,64 @@ def test_a_tensorrt_manifest_writes_its_config() -> None:
     text = kubernetes_manifest("trtllm", "m", dp=2, ep=2, is_moe=True)
     assert "enable_attention_dp: true" in text
     assert '"sh"' in text
+
+
+def shown_commands(name: str, **asked: object) -> list:
+    """The commands of `show --commands`."""
+    return show(name, ask(**asked), commands=True).commands  # type: ignore[arg-type]
+
+
+def test_show_prints_the_command_of_each_engine() -> None:
+    found = shown_commands("qwen3-30b-a3b", gpu="h100-sxm", tp=2, ep=2, batch_size=50, context_len=8192)
+    assert [each.engine for each in found] == ["vllm", "sglang", "trtllm"]
+    for each in found:
+        options = parsed(engine_facts(each.engine)["program"], server_lines(each.engine, each.command)[0])
+        assert told_devices(each.engine, vars(options)) == 2
+        measured = parsed("vllm bench serve", shlex.split(each.bench))
+        assert (measured.max_concurrency, measured.random_input_len + measured.random_output_len) == (50, 8192)
+        assert "nvidia.com/gpu" in each.manifest
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "served"),
+    [
+        ("qwen3-30b-a3b", None, "Qwen/Qwen3-30B-A3B"),
+        ("qwen3-30b-a3b", "fp8", "Qwen/Qwen3-30B-A3B-FP8"),
+        ("Qwen/Qwen3-30B-A3B-FP8", None, "Qwen/Qwen3-30B-A3B-FP8"),
+        ("llama-2-7b", "fp8", "meta-llama/Llama-2-7b-hf --quantization fp8"),
+    ],
+)
+def test_a_published_precision_is_its_checkpoint_and_another_is_made(name: str, dtype: str | None, served: str) -> None:
+    asked = {"dtype": dtype} if dtype else {}
+    command = shown_commands(name, gpu="h100-sxm", engine="vllm", **asked)[0].command
+    assert command.startswith(f"vllm serve {served} ")
+
+
+def test_what_an_engine_cannot_have_is_said_with_no_command() -> None:
+    found = shown_commands("mixtral-8x7b", gpu="h100-sxm", tp=8, ep=4)
+    assert "ep 4" in found[0].reason
+    assert not found[0].command
+    assert found[1].command
+    assert "checkpoint" in shown_commands("llama-2-7b", gpu="h100-sxm", dtype="q4_k", engine="vllm")[0].reason
+    assert "llama.cpp" in shown_commands("mixtral-8x7b", gpu="h100-sxm", offload="experts=0.5")[0].reason
+    assert not shown_commands("llama-3.1-8b+2:4", gpu="h100-sxm", engine="vllm")[0].command
+
+
+def test_llama_cpp_has_the_command_of_its_advice() -> None:
+    report = show("llama-3.1-8b", ask(gpu="rtx-4090", dtype="q4_k_m", engine="llama.cpp"), commands=True)
+    assert report.advice
+    command = report.commands[0].command
+    assert command == f"{report.advice.command} --port 8080"
+    assert parsed("llama-server", shlex.split(command)).m.endswith("Q4_K_M.gguf")
+
+
+def test_nodes_are_as_large_as_the_fast_links_or_one_system() -> None:
+    assert "--nnodes 2" in shown_commands("deepseek-v3", gpu="h200-sxm", num_gpus=16, engine="vllm")[0].command
+    assert "--nnodes" not in shown_commands("deepseek-v3", gpu="h200-sxm", num_gpus=8, engine="vllm")[0].command
+
+
+def test_commands_need_an_accelerator_and_a_known_engine() -> None:
+    with pytest.raises(InputError, match="accelerator"):
+        shown_commands("llama-3.1-8b")
+    with pytest.raises(InputError, match="no command is known"):
+        shown_commands("llama-3.1-8b", gpu="h100-sxm", engine="exllamav3")
