@@ -27,8 +27,13 @@ def advice_for(variant: Variant, question: Question) -> Advice | None:
         return None
     deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
     if is_llama(deployed):
-        return _LlamaAdvice(deployed, question).found()
+        return llama_advice(deployed, question)
     return _mlx_advice(deployed, question)
+
+
+def llama_advice(deployed: Deployment, question: Question) -> Advice:
+    """Advice for a deployment under llama.cpp or its kin."""
+    return _LlamaAdvice(deployed, question).found()
 
 
 class _LlamaAdvice:
@@ -91,6 +96,7 @@ class _LlamaAdvice:
             context_len=load.context_len,
             largest_context_len=min(longest, device.largest_context(load)) if placed else 0,
             margin_bytes=self.margin,
+            host_memory_bytes=device.model.held(device.running(load))[0],
             command=self._command(device, gpu_layers, cpu_moe) if placed else "",
             modelfile=self._modelfile(device, gpu_layers) if placed and estimate else "",
         )

@@ -162,6 +162,8 @@ class Advice(Frozen):
     """Bytes of each device that are left free."""
     command: str
     """The command line that starts it; empty where it does not fit."""
+    host_memory_bytes: int = 0
+    """Bytes of llama.cpp's buffers in host memory so."""
     modelfile: str = ""
     """Lines of Ollama's Modelfile; empty under other engines."""
 
