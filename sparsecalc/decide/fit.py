@@ -1,7 +1,6 @@
 """Least number of devices, best precision, largest batch and context, speed and price: models on accelerators."""
 
 from sparsecalc.core import units
-from sparsecalc.core.largest import largest_that_fits
 from sparsecalc.decide.commands import served_name
 from sparsecalc.decide.fit_question import FitAsked
 from sparsecalc.decide.fit_search import Found, Tried, search
@@ -112,10 +111,8 @@ def _checkpoint(tried: Tried) -> str:
 
 def _largest_context(tried: Tried) -> int:
     """The longest context that fits and that the model allows."""
-    load, most = tried.question.load, tried.deployed.model.spec.max_position_embeddings
-    if most and tried.held.fits(load.but(context_len=most)):
-        return most
-    return largest_that_fits(most or LARGEST_CONTEXT, lambda context: tried.held.fits(load.but(context_len=context)))
+    most = tried.deployed.model.spec.max_position_embeddings or LARGEST_CONTEXT
+    return tried.held.largest_context(tried.question.load, most)
 
 
 def _answer(rows: list[FitRow], asked: FitAsked) -> list[str]:

@@ -54,7 +54,7 @@ def _smaller_format(found: Found, asks: Question) -> Remedy | None:
 
 def _shorter_context(last: Tried) -> Remedy | None:
     load = last.question.load
-    most = largest_that_fits(load.context_len - 1, lambda context: last.held.fits(load.but(context_len=context)))
+    most = last.held.largest_context(load, load.context_len)
     if most < SHORTEST_CONTEXT:
         return None
     return _remedy("context", last, f"--context {most}").but(context_len=most)

@@ -13,7 +13,7 @@ def view(document: FitReport) -> View:
     if document.rows_left_out:
         what = "smaller models were not looked at" if document.inputs["on"] else "more rows"
         lines.append(f"{document.rows_left_out:,} {what}: --limit 0 shows all.")
-    return View(grids=[Grid(headers=headers, rows=rows, left=4)], lines=[*document.text, *lines])
+    return View(answer=document.text, grids=[Grid(headers=headers, rows=rows, left=4)], lines=lines)
 
 
 def _cells(row: FitRow) -> list[str]:
