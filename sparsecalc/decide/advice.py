@@ -31,16 +31,16 @@ def advice_for(variant: Variant, question: Question) -> Advice | None:
     return _mlx_advice(deployed, question)
 
 
-def llama_advice(deployed: Deployment, question: Question) -> Advice:
-    """Advice for a deployment under llama.cpp or its kin."""
-    return _LlamaAdvice(deployed, question).found()
+def llama_advice(deployed: Deployment, question: Question, *, any_host: bool = False) -> Advice:
+    """Advice for a deployment under llama.cpp or its kin; `any_host`: with as much host memory as it takes."""
+    return _LlamaAdvice(deployed, question, any_host=any_host).found()
 
 
 class _LlamaAdvice:
     """Tries placements as llama.cpp spells them, with --fit's margin on each card."""
 
-    def __init__(self, deployed: Deployment, question: Question) -> None:
-        self.deployed, self.question = deployed, question
+    def __init__(self, deployed: Deployment, question: Question, *, any_host: bool = False) -> None:
+        self.deployed, self.question, self.any_host = deployed, question, any_host
         self.layers = deployed.model.spec.num_hidden_layers + 1
         self.margin = 0
         device = self.device(self.layers, 0)
@@ -56,7 +56,8 @@ class _LlamaAdvice:
             one = replace(one, placement=placement_on(one.model.spec, asked, one.gpu, one.device))
         found = llama_device(one, self.question)
         assert found is not None, "the engine is based on llama.cpp"
-        return found.leaving(self.margin)
+        found = found.leaving(self.margin)
+        return LlamaDevice(found.model, found.room.but(host_bytes=None)) if self.any_host else found
 
     def fits(self, gpu_layers: int, cpu_moe_layers: int) -> bool:
         """Whether the question's load fits with a placement."""

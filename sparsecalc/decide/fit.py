@@ -1,6 +1,7 @@
 """Least number of devices, best precision, largest batch and context, speed and price: models on accelerators."""
 
 from sparsecalc.core import units
+from sparsecalc.core.units import duration
 from sparsecalc.decide.commands import served_name
 from sparsecalc.decide.fit_question import FitAsked
 from sparsecalc.decide.fit_search import Found, Tried, search
@@ -72,7 +73,6 @@ def _row(found: Found, asked: FitAsked) -> FitRow:
     model, tried, step, load = found.model, found.tried, found.step, asked.question.load
     price = usd_per_hour(found.gpu, found.num_gpus)
     speed = load.batch_size / step.seconds if step else None
-    smallest = model.candidates(found.engine)[-1]
     return FitRow(
         model=model.id,
         total_params=model.params,
@@ -81,7 +81,7 @@ def _row(found: Found, asked: FitAsked) -> FitRow:
         num_gpus=found.num_gpus,
         placement=tried.deployed.placement.name if tried else "",
         engine=found.engine,
-        dtype=tried.deployed.precision.name if tried else smallest.dtype or smallest.variant.precision.name,
+        dtype=tried.deployed.precision.name if tried else "",
         checkpoint=_checkpoint(tried) if tried else model.name,
         fits=tried is not None,
         is_fast_enough=found.is_fast_enough(asked.comfortable_seconds),
@@ -123,15 +123,7 @@ def _answer(rows: list[FitRow], asked: FitAsked) -> list[str]:
         text = f"{best.model} does not fit on {best.num_gpus} x {best.accelerator}: {best.reason}." if best else ""
         return [text or "No model fits.", *(_remedies(best) if best else [])]
     first = fitting[0]
-    speed = f"{first.output_tokens_per_second:,.1f} tokens/s" if first.output_tokens_per_second else ""
-    where = f"{first.num_gpus} x {first.accelerator}"
-    lines = [
-        f"{first.model} fits {where} in {first.dtype}: {speed}, {_load(first)}, up to {first.largest_context_len:,}"
-        f" tokens of context or {first.largest_batch_size:,} sequences{_price(first)}."
-    ]
-    if asked.on and len(rows) > 1:
-        slow = " at that speed" if first.is_fast_enough else ", but none is fast enough"
-        lines[0] = f"The largest that {asked.on} holds{slow} at {first.context_len:,} tokens: {lines[0]}"
+    lines = [_first_line(first, asked, len(rows))]
     near = next((row for row in rows if not row.fits and row.would_fit), None)
     if near:
         lines += [f"{near.model} does not fit on {near.num_gpus} x {near.accelerator}: {near.reason}."]
@@ -139,8 +131,21 @@ def _answer(rows: list[FitRow], asked: FitAsked) -> list[str]:
     return lines
 
 
-def _load(row: FitRow) -> str:
-    return f"batch {row.batch_size:,} at {row.context_len:,} tokens"
+def _first_line(row: FitRow, asked: FitAsked, rows: int) -> str:
+    """The best row in a sentence."""
+    where = f"{row.num_gpus} x {row.accelerator}"
+    found = (
+        f"{row.output_tokens_per_second:,.1f} tokens/s with {row.batch_size:,} x {row.context_len:,} tokens, room for a"
+        f" context of {row.largest_context_len:,} or {row.largest_batch_size:,} sequences{_price(row)}"
+    )
+    if asked.on is None or rows == 1:
+        slow = "" if row.is_fast_enough else f", but a token takes more than {duration(asked.comfortable_seconds)}"
+        return f"{row.model} fits {where} in {row.dtype}{slow}: {found}."
+    quick = f"with a token in {duration(asked.comfortable_seconds)} or less"
+    kind = f"The largest model on {where} {quick}"
+    if not row.is_fast_enough:
+        kind = f"No model on {where} has a token in {duration(asked.comfortable_seconds)}; the largest that fits"
+    return f"{kind} is {row.model} in {row.dtype}: {found}."
 
 
 def _price(row: FitRow) -> str:
@@ -157,5 +162,6 @@ def _remedies(row: FitRow) -> list[str]:
             "format": f"weights in {way.dtype}",
             "context": f"a context of {way.context_len:,} tokens in {way.dtype}",
         }.get(way.change, f"layers or experts in host memory, in {way.dtype}")
-        lines.append(f"  Would fit: {what}{host} ({way.option}).")
+        speed = f", {row.batch_size / way.decode_seconds:,.1f} tokens/s" if way.decode_seconds else ""
+        lines.append(f"  Would fit: {what}{host} ({way.option}){speed}.")
     return lines

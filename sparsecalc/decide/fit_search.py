@@ -73,7 +73,7 @@ def search(model: Model, gpu: Accelerator, asked: FitAsked) -> Found:
     found = (each for count in counts if (each := fewest(model, gpu, question, count)))
     best = next(found, None)
     if best is None:
-        return Found(model, gpu, engine, counts[-1], reason=_too_large(model, gpu, engine, counts[-1]))
+        return Found(model, gpu, engine, counts[-1], reason=_too_large(model, gpu, question, counts[-1]))
     step = best.deployed.step([best.deployed.decode_of(question.load)])
     return Found(model, gpu, engine, best.deployed.placement.num_gpus, best, step)
 
@@ -115,9 +115,21 @@ def attempt(candidate: Candidate, gpu: Accelerator, question: Question, count: i
     return Tried(candidate, deployed, asks, HeldMemory(deployed, asks))
 
 
-def _too_large(model: Model, gpu: Accelerator, engine: str, count: int) -> str:
-    """Why the smallest precision does not fit."""
-    smallest = model.candidates(engine)[-1]
+def smallest_usable(model: Model, gpu: Accelerator, question: Question, count: int) -> Tried | None:
+    """The smallest precision that the devices multiply, fitting or not; None where the model cannot be split so."""
+    for candidate in reversed(model.candidates(question.engine or "")):
+        found = attempt(candidate, gpu, question, count)
+        if found and (candidate.is_own or usable(found.deployed)):
+            return found
+    return None
+
+
+def _too_large(model: Model, gpu: Accelerator, question: Question, count: int) -> str:
+    """Why the smallest precision that the devices multiply does not fit."""
+    last = smallest_usable(model, gpu, question, count)
+    if last is None:
+        return f"it cannot be split over {count} x {gpu.id}"
+    smallest = last.candidate
     needs, has = smallest.bytes_at_least(model.params_beside_embedding), count * gpu.capacity_bytes
     name = smallest.dtype or smallest.variant.precision.name
     held = f"{units.nbytes(has)} of {count} x {gpu.id}"

@@ -8,7 +8,7 @@ from sparsecalc.decide.asked_parts import Offload
 from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.fit_question import fit_table
-from sparsecalc.decide.fit_search import Found, Tried, attempt, fewest
+from sparsecalc.decide.fit_search import Found, Tried, attempt, fewest, smallest_usable
 from sparsecalc.decide.llama import is_llama
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.fit import Remedy
@@ -24,8 +24,7 @@ def remedies(found: Found, question: Question) -> list[Remedy]:
     asks = question.but(engine=found.engine)
     if found.reason.startswith("its context"):
         return []
-    candidates = found.model.candidates(found.engine)
-    last = attempt(candidates[-1], found.gpu, asks, found.num_gpus)
+    last = smallest_usable(found.model, found.gpu, asks, found.num_gpus)
     ways = [_more_devices(found, asks), _smaller_format(found, asks)]
     ways += [_shorter_context(last), _offload(last)] if last else []
     return [way for way in ways if way]
@@ -57,19 +56,14 @@ def _shorter_context(last: Tried) -> Remedy | None:
     most = last.held.largest_context(load, load.context_len)
     if most < SHORTEST_CONTEXT:
         return None
-    return _remedy("context", last, f"--context {most}").but(context_len=most)
+    shorter = replace(last, question=last.question.at(context_len=most))
+    return _remedy("context", shorter, f"--context {most}")
 
 
 def _offload(last: Tried) -> Remedy | None:
     """llama.cpp's own placement; for other engines the smallest share of the experts that has to leave the devices."""
     if is_llama(last.deployed):
-        advice = llama_advice(last.deployed, last.question)
-        if not advice.fits:
-            return None
-        moved = f"--n-cpu-moe {advice.cpu_moe_layers}" if advice.cpu_moe_layers else ""
-        layers = f"--n-gpu-layers {advice.gpu_layers}" if advice.gpu_layers < advice.layers else ""
-        option = " ".join(part for part in (layers, moved) if part)
-        return _remedy("offload", last, option).but(host_memory_bytes=advice.host_memory_bytes)
+        return _llama_offload(last)
     if not last.deployed.model.spec.mixtures or last.held.llama or last.held.filled is None:
         return None
     kept = largest_that_fits(STEPS, lambda kept: _with_experts_away(last, STEPS - kept).fits)
@@ -78,6 +72,25 @@ def _offload(last: Tried) -> Remedy | None:
     tried = _with_experts_away(last, STEPS - kept)
     host = tried.held.memory.on_host(tried.question.load)
     return _remedy("offload", last, f"--offload experts={(STEPS - kept) / STEPS:g}").but(host_memory_bytes=host)
+
+
+def _llama_offload(last: Tried) -> Remedy | None:
+    """Experts leave the cards first, then whole layers; with as much host memory as that takes, unless one is named."""
+    told = last.question.parallelism
+    advice = llama_advice(last.deployed, last.question, any_host=told.host.host is None)
+    if not advice.fits or last.deployed.gpu.kind in ("soc", "cpu"):
+        return None
+    moved = f"--n-cpu-moe {advice.cpu_moe_layers}" if advice.cpu_moe_layers else ""
+    layers = f"--n-gpu-layers {advice.gpu_layers}" if advice.gpu_layers < advice.layers else ""
+    host = told.host.but(n_gpu_layers=advice.gpu_layers, n_cpu_moe=advice.cpu_moe_layers, overrides=())
+    asks = last.question.but(parallelism=told.but(offload=Offload(), host=host))
+    one = last.deployed
+    tried = replace(last, deployed=deploy(one.model, one.precision, asks, one.gpu), question=asks)
+    found = _remedy("offload", tried, " ".join(part for part in (layers, moved) if part))
+    machine = tried.deployed.placement.host
+    is_short = machine is not None and machine.shortage_bytes(advice.host_memory_bytes) > 0
+    seconds = None if is_short else found.decode_seconds
+    return found.but(host_memory_bytes=advice.host_memory_bytes, decode_seconds=seconds)
 
 
 def _with_experts_away(last: Tried, hundredths: int) -> Tried:
@@ -89,8 +102,10 @@ def _with_experts_away(last: Tried, hundredths: int) -> Tried:
 
 
 def _remedy(change: str, tried: Tried, option: str) -> Remedy:
+    step = tried.deployed.step([tried.deployed.decode_of(tried.question.load)])
     return Remedy(
         change=change,
+        decode_seconds=step.seconds,
         num_gpus=tried.deployed.placement.num_gpus,
         dtype=tried.deployed.precision.name,
         context_len=tried.question.load.context_len,

@@ -22,6 +22,8 @@ class Remedy(Frozen):
     """Bytes that lie in host memory."""
     option: str = ""
     """The option that says so."""
+    decode_seconds: float | None = None
+    """Seconds of a decode step then; None where the usual host has less memory than that takes."""
 
 
 class FitRow(Frozen):
