@@ -71,7 +71,7 @@ def _offload(last: Tried) -> Remedy | None:
         return None
     tried = _with_experts_away(last, STEPS - kept)
     host = tried.held.memory.on_host(tried.question.load)
-    return _remedy("offload", last, f"--offload experts={(STEPS - kept) / STEPS:g}").but(host_memory_bytes=host)
+    return _remedy("offload", tried, f"--offload experts={(STEPS - kept) / STEPS:g}").but(host_memory_bytes=host)
 
 
 def _llama_offload(last: Tried) -> Remedy | None:

@@ -44,7 +44,7 @@ class FitRow(Frozen):
     engine: str
     """The engine whose memory it is."""
     dtype: str
-    """Number format of the weights: the best in which the model can be had and that fits."""
+    """Number format of the weights: the best in which the model can be had and that fits; empty where none fits."""
     checkpoint: str
     """What to load: a repository of the Hub, or the model as it was named."""
     fits: bool

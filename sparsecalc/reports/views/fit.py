@@ -22,7 +22,7 @@ def _cells(row: FitRow) -> list[str]:
     return [
         f"{row.model} ({units.count(row.total_params)})",
         f"{row.num_gpus} x {row.accelerator} ({row.engine})",
-        row.dtype,
+        row.dtype or "-",
         fits,
         _speed(row),
         "-" if context is None else f"{context:,}",
