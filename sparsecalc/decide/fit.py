@@ -1,10 +1,12 @@
 """Least number of devices, best precision, largest batch and context, speed and price: models on accelerators."""
 
 from sparsecalc.core import units
+from sparsecalc.core.notes import Note
 from sparsecalc.core.units import duration
 from sparsecalc.decide.commands import served_name
+from sparsecalc.decide.deploy import device_warnings
 from sparsecalc.decide.fit_question import FitAsked
-from sparsecalc.decide.fit_search import Found, Tried, search
+from sparsecalc.decide.fit_search import Found, Tried, reason_of, search
 from sparsecalc.decide.precisions import Model, models_of
 from sparsecalc.decide.remedies import remedies
 from sparsecalc.documents.fit import FitReport, FitRow
@@ -29,12 +31,21 @@ def fit(names: list[str], asked: FitAsked) -> FitReport:
     return FitReport(
         command="fit",
         inputs=asked.inputs(names),
+        warnings=[] if every else _warnings(models, found, asked),
         rows=rows,
         fits=bool(held) if every else {each.model.name for each in held} == {model.name for model in models},
         models_looked_at=len(models),
         rows_left_out=left,
         text=_answer(rows, asked),
     )
+
+
+def _warnings(models: list[Model], found: list[Found], asked: FitAsked) -> list[Note]:
+    """What must be known of the models, and of the device where it is one."""
+    notes = [note for model in models for note in model.own.loaded.warnings]
+    if len(asked.question.devices.accelerators) == 1:
+        notes += [note for each in found if each.tried for note in device_warnings(each.tried.deployed)]
+    return list(dict.fromkeys(notes))
 
 
 def _all(models: list[Model], asked: FitAsked) -> tuple[list[Found], int]:
@@ -64,7 +75,7 @@ def _largest_first(models: list[Model], asked: FitAsked) -> tuple[list[Found], i
             break
     fitting = sorted((each for each in found if each.tried), key=lambda each: each.rank(seconds, by_size=True))
     large = [each for each in found if not each.tried]
-    near = [each for each in reversed(large) if not each.reason.startswith("its context")][:NEAR]
+    near = [each for each in reversed(large) if not each.out_of_context][:NEAR]
     return [*fitting, *(near if asked.rows else large)], len(models) - len(found)
 
 
@@ -85,7 +96,7 @@ def _row(found: Found, asked: FitAsked) -> FitRow:
         checkpoint=_checkpoint(tried) if tried else model.name,
         fits=tried is not None,
         is_fast_enough=found.is_fast_enough(asked.comfortable_seconds),
-        reason=found.reason,
+        reason=reason_of(found, asked.question),
         weights_bytes_per_gpu=tried.held.memory.at(load).weights if tried else None,
         batch_size=load.batch_size,
         context_len=load.context_len,

@@ -75,6 +75,9 @@ def fit_asked(
     )
     if on and len(question.devices.accelerators) > 1:
         raise InputError("--on names several devices", hint="One device: --on rtx-4090; models on several: --gpu")
+    loads = question.grid
+    if len(loads.batch_sizes) * len(loads.context_lens) > 1:
+        raise InputError("fit takes one load", hint="One --batch-size and one --context; for several: show, compare")
     return FitAsked(
         question=question,
         on=question.devices.accelerators[0].id if on else None,

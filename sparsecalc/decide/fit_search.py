@@ -45,7 +45,8 @@ class Found:
     """What fits; None: nothing does."""
     step: Step | None = None
     """A decode step of what fits."""
-    reason: str = ""
+    out_of_context: str = ""
+    """How its context is too short; empty where it is not."""
 
     def is_fast_enough(self, seconds: float) -> bool:
         """Whether it fits, and a token comes within so many seconds."""
@@ -69,11 +70,11 @@ def search(model: Model, gpu: Accelerator, asked: FitAsked) -> Found:
     counts, question = device_counts(gpu, asked), asked.question.but(engine=engine)
     longest = model.own.loaded.spec.max_position_embeddings
     if longest and question.context_is_asked and question.load.context_len > longest:
-        return Found(model, gpu, engine, counts[0], reason=f"its context ends at {longest:,} tokens")
+        return Found(model, gpu, engine, counts[0], out_of_context=f"its context ends at {longest:,} tokens")
     found = (each for count in counts if (each := fewest(model, gpu, question, count)))
     best = next(found, None)
     if best is None:
-        return Found(model, gpu, engine, counts[-1], reason=_too_large(model, gpu, question, counts[-1]))
+        return Found(model, gpu, engine, counts[-1])
     step = best.deployed.step([best.deployed.decode_of(question.load)])
     return Found(model, gpu, engine, best.deployed.placement.num_gpus, best, step)
 
@@ -124,9 +125,12 @@ def smallest_usable(model: Model, gpu: Accelerator, question: Question, count: i
     return None
 
 
-def _too_large(model: Model, gpu: Accelerator, question: Question, count: int) -> str:
-    """Why the smallest precision that the devices multiply does not fit."""
-    last = smallest_usable(model, gpu, question, count)
+def reason_of(found: Found, question: Question) -> str:
+    """Why a model does not fit in the smallest precision that the devices multiply; empty where it fits."""
+    if found.tried or found.out_of_context:
+        return found.out_of_context
+    model, gpu, count = found.model, found.gpu, found.num_gpus
+    last = smallest_usable(model, gpu, question.but(engine=found.engine), count)
     if last is None:
         return f"it cannot be split over {count} x {gpu.id}"
     smallest = last.candidate

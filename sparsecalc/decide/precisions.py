@@ -115,7 +115,7 @@ def usable(deployed: Deployment) -> bool:
         return True
     peaks = deployed.device.peak_flops_per_second
     formats = deployed.precision.formats(deployed.model.ops(Workload())).values()
-    return all(fmt.compute is None or fmt.compute_needs in peaks for fmt in formats)
+    return all(not fmt.compute or fmt.compute_needs in peaks for fmt in formats)
 
 
 def models_of(names: list[str], question: Question) -> list[Model]:

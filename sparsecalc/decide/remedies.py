@@ -22,7 +22,7 @@ STEPS = 100
 def remedies(found: Found, question: Question) -> list[Remedy]:
     """Each change that alone makes the load fit, of a model that does not fit on so many devices."""
     asks = question.but(engine=found.engine)
-    if found.reason.startswith("its context"):
+    if found.out_of_context:
         return []
     last = smallest_usable(found.model, found.gpu, asks, found.num_gpus)
     ways = [_more_devices(found, asks), _smaller_format(found, asks)]
