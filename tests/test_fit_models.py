@@ -11,7 +11,7 @@ import sparsecalc
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.fit import fit
 from sparsecalc.decide.fit_question import all_accelerators, fit_asked, usual_engine
-from sparsecalc.decide.precisions import Model
+from sparsecalc.decide.precisions import NamedModel
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show
 from sparsecalc.device.find import load_accelerator
@@ -113,7 +113,7 @@ ENGINES: list[dict[str, Any]] = [{"engine": "llama.cpp"}, {"engine": "generic"},
 """vLLM where its sequences are told: of its own default it makes two servers, one of fewer sequences where need be."""
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.sampled_from(["llama-3.1-8b", "qwen3-30b-a3b", "gemma-3-27b", "deepseek-v2-lite"]),
     st.integers(4, 200),
@@ -131,7 +131,7 @@ def test_more_memory_never_fits_less(model: str, memory: int, more: int, engine:
             assert (large.largest_context_len or 0) >= (small.largest_context_len or 0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sampled_from(["llama-3.1-8b", "qwen3-30b-a3b"]), st.integers(1024, 30000), st.integers(1, 10000))
 def test_a_longer_context_never_needs_less(model: str, context: int, more: int) -> None:
     short, long = (found([model], gpu="rtx-4090", context_len=size).rows[0] for size in (context, context + more))
@@ -177,7 +177,7 @@ def test_what_would_make_it_fit_does(model: str, asked: dict[str, Any]) -> None:
 def _checkpoint(model: str, dtype: str) -> list[str]:
     """The published checkpoint of a model whose precision has a name."""
     published = sparsecalc.load(model).ledgers.spec.id
-    every = Model(published, ask()).candidates("vllm")
+    every = NamedModel(published, ask()).candidates("vllm")
     return [each.name for each in every if each.variant.precision.name == dtype]
 
 

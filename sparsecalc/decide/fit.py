@@ -7,7 +7,7 @@ from sparsecalc.decide.commands import served_name
 from sparsecalc.decide.deploy import device_warnings
 from sparsecalc.decide.fit_question import FitAsked
 from sparsecalc.decide.fit_search import Found, Tried, reason_of, search
-from sparsecalc.decide.precisions import Model, models_of
+from sparsecalc.decide.precisions import NamedModel, models_of
 from sparsecalc.decide.remedies import remedies
 from sparsecalc.documents.fit import FitReport, FitRow
 from sparsecalc.estimate.fit import LARGEST_CONTEXT
@@ -24,7 +24,7 @@ def fit(names: list[str], asked: FitAsked) -> FitReport:
     Raises InputError for an unknown model, device or format, and where no model is named.
     """
     every = asked.on is not None and not names
-    models = [Model(name, asked.question) for name in model_ids()] if every else models_of(names, asked.question)
+    models = [NamedModel(name, asked.question) for name in model_ids()] if every else models_of(names, asked.question)
     found, left = _largest_first(models, asked) if every else _all(models, asked)
     rows = [_row(each, asked) for each in found]
     held = [each for each in found if each.tried and (asked.tpot is None or each.is_fast_enough(asked.tpot))]
@@ -40,7 +40,7 @@ def fit(names: list[str], asked: FitAsked) -> FitReport:
     )
 
 
-def _warnings(models: list[Model], found: list[Found], asked: FitAsked) -> list[Note]:
+def _warnings(models: list[NamedModel], found: list[Found], asked: FitAsked) -> list[Note]:
     """What must be known of the models, and of the device where it is one."""
     notes = [note for model in models for note in model.own.loaded.warnings]
     if len(asked.question.devices.accelerators) == 1:
@@ -48,7 +48,7 @@ def _warnings(models: list[Model], found: list[Found], asked: FitAsked) -> list[
     return list(dict.fromkeys(notes))
 
 
-def _all(models: list[Model], asked: FitAsked) -> tuple[list[Found], int]:
+def _all(models: list[NamedModel], asked: FitAsked) -> tuple[list[Found], int]:
     """Each model on each accelerator, the best of each model first, and how many are left out."""
     seconds, size = asked.comfortable_seconds, asked.on is not None
     found = [search(model, gpu, asked) for model in models for gpu in asked.question.devices.accelerators]
@@ -60,7 +60,7 @@ def _all(models: list[Model], asked: FitAsked) -> tuple[list[Found], int]:
     return kept, len(found) - len(kept)
 
 
-def _largest_first(models: list[Model], asked: FitAsked) -> tuple[list[Found], int]:
+def _largest_first(models: list[NamedModel], asked: FitAsked) -> tuple[list[Found], int]:
     """The largest models that the device holds and serves fast enough, then slower ones, then those just too large.
 
     Models smaller than these are not looked at; the second part is how many they are.

@@ -8,7 +8,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.decide.capacity import HeldMemory
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.fit_question import FitAsked, usual_engine
-from sparsecalc.decide.precisions import Candidate, Model, usable
+from sparsecalc.decide.precisions import InPrecision, NamedModel, usable
 from sparsecalc.decide.question import Question
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.estimate.deployment import Deployment
@@ -20,7 +20,7 @@ from sparsecalc.estimate.step import Step
 class Tried:
     """A model in one precision on so many devices."""
 
-    candidate: Candidate
+    candidate: InPrecision
     deployed: Deployment
     question: Question
     """With the engine and the number of devices."""
@@ -36,7 +36,7 @@ class Tried:
 class Found:
     """What a search found of a model on one kind of device."""
 
-    model: Model
+    model: NamedModel
     gpu: Accelerator
     engine: str
     num_gpus: int
@@ -61,7 +61,7 @@ class Found:
         return (*first, size, self.num_gpus, inf if price is None else price, taken)
 
 
-def search(model: Model, gpu: Accelerator, asked: FitAsked) -> Found:
+def search(model: NamedModel, gpu: Accelerator, asked: FitAsked) -> Found:
     """The fewest devices of a kind that hold the load, in the best precision that they hold it in.
 
     Raises InputError for a placement that is asked for and cannot be.
@@ -90,7 +90,7 @@ def device_counts(gpu: Accelerator, asked: FitAsked) -> list[int]:
     return sorted({*(2**power for power in range(most.bit_length()) if 2**power <= most), most})
 
 
-def fewest(model: Model, gpu: Accelerator, question: Question, count: int) -> Tried | None:
+def fewest(model: NamedModel, gpu: Accelerator, question: Question, count: int) -> Tried | None:
     """The best precision in which `count` devices hold the load; None: they do in none."""
     for candidate in model.candidates(question.engine or ""):
         if candidate.bytes_at_least(model.params_beside_embedding) > count * gpu.capacity_bytes:
@@ -101,7 +101,7 @@ def fewest(model: Model, gpu: Accelerator, question: Question, count: int) -> Tr
     return None
 
 
-def attempt(candidate: Candidate, gpu: Accelerator, question: Question, count: int) -> Tried | None:
+def attempt(candidate: InPrecision, gpu: Accelerator, question: Question, count: int) -> Tried | None:
     """A precision on `count` devices; None where the model cannot be split over them, unless that was asked for."""
     told = question.parallelism
     open_ = not any((told.num_gpus, told.tp, told.pp, told.dp, told.ep))
@@ -116,7 +116,7 @@ def attempt(candidate: Candidate, gpu: Accelerator, question: Question, count: i
     return Tried(candidate, deployed, asks, HeldMemory(deployed, asks))
 
 
-def smallest_usable(model: Model, gpu: Accelerator, question: Question, count: int) -> Tried | None:
+def smallest_usable(model: NamedModel, gpu: Accelerator, question: Question, count: int) -> Tried | None:
     """The smallest precision that the devices multiply, fitting or not; None where the model cannot be split so."""
     for candidate in reversed(model.candidates(question.engine or "")):
         found = attempt(candidate, gpu, question, count)

@@ -12,7 +12,7 @@ from sparsecalc.library.formats import is_format
 from sparsecalc.read.number_formats import is_number_format, number_format
 
 
-class Candidate:
+class InPrecision:
     """A model in one precision, loaded when it is first needed."""
 
     def __init__(self, name: str, dtype: str | None, question: Question, loaded: Variant | None = None) -> None:
@@ -43,7 +43,7 @@ class Candidate:
         return self._matrix_bytes
 
 
-class Model:
+class NamedModel:
     """A model as it was named, and the precisions that it can be had in."""
 
     def __init__(self, name: str, question: Question) -> None:
@@ -53,7 +53,7 @@ class Model:
         rows, counted = self.own.model.ops(Workload()), params(self.own.model)
         self.params, self.active = counted.total, counted.active
         self.params_beside_embedding = rows.sum(lambda op: 0 if op.component == "embedding" else op.params)
-        self._found: dict[str, list[Candidate]] = {}
+        self._found: dict[str, list[InPrecision]] = {}
 
     @property
     def id(self) -> str:
@@ -67,20 +67,20 @@ class Model:
         asked = self.question.formats.dtype or self.own.dtype or spec.techniques
         return bool(asked or (spec.stored and spec.stored.scheme == "gguf"))
 
-    def candidates(self, engine: str) -> list[Candidate]:
+    def candidates(self, engine: str) -> list[InPrecision]:
         """Best first: as it was named; for engines with files of their own, these; else each published precision."""
         if engine not in self._found:
             self._found[engine] = self._candidates(engine)
         return self._found[engine]
 
-    def _candidates(self, engine: str) -> list[Candidate]:
-        own = Candidate(self.name, self.question.formats.dtype, self.question, self.own)
+    def _candidates(self, engine: str) -> list[InPrecision]:
+        own = InPrecision(self.name, self.question.formats.dtype, self.question, self.own)
         if self.is_fixed:
             return [own]
         made = fit_table()["formats"].get(engine)
         if made:
             native = self._native(engine)
-            return [Candidate(self.name, word, self.question) for word in ([native] if native else made)]
+            return [InPrecision(self.name, word, self.question) for word in ([native] if native else made)]
         return [own, *self._published()]
 
     def _native(self, engine: str) -> str | None:
@@ -90,23 +90,23 @@ class Model:
         found = (word for name, word in fit_table()["native_formats"].items() if name in formats)
         return next(found, None) if engine in LAUNCHERS else None
 
-    def _published(self) -> list[Candidate]:
+    def _published(self) -> list[InPrecision]:
         """Checkpoints in other precisions, the widest first."""
         published = self.own.loaded.facts.get("checkpoints") or []
         seen, found = {each["formats"] for each in published[:1]}, []
         for each in published[1:]:
             if each["formats"] not in seen and "quantization_config" in each:
                 seen.add(each["formats"])
-                found.append(Candidate(each["hub_id"], None, self.question))
+                found.append(InPrecision(each["hub_id"], None, self.question))
         return sorted(found, key=lambda each: -each.bytes_at_least(self.params_beside_embedding))
 
-    def smaller(self, engine: str) -> list[Candidate]:
+    def smaller(self, engine: str) -> list[InPrecision]:
         """Formats that are smaller than all candidates, which somebody would have to make."""
         if self.is_fixed and (self.own.dtype or self.own.loaded.spec.techniques):
             return []
         table = fit_table()["smaller_formats"]
         words = table.get(engine, table[""])
-        return [Candidate(self.name, word, self.question) for word in words if is_format(word)]
+        return [InPrecision(self.name, word, self.question) for word in words if is_format(word)]
 
 
 def usable(deployed: Deployment) -> bool:
@@ -118,8 +118,8 @@ def usable(deployed: Deployment) -> bool:
     return all(not fmt.compute or fmt.compute_needs in peaks for fmt in formats)
 
 
-def models_of(names: list[str], question: Question) -> list[Model]:
+def models_of(names: list[str], question: Question) -> list[NamedModel]:
     """The models that are named. Raises InputError for none."""
     if not names:
         raise InputError("no model is named", hint="Name one, or ask for all on a device: fit --on rtx-4090")
-    return [Model(name, question) for name in names]
+    return [NamedModel(name, question) for name in names]
