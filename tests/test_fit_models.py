@@ -126,7 +126,8 @@ def test_more_memory_never_fits_less(model: str, memory: int, more: int, engine:
     assert small.fits <= large.fits
     if small.fits:
         assert large.num_gpus <= small.num_gpus
-        if (small.num_gpus, small.checkpoint) == (large.num_gpus, large.checkpoint):
+        kept = ("num_gpus", "checkpoint", "dtype")
+        if all(getattr(small, name) == getattr(large, name) for name in kept):
             assert (large.largest_batch_size or 0) >= (small.largest_batch_size or 0)
             assert (large.largest_context_len or 0) >= (small.largest_context_len or 0)
 
@@ -232,6 +233,17 @@ def test_a_time_per_token_moves_slow_models_behind() -> None:
     none = found(names, on="rtx-4090", context_len=8192, tpot="1us")
     assert not none.fits
     assert none.text[0].startswith("No model on 1 x rtx-4090 has a token in 1 us")
+
+
+def test_commands_are_those_of_show(quick_run: Run) -> None:
+    rows = found(["llama-3.3-70b"], gpu="h100-sxm,rtx-4090", context_len=8192, commands=True).rows
+    by_engine = {row.engine: row.command for row in rows}
+    start = "vllm serve nvidia/Llama-3.3-70B-Instruct-FP8 --max-model-len 8192"
+    assert by_engine["vllm"] == start
+    assert by_engine["llama.cpp"].startswith("llama-server -m llama-3.3-70b-Q4_K_M.gguf -ngl 99 -c 8192")
+    assert not found(["llama-3.3-70b"], gpu="h100-sxm").rows[0].command
+    words = quick_run("fit", "llama-3.3-70b", "--gpu", "h100-sxm", "--context", "8k", "--commands").stdout.splitlines()
+    assert f"  {start}" in words
 
 
 def test_usual_engines() -> None:

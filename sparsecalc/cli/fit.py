@@ -22,6 +22,7 @@ def fit(
         str | None, typer.Option("--tpot", help="time per token that is fast enough: 50ms (default: 100ms)")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="rows, 0 for all (default: 20)")] = None,
+    commands: Annotated[bool, typer.Option("--commands", help="what to type to serve each that fits")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="print nothing: the exit code is 0 where it fits, else 1")
     ] = False,
@@ -33,7 +34,7 @@ def fit(
     from sparsecalc.decide.fit_question import fit_asked
 
     name = check_output(given)
-    own: dict[str, Any] = {"on": on, "max_gpus": max_gpus, "tpot": tpot, "rows": limit}
+    own: dict[str, Any] = {"on": on, "max_gpus": max_gpus, "tpot": tpot, "rows": limit, "commands": commands}
     report = find(models or [], fit_asked(**own, **question_options(given)))
     if not quiet:
         emit(report, name, given["output"])

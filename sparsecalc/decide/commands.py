@@ -4,6 +4,7 @@ from math import ceil
 from pathlib import Path
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.decide.advice import llama_advice
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.kubernetes import kubernetes_manifest
 from sparsecalc.decide.launch import How
@@ -47,6 +48,20 @@ def _advised(name: str, variant: Variant, question: Question, engine: str, advic
     bench = _bench(engine, served_name(name, variant, None)[0], question)
     command = f"{advice.command} --port {engine_facts(engine)['port']}"
     return RunCommand(engine=engine, command=command, bench=bench)
+
+
+def command_of(name: str, variant: Variant, dtype: str | None, deployed: Deployment, question: Question) -> str:
+    """The command of a deployment's own engine; empty where it has none for it."""
+    engine = deployed.device.engine.id
+    if is_llama(deployed):
+        return llama_advice(deployed, question).command
+    try:
+        model, quantization = served_name(name, variant, dtype)
+        how = layout_of(deployed, question)
+        how["quantization"] = quantization
+        return run_command(engine, model, **how)
+    except InputError:
+        return ""
 
 
 def _bench(engine: str, model: str, question: Question) -> str:

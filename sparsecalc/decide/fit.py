@@ -3,7 +3,7 @@
 from sparsecalc.core import units
 from sparsecalc.core.notes import Note
 from sparsecalc.core.units import duration
-from sparsecalc.decide.commands import served_name
+from sparsecalc.decide.commands import command_of, served_name
 from sparsecalc.decide.deploy import device_warnings
 from sparsecalc.decide.fit_question import FitAsked
 from sparsecalc.decide.fit_search import Found, Tried, reason_of, search
@@ -108,8 +108,15 @@ def _row(found: Found, asked: FitAsked) -> FitRow:
         output_tokens_per_second=speed,
         usd_per_hour=price,
         usd_per_million_output_tokens=usd_per_million_tokens(price, 1 / speed) if speed else None,
+        command=_command(tried) if tried and asked.commands else "",
         would_fit=[] if tried else remedies(found, asked.question),
     )
+
+
+def _command(tried: Tried) -> str:
+    """What to type."""
+    candidate = tried.candidate
+    return command_of(candidate.name, candidate.variant, candidate.dtype, tried.deployed, tried.question)
 
 
 def _checkpoint(tried: Tried) -> str:

@@ -31,6 +31,8 @@ class FitAsked(Frozen):
     """Seconds per token that are asked for; None: not asked."""
     rows: int = 20
     """Rows to look for, best first; 0: all."""
+    commands: bool = False
+    """Whether each row has the command that serves it."""
 
     @property
     def comfortable_seconds(self) -> float:
@@ -52,6 +54,7 @@ def fit_asked(
     max_gpus: int | None = None,
     tpot: str | float | None = None,
     rows: int | None = None,
+    commands: bool = False,
     dtype: str | None = None,
     **more: Any,
 ) -> FitAsked:
@@ -84,6 +87,7 @@ def fit_asked(
         max_gpus=max_gpus or max(limit, question.parallelism.num_devices),
         tpot=None if tpot is None else seconds_of(str(tpot), "--tpot"),
         rows=fit_table()["rows"] if rows is None else rows,
+        commands=commands,
     )
 
 

@@ -75,6 +75,8 @@ class FitRow(Frozen):
     """US dollars per hour of the devices; None without a price."""
     usd_per_million_output_tokens: float | None
     """US dollars per million tokens of decoding; None without a price."""
+    command: str = ""
+    """What to type so that it is served so, with `--commands`; empty where the engine has no command."""
     would_fit: list[Remedy] = field(default_factory=list)
     """Where it does not fit: what would make it fit."""
 

@@ -9,11 +9,17 @@ def view(document: FitReport) -> View:
     """The answer, and a table, best first."""
     headers = ["model", "on", "weights", "fits", "tokens/s (80 % band)", "largest context", "largest batch", "USD/h"]
     rows = [_cells(row) for row in document.rows]
-    lines = []
+    lines = [line for row in document.rows if row.command for line in _typed(row)]
     if document.rows_left_out:
         what = "smaller models were not looked at" if document.inputs["on"] else "more rows"
         lines.append(f"{document.rows_left_out:,} {what}: --limit 0 shows all.")
     return View(answer=document.text, grids=[Grid(headers=headers, rows=rows, left=4)], lines=lines)
+
+
+def _typed(row: FitRow) -> list[str]:
+    """The command, under what it serves."""
+    head = f"{row.model} on {row.num_gpus} x {row.accelerator} in {row.dtype} ({row.engine}):"
+    return [head, *(f"  {line}" for line in row.command.splitlines())]
 
 
 def _cells(row: FitRow) -> list[str]:
