@@ -128,8 +128,9 @@ FITTED = ("llama.cpp", "ollama", "ik_llama.cpp", "mlx")
 
 @pytest.mark.parametrize(("phase", "target", "far"), [("decode", 0.12, 0.35), ("prefill", 0.20, 0.60)])
 def test_stacks_left_out_are_predicted_within_the_targets(phase: str, target: float, far: float) -> None:
-    own = sorted(abs(check.error) for check in LEFT_OUT if check.what == phase)
-    assert median(own) <= target
+    """All rows in the median; with one sequence at the 90th percentile, too."""
+    assert median(abs(check.error) for check in LEFT_OUT if check.what == phase) <= target
+    own = sorted(abs(check.error) for check in LEFT_OUT if check.what == phase and "batch 1," in check.where)
     assert own[int(0.9 * len(own))] <= far
 
 

@@ -11,6 +11,7 @@ import textwrap
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from importlib import import_module
 from inspect import Parameter, getsource, signature
 from pathlib import Path
@@ -254,6 +255,9 @@ def option(parameter: Parameter) -> str:
 def value_of(kind: Any) -> str:
     words = {str: "text", int: "integer", float: "number", bool: "flag"}
     several = ", one or more" * any(get_origin(part) is list for part in parts_of(kind))
+    choice = next((part for part in parts_of(kind) if isinstance(part, type) and issubclass(part, Enum)), None)
+    if choice:
+        return "one of " + ", ".join(f"`{each.value}`" for each in choice)
     return next(words[part] for part in parts_of(kind) if part in words) + several
 
 

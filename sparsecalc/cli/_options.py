@@ -24,7 +24,7 @@ Gpu = Annotated[
     typer.Option(help="accelerators (sparsecalc gpus), 2xh100, local, 8gb:448gb/s:20tflops, a list: does it fit"),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
-Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once, a list: 1,8,64")]
+Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once (not llama.cpp's -b), a list: 1,8,64")]
 Context = Annotated[
     str | None,
     typer.Option(

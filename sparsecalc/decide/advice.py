@@ -25,10 +25,14 @@ def advice_for(variant: Variant, question: Question) -> Advice | None:
     """Advice for a model on the first of the question's accelerators; None where its engine takes none."""
     if question.hardware is None:
         return None
-    deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
-    if is_llama(deployed):
-        return llama_advice(deployed, question)
-    return _mlx_advice(deployed, question)
+    return deployed_advice(
+        deploy(variant.model, variant.precision, question, question.devices.accelerators[0]), question
+    )
+
+
+def deployed_advice(deployed: Deployment, question: Question) -> Advice | None:
+    """Advice for a deployment; None where its engine takes none."""
+    return llama_advice(deployed, question) if is_llama(deployed) else _mlx_advice(deployed, question)
 
 
 def llama_advice(deployed: Deployment, question: Question, *, any_host: bool = False) -> Advice:
@@ -160,5 +164,5 @@ def _mlx_advice(deployed: Deployment, question: Question) -> Advice | None:
         context_len=load.context_len,
         largest_context_len=context,
         margin_bytes=0,
-        command=f"mlx_lm.server --model {spec.id}" if fits else "",
+        command=shlex.join(["mlx_lm.server", "--model", spec.id]) if fits else "",
     )

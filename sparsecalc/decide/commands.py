@@ -4,7 +4,7 @@ from math import ceil
 from pathlib import Path
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.advice import llama_advice
+from sparsecalc.decide.advice import deployed_advice
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.kubernetes import kubernetes_manifest
 from sparsecalc.decide.launch import How
@@ -53,8 +53,8 @@ def _advised(name: str, variant: Variant, question: Question, engine: str, advic
 def command_of(name: str, variant: Variant, dtype: str | None, deployed: Deployment, question: Question) -> str:
     """The command of a deployment's own engine; empty where it has none for it."""
     engine = deployed.device.engine.id
-    if is_llama(deployed):
-        return llama_advice(deployed, question).command
+    if advice := deployed_advice(deployed, question):
+        return advice.command
     try:
         model, quantization = served_name(name, variant, dtype)
         how = layout_of(deployed, question)

@@ -1,20 +1,22 @@
 """Show one model: everything that is said about it."""
 
+from typing import TYPE_CHECKING
+
 from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide.advice import advice_for
-from sparsecalc.decide.commands import commands_for
 from sparsecalc.decide.download import download
-from sparsecalc.decide.llama import buffers_of_files
 from sparsecalc.decide.model_name import Variant, split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
-from sparsecalc.documents.show import GridPoint, ModelInfo, ModelReport, ShowReport, TestTime
+from sparsecalc.documents.show import Advice, GridPoint, ModelInfo, ModelReport, RunCommand, ShowReport, TestTime
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
+
+if TYPE_CHECKING:  # imported where llama.cpp holds the model
+    from sparsecalc.estimate.llama_memory.figures import LlamaMemory
 
 
 def show(name: str, question: Question | None = None, *, commands: bool = False) -> ShowReport:
@@ -22,9 +24,28 @@ def show(name: str, question: Question | None = None, *, commands: bool = False)
     asked = question or ask()
     variant = variant_of(name, asked)
     shown, warnings = _report(name, variant, asked)
-    inputs, advice = asked.inputs([name]), advice_for(variant, asked)
-    typed = commands_for(name, variant, asked, advice) if commands else []
+    advice: Advice | None = None
+    if asked.hardware:
+        from sparsecalc.decide.advice import advice_for
+
+        advice = advice_for(variant, asked)
+    typed: list[RunCommand] = []
+    if commands:
+        from sparsecalc.decide.commands import commands_for
+
+        typed = commands_for(name, variant, asked, advice)
+    inputs = asked.inputs([name])
     return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice, commands=typed)
+
+
+def _file_buffers(variant: Variant, question: Question) -> "LlamaMemory | None":
+    """llama.cpp's buffers of a GGUF file on a device that nobody named; None for other models."""
+    stored = variant.model.spec.stored
+    if not question.engine and not (stored and stored.scheme == "gguf"):
+        return None
+    from sparsecalc.decide.llama import buffers_of_files
+
+    return buffers_of_files(variant.model, variant.precision, question)
 
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
@@ -51,7 +72,7 @@ def _report(name: str, variant: Variant, question: Question) -> tuple[ModelRepor
 
             tests = test_times(model, precision, question)
         reserved = prediction.num_gpus * prediction.reserved_bytes_per_gpu
-    llama = prediction.llama_memory if prediction else buffers_of_files(model, precision, question)
+    llama = prediction.llama_memory if prediction else _file_buffers(variant, question)
     held = costs.memory(model, precision, load, reserved)
     shown = ModelReport(
         model=_info(loaded, name if split_name(name)[1] else loaded.spec.id, model.ops(Workload())),

@@ -73,7 +73,7 @@ def device_model(gpu: Accelerator, engine: str | None = None, without: Collectio
         constants={name: each.but(spread=hypot(each.spread, unknown)) for name, each in (own or kernels).items()},
         collectives={name: each.but(spread=hypot(each.spread, unknown)) for name, each in collectives.items()},
         engine=profile,
-        constants_of=fitted.measured_on or "",
+        constants_of=(gpu.id if kept else "") if own else fitted.measured_on or "",
         notes=_notes(gpu, profile, fitted, kept=kept, families=bool(devices) if own else None),
     )
 

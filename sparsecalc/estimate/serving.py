@@ -57,9 +57,7 @@ def chunks(prompt_len: Number, size: int, routing: Routing | None = None, depth:
         new = most(end - middle, 0)
         workloads.append(work.but(context_len=depth + end, new_tokens=new, steps=behind - first))
     if longest % size:
-        start = full * size
-        new = most(prompt_len - start, 0)
-        workloads.append(work.but(context_len=depth + most(prompt_len, start), new_tokens=new))
+        workloads.append(work.but(context_len=depth + prompt_len, new_tokens=most(prompt_len - full * size, 0)))
     return workloads
 
 
