@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparsecalc.api import Model as Model
     from sparsecalc.api import compare as compare
+    from sparsecalc.api import fit as fit
     from sparsecalc.api import load as load
     from sparsecalc.api import simulate as simulate
     from sparsecalc.core.errors import InputError as InputError
@@ -26,13 +27,14 @@ _PLACES = {
     "Sweep": "decide.sweep",
     "Workload": "core.workload",
     "compare": "api",
+    "fit": "api",
     "load": "api",
     "simulate": "api",
     "sweep": "decide.sweep",
 }
 """Every public name and the module that has it, imported on first use, so that `sparsecalc --version` stays quick."""
 
-__all__ = ["InputError", "Model", "Routing", "Sweep", "Workload", "compare", "load", "simulate", "sweep"]
+__all__ = ["InputError", "Model", "Routing", "Sweep", "Workload", "compare", "fit", "load", "simulate", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,12 +8,15 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.compare import compare as _compare
 from sparsecalc.decide.engine_words import plain
+from sparsecalc.decide.fit import fit as _fit
+from sparsecalc.decide.fit_question import fit_asked
 from sparsecalc.decide.model_name import load_variant
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show as _show
 from sparsecalc.decide.simulate import simulate as _simulate
 from sparsecalc.decide.simulation_question import asked_of
 from sparsecalc.documents.compare import CompareReport
+from sparsecalc.documents.fit import FitReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.documents.simulate import SimulateReport
 from sparsecalc.estimate import costs
@@ -114,3 +117,13 @@ def compare(models: list[str], **asked: Any) -> CompareReport:
     [1.0, 1.48]
     """
     return _compare(models, ask(**plain(asked)))
+
+
+def fit(models: list[str] | None = None, **asked: Any) -> FitReport:
+    """Where models fit, or with `on` all that fits a device, as `sparsecalc fit`; `asked`: its options.
+
+    >>> found = fit(["llama-3.3-70b"], gpu="h100-sxm", context_len=8192).rows[0]
+    >>> found.num_gpus, found.dtype
+    (1, 'fp8')
+    """
+    return _fit(models or [], fit_asked(**plain(asked)))

@@ -42,6 +42,8 @@ COMMANDS: dict[str, list[str]] = {
         "2",
     ],
     "dense-equivalent": ["dense-equivalent", "mixtral-8x7b"],
+    "fit": ["fit", "llama-3.1-8b", "--gpu", "h100-sxm,rtx-4090"],
+    "commands": ["show", "llama-3.1-8b", "--gpu", "h100-sxm", "--commands"],
     "finetune": ["finetune", "llama-2-7b", "--method", "lora", "--gpu", "h100-sxm"],
     "import": ["import", "mixtral-8x7b", "-o", "spec.json"],
 }
@@ -73,7 +75,7 @@ def test_every_command_in_every_format(command: str, form: str, quick_run: Run) 
         assert found.stdout.count("<table>") == found.stdout.count("</table>")
         assert "<script" not in found.stdout
     elif form == "markdown" and command != "import":
-        table = found.stdout.split("\n\n")[0].splitlines()
+        table = next(block for block in found.stdout.split("\n\n") if block.startswith("|")).splitlines()
         assert re.fullmatch(r"\|(:?-+:?\|)+", table[1])
         assert len({line.count("|") for line in table}) == 1
 

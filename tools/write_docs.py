@@ -44,6 +44,7 @@ RETURNED = {
     "routing": ["RoutingReport"],
     "crossover": ["CrossoverReport"],
     "dense-equivalent": ["EquivalenceReport"],
+    "fit": ["FitReport"],
     "finetune": ["FinetuneReport"],
     "verify": ["VerifyReport"],
     "profile": ["ProfileReport", "SparseKernelReport"],

@@ -279,8 +279,14 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 def question(values: dict[str, Any]) -> Any:
     """The options of a command as the `Question` that they ask."""
-    from sparsecalc.decide.engine_words import plain
     from sparsecalc.decide.question import ask
+
+    return ask(**question_options(values))
+
+
+def question_options(values: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command under the names of `ask`."""
+    from sparsecalc.decide.engine_words import plain
 
     typed = {_NAMES.get(name, name): value for name, value in values.items() if name not in OUTPUT}
     given = plain({name: value for name, value in typed.items() if value is not None})
@@ -291,7 +297,7 @@ def question(values: dict[str, Any]) -> Any:
         given["context_len"] = whole_numbers(context, "--context")
     else:
         given.pop("context_len", None)
-    return ask(**given)
+    return given
 
 
 _NAMES = {"context": "context_len"}

@@ -23,6 +23,7 @@ COMMANDS = {
         "dense_equivalent.dense_equivalent",
         "dense-equivalent mixtral-8x7b --gpu h100-sxm --num-gpus 2",
     ),
+    "fit": ("fit.fit", "fit --on rtx-4090 --context 32k"),
     "finetune": ("finetune.finetune", "finetune mixtral-8x7b --method qlora --gpu h100-sxm"),
     "verify": ("verify.verify", "verify mixtral-8x7b deepseek-v3"),
     "profile": ("profile.profile", "profile qwen3-30b-a3b --batch-size 1,8,32 --layers 1"),

@@ -1,5 +1,6 @@
 """The largest -ngl, the smallest -ncmoe and the largest context that a machine holds, with the command to type."""
 
+import shlex
 from dataclasses import replace
 
 from sparsecalc.core.largest import largest_that_fits
@@ -11,6 +12,7 @@ from sparsecalc.decide.model_name import Variant
 from sparsecalc.decide.ollama import OLLAMA, ollama_estimate
 from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Question
+from sparsecalc.decide.run_commands import llama_server
 from sparsecalc.documents.show import Advice
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.llama_memory.device import LlamaDevice
@@ -23,17 +25,26 @@ def advice_for(variant: Variant, question: Question) -> Advice | None:
     """Advice for a model on the first of the question's accelerators; None where its engine takes none."""
     if question.hardware is None:
         return None
-    deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
-    if is_llama(deployed):
-        return _LlamaAdvice(deployed, question).found()
-    return _mlx_advice(deployed, question)
+    return deployed_advice(
+        deploy(variant.model, variant.precision, question, question.devices.accelerators[0]), question
+    )
+
+
+def deployed_advice(deployed: Deployment, question: Question) -> Advice | None:
+    """Advice for a deployment; None where its engine takes none."""
+    return llama_advice(deployed, question) if is_llama(deployed) else _mlx_advice(deployed, question)
+
+
+def llama_advice(deployed: Deployment, question: Question, *, any_host: bool = False) -> Advice:
+    """Advice for a deployment under llama.cpp or its kin; `any_host`: with as much host memory as it takes."""
+    return _LlamaAdvice(deployed, question, any_host=any_host).found()
 
 
 class _LlamaAdvice:
     """Tries placements as llama.cpp spells them, with --fit's margin on each card."""
 
-    def __init__(self, deployed: Deployment, question: Question) -> None:
-        self.deployed, self.question = deployed, question
+    def __init__(self, deployed: Deployment, question: Question, *, any_host: bool = False) -> None:
+        self.deployed, self.question, self.any_host = deployed, question, any_host
         self.layers = deployed.model.spec.num_hidden_layers + 1
         self.margin = 0
         device = self.device(self.layers, 0)
@@ -49,7 +60,8 @@ class _LlamaAdvice:
             one = replace(one, placement=placement_on(one.model.spec, asked, one.gpu, one.device))
         found = llama_device(one, self.question)
         assert found is not None, "the engine is based on llama.cpp"
-        return found.leaving(self.margin)
+        found = found.leaving(self.margin)
+        return LlamaDevice(found.model, found.room.but(host_bytes=None)) if self.any_host else found
 
     def fits(self, gpu_layers: int, cpu_moe_layers: int) -> bool:
         """Whether the question's load fits with a placement."""
@@ -89,6 +101,7 @@ class _LlamaAdvice:
             context_len=load.context_len,
             largest_context_len=min(longest, device.largest_context(load)) if placed else 0,
             margin_bytes=self.margin,
+            host_memory_bytes=device.model.held(device.running(load))[0],
             command=self._command(device, gpu_layers, cpu_moe) if placed else "",
             modelfile=self._modelfile(device, gpu_layers) if placed and estimate else "",
         )
@@ -103,20 +116,22 @@ class _LlamaAdvice:
         """`llama-server`, or how Ollama makes and runs a model of the Modelfile."""
         if self.deployed.device.engine.id == OLLAMA:
             return "ollama create my-model -f Modelfile && ollama run my-model"
-        rules, running = device.model.rules, device.running(self.question.load)
-        words = ["llama-server", "-m", self._file()]
-        if self.deployed.gpu.kind != "cpu":
-            words += ["-ngl", str(WHOLE if gpu_layers == self.layers else gpu_layers)]
-        words += ["-ncmoe", str(cpu_moe)] if cpu_moe else []
-        words += ["-c", str(running.context_len * running.sequences)]
-        words += ["-np", str(running.sequences)] if running.sequences > 1 else []
-        words += ["-ub", str(rules.ubatch_size)]
-        formats = device.model.formats
-        if any(each.bits_per_weight < 16 for each in (formats.keys, formats.values)):
-            words += ["-ctk", _ggml(formats.keys.id), "-ctv", _ggml(formats.values.id)]
-        words += ["--swa-full"] if self.question.engine_options.swa_full else []
-        words += [word for name, value in self.question.parallelism.host.typed for word in _split(name, value)]
-        return " ".join([*words, "-fa", "on" if rules.flash_attention else "off"])
+        rules, running, formats = device.model.rules, device.running(self.question.load), device.model.formats
+        on_devices = str(WHOLE if gpu_layers == self.layers else gpu_layers)
+        small = any(each.bits_per_weight < 16 for each in (formats.keys, formats.values))
+        more = ["-ncmoe", str(cpu_moe)] if cpu_moe else []
+        more += ["-ub", str(rules.ubatch_size)]
+        more += ["--swa-full"] if self.question.engine_options.swa_full else []
+        more += [word for name, value in self.question.parallelism.host.typed for word in _split(name, value)]
+        words = llama_server(
+            self._file(),
+            None if self.deployed.gpu.kind == "cpu" else on_devices,
+            running.context_len * running.sequences,
+            running.sequences,
+            (_ggml(formats.keys.id), _ggml(formats.values.id)) if small else (None, None),
+            [*more, "-fa", "on" if rules.flash_attention else "off"],
+        )
+        return shlex.join(words)
 
     def _modelfile(self, device: LlamaDevice, gpu_layers: int) -> str:
         context = device.running(self.question.load).context_len
@@ -149,5 +164,5 @@ def _mlx_advice(deployed: Deployment, question: Question) -> Advice | None:
         context_len=load.context_len,
         largest_context_len=context,
         margin_bytes=0,
-        command=f"mlx_lm.server --model {spec.id}" if fits else "",
+        command=shlex.join(["mlx_lm.server", "--model", spec.id]) if fits else "",
     )

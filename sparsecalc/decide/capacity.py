@@ -1,6 +1,7 @@
 """What the devices of a deployment hold: by the engine's own rules where its memory is modelled, else by a share."""
 
 from sparsecalc.core.arrays import Number
+from sparsecalc.core.largest import largest_within
 from sparsecalc.core.notes import Note
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.engine_words import engine_release
@@ -9,6 +10,7 @@ from sparsecalc.decide.question import LARGEST, Question
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
 from sparsecalc.estimate.engine_memory.rules import engine_rules, knows_memory
+from sparsecalc.estimate.filled_device import FilledDevice
 from sparsecalc.estimate.fit import DeviceMemory, budget_bytes, fit, largest_batch
 from sparsecalc.estimate.llama_memory.rules import llama_rules
 from sparsecalc.estimate.load import Load, Requests
@@ -34,6 +36,13 @@ class HeldMemory:
         """Whether the devices hold a load."""
         return self.filled.fits(load) if self.filled else self.memory.excess(load, self.budget) <= 0
 
+    def excess(self, load: Load) -> int:
+        """By how much a load is too much, in bytes or blocks of a cache; 0 or less: it fits."""
+        if self.engine:
+            return self.engine.lacking(load)
+        other = self.llama or (self.filled if isinstance(self.filled, FilledDevice) else None)
+        return other.excess(load) if other else self.memory.excess(load, self.budget)
+
     def predicted(self, load: Load) -> Prediction:
         """Fit, largest loads, and bytes in use and free."""
         one = self.deployed
@@ -50,6 +59,11 @@ class HeldMemory:
         if not self.fits(whole):
             most = self.largest_batch(whole) or most
         return min(most, self.filled.most_sequences(load, most)) if self.filled else most
+
+    def largest_context(self, load: Load, most: int) -> int:
+        """Longest context of the load's sequences that is held, of at most `most` tokens; 0: none."""
+        start = max(load.context_len, load.max_num_batched_tokens)  # from here on memory grows in straight pieces
+        return largest_within(most, lambda context: self.excess(load.but(context_len=context)), start)
 
     def largest_batch(self, load: Load) -> int:
         """Largest batch that is held at the load's context; 0: none."""

@@ -10,7 +10,7 @@ from sparsecalc.decide.download import download
 from sparsecalc.decide.model_name import Variant, split_name
 from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask, routing_of
-from sparsecalc.documents.show import Advice, GridPoint, ModelInfo, ModelReport, ShowReport, TestTime
+from sparsecalc.documents.show import Advice, GridPoint, ModelInfo, ModelReport, RunCommand, ShowReport, TestTime
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # imported where llama.cpp holds the model
     from sparsecalc.estimate.llama_memory.figures import LlamaMemory
 
 
-def show(name: str, question: Question | None = None) -> ShowReport:
-    """Everything about one model."""
+def show(name: str, question: Question | None = None, *, commands: bool = False) -> ShowReport:
+    """Everything about one model; `commands`: and what to type so that engines serve it so."""
     asked = question or ask()
     variant = variant_of(name, asked)
     shown, warnings = _report(name, variant, asked)
@@ -29,7 +29,13 @@ def show(name: str, question: Question | None = None) -> ShowReport:
         from sparsecalc.decide.advice import advice_for
 
         advice = advice_for(variant, asked)
-    return ShowReport(command="show", inputs=asked.inputs([name]), warnings=warnings, **vars(shown), advice=advice)
+    typed: list[RunCommand] = []
+    if commands:
+        from sparsecalc.decide.commands import commands_for
+
+        typed = commands_for(name, variant, asked, advice)
+    inputs = asked.inputs([name])
+    return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice, commands=typed)
 
 
 def _file_buffers(variant: Variant, question: Question) -> "LlamaMemory | None":
