@@ -37,6 +37,7 @@ RETURNED = {
     "show": ["ShowReport"],
     "compare": ["CompareReport"],
     "simulate": ["SimulateReport"],
+    "plan": ["PlanReport"],
     "explain": ["ExplainReport", "StepReport"],
     "models": ["ListReport"],
     "gpus": ["ListReport"],

@@ -39,6 +39,13 @@ class EngineDevice:
         self.room = self._room()
         self.blocks = cache_blocks(self.kinds, rules, self.room)
 
+    def under(self, rules: EngineRules) -> "EngineDevice":
+        """The same layout under other rules of the same engine, such as those of another accelerator."""
+        other = copy(self)
+        other.other = held.other_bytes(self.plan, rules)
+        other._fill(rules)
+        return other
+
     def serving(self, load: Load) -> "EngineDevice":
         """The device of a server that is told what the load needs: --max-num-seqs, where it is not given.
 

@@ -1,0 +1,194 @@
+"""Plan a service: which accelerators, how many, in which layout and precision, for one model or several."""
+
+from collections import Counter
+from collections.abc import Iterable
+from math import ceil, exp, inf
+
+from sparsecalc.core.notes import Note
+from sparsecalc.decide.deploy import device_warnings
+from sparsecalc.decide.plan_front import on_front
+from sparsecalc.decide.plan_models import checkpoints
+from sparsecalc.decide.plan_question import PlanAsked
+from sparsecalc.decide.plan_replay import Finalist, Finals
+from sparsecalc.decide.plan_search import LeftOut, Option, Search
+from sparsecalc.decide.plan_sentences import sentences
+from sparsecalc.decide.plan_misses import near_misses
+from sparsecalc.decide.run_commands import run_command
+from sparsecalc.documents.plan import Candidate, PlanReport
+from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.estimate.engine_memory.rules import engine_rules
+from sparsecalc.estimate.step import BAND
+
+SLACK = 1.5
+"""How far the closed formula may be over a target for a layout that the replay may still bring under it."""
+
+
+def plan(names: list[str], asked: PlanAsked) -> PlanReport:
+    """What serves the load within its targets, best first; what no other one beats, and why the rest is not taken.
+
+    Every layout is looked at by its engine's memory and the closed formula of a closed loop; the most promising are
+    replayed, and only those are listed. Raises InputError for an unknown model, and as `ask` does.
+    """
+    options, left_out = _searched(names, asked)
+    within, over = _screened(options, asked)
+    finals = Finals(asked, within, lambda option: _key(option, asked), len(names))
+    finals.run(lambda some: on_front(list(some), _costs))
+    met = sorted(finals.met, key=lambda each: _final_key(each, asked))
+    listed = _listed(met)
+    candidates = _candidates(listed, asked)
+    beaten = [each for each in met if each not in listed]
+    rejected = Counter({one.reason: 0 for one in left_out})
+    for one in left_out:
+        rejected[one.reason] += one.count
+    rejected.update(reason for _, reason in over)
+    rejected.update(reason for _, reason in finals.missed)
+    rejected["dominated"] += len(beaten)
+    rejected["not-replayed"] += len(within) - len(met) - len(finals.missed)
+    misses = near_misses(asked, met, listed, (over, finals.missed, left_out))
+    return PlanReport(
+        command="plan",
+        inputs=asked.inputs(names),
+        warnings=_warnings(listed),
+        recommended=candidates[0] if candidates else None,
+        candidates=candidates,
+        near_misses=misses,
+        rejected={reason: count for reason, count in rejected.items() if count},
+        searched=len(options) + sum(one.count for one in left_out),
+        text=sentences(asked, candidates, misses, names),
+    )
+
+
+def _searched(names: list[str], asked: PlanAsked) -> tuple[list[Option], list[LeftOut]]:
+    options: list[Option] = []
+    left_out: list[LeftOut] = []
+    for name in dict.fromkeys(names):
+        for checkpoint in checkpoints(name, asked.question):
+            for gpu in asked.question.devices.accelerators:
+                search = Search(asked, checkpoint, gpu)
+                options += search.options()
+                left_out += search.left_out
+    return options, left_out
+
+
+def _screened(options: list[Option], asked: PlanAsked) -> tuple[list[Option], list[tuple[Option, str]]]:
+    """Those within the budget that may meet the targets; the others with what they miss."""
+    within: list[Option] = []
+    over: list[tuple[Option, str]] = []
+    for option in options:
+        per_hour = option.usd_per_hour
+        if asked.budget is not None and (per_hour is None or per_hour > asked.budget):
+            over.append((option, "budget"))
+        elif asked.tpot is not None and option.tpot_seconds > SLACK * asked.tpot:
+            over.append((option, "tpot"))
+        elif asked.ttft is not None and option.idle_seconds > asked.ttft:
+            over.append((option, "ttft"))
+        else:
+            within.append(option)
+    return within, over
+
+
+def _dollars(per_million: float | None, per_hour: float | None, asked: PlanAsked) -> float:
+    """What `usd` sorts by: of a given rate, which all serve, the price of the hour."""
+    found = per_hour if asked.rate else per_million
+    return inf if found is None else found
+
+
+def _key(option: Option, asked: PlanAsked) -> tuple[float, ...]:
+    dollars = _dollars(option.usd_per_million, option.usd_per_hour, asked)
+    return _order(asked, dollars, option.tpot_seconds, option.num_gpus)
+
+
+def _final_key(final: Finalist, asked: PlanAsked) -> tuple[float, ...]:
+    dollars = _dollars(final.usd_per_million, final.option.usd_per_hour, asked)
+    return _order(asked, dollars, final.tpot_seconds, final.option.num_gpus)
+
+
+def _order(asked: PlanAsked, dollars: float, tpot: float, num_gpus: int) -> tuple[float, ...]:
+    if asked.sort == "speed":
+        return tpot, dollars, num_gpus
+    return (num_gpus, dollars, tpot) if asked.sort == "gpus" else (dollars, num_gpus, tpot)
+
+
+def _costs(option: Option) -> tuple[float, ...]:
+    """Seconds per token of a user, device seconds per token, dollars per token."""
+    per_token = option.num_gpus / option.tokens_per_second
+    return option.tpot_seconds, per_token, _or_inf(option.usd_per_million)
+
+
+def _final_costs(final: Finalist) -> tuple[float, ...]:
+    return final.tpot_seconds, 1 / final.tokens_per_second_per_gpu, _or_inf(final.usd_per_million)
+
+
+def _or_inf(value: float | None) -> float:
+    return inf if value is None else value
+
+
+def _listed(met: list[Finalist]) -> list[Finalist]:
+    """The recommended one, and those that none beats in speed, throughput and dollars together."""
+    front = on_front(met, _final_costs)
+    return [each for each in met if each in front or each is met[0]]
+
+
+def _candidates(listed: list[Finalist], asked: PlanAsked) -> list[Candidate]:
+    front = on_front(listed, lambda each: _final_costs(each)[:2])
+    band = exp(BAND * engine_default("ratio_spread"))
+    sorted_by = [_final_key(each, asked)[0] for each in listed]
+    return [
+        _candidate(each, asked, on_front=each in front, tied=at > 0 and value <= band * sorted_by[0])
+        for at, (each, value) in enumerate(zip(listed, sorted_by, strict=True))
+    ]
+
+
+def _candidate(final: Finalist, asked: PlanAsked, *, on_front: bool, tied: bool) -> Candidate:
+    option, serving, layout = final.option, final.serving, final.option.plan
+    return Candidate(
+        model=option.checkpoint.model,
+        checkpoint=option.checkpoint.repository,
+        accelerator=option.gpu.id,
+        num_gpus=option.num_gpus,
+        tp=layout.tp,
+        ep=layout.ep,
+        pp=layout.pp,
+        dp=layout.dp,
+        replicas=option.replicas,
+        dtype=option.checkpoint.dtype,
+        batch_size=option.concurrency,
+        fits=final.fits,
+        tpot_seconds=serving.tpot_seconds,
+        tpot_seconds_low=serving.tpot_seconds_low,
+        tpot_seconds_high=serving.tpot_seconds_high,
+        ttft_seconds=serving.ttft_seconds,
+        output_tokens_per_second=final.tokens_per_second,
+        output_tokens_per_second_per_gpu=final.tokens_per_second_per_gpu,
+        usd_per_hour=option.usd_per_hour,
+        usd_per_million_output_tokens=final.usd_per_million,
+        bound=final.bound,
+        on_front=on_front,
+        tied=tied,
+        command=_command(option, asked),
+    )
+
+
+def _command(option: Option, asked: PlanAsked) -> str:
+    """The server's command line; sequences at once where the engine's own limit is lower."""
+    question, layout = asked.question, option.plan
+    rules = engine_rules(
+        asked.engine, option.gpu, layout, question.engine_options, question.devices.device_memory_share
+    )
+    needed = ceil(option.concurrency / layout.dp)
+    return run_command(
+        asked.engine,
+        option.checkpoint.repository,
+        tp=layout.tp,
+        pp=layout.pp,
+        dp=layout.dp,
+        ep=layout.ep,
+        max_model_len=question.load.context_len,
+        max_num_seqs=needed if needed > rules.max_num_seqs else None,
+    )
+
+
+def _warnings(listed: Iterable[Finalist]) -> list[Note]:
+    """What must be known of the listed accelerators."""
+    notes = [note for each in listed for note in device_warnings(each.option.deployed)]
+    return list(dict.fromkeys(note.but(model=None) for note in notes))

@@ -1,0 +1,52 @@
+"""The precisions that a plan tries: those that a model is published in, or the one that is asked for."""
+
+from dataclasses import dataclass, field
+
+from sparsecalc.decide.model_name import Variant, load_variant, split_name
+from sparsecalc.decide.question import Question
+from sparsecalc.estimate.engine_memory.memory import EngineDevice
+from sparsecalc.estimate.placement import Placement
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A model in one precision."""
+
+    model: str
+    """As it was asked for, by its id."""
+    name: str
+    """What it is loaded by: the name that was typed, or the repository in another precision."""
+    repository: str
+    """What an engine is told to serve."""
+    variant: Variant
+    devices: dict[Placement, EngineDevice] = field(default_factory=dict)
+    """Its memory by layout, on the first accelerator."""
+
+    @property
+    def dtype(self) -> str:
+        """Number format of the weights."""
+        return self.variant.precision.name
+
+
+def checkpoints(name: str, question: Question) -> list[Checkpoint]:
+    """The model in its own precision, and in each other one that is published, as its spec's file lists them.
+
+    A name with formats or techniques of its own, or a dtype that is asked for, is one precision.
+    """
+    first = load_variant(name, question.formats.dtype, question.formats.kv_cache_dtype)
+    facts, model = first.loaded.facts, name if split_name(name)[1] else first.loaded.spec.id
+    found = [Checkpoint(model, name, facts.get("hub_id") or name, first)]
+    if not split_name(name)[1]:  # of sparse weights the kernels' speed is the accelerator's own
+        first.model.kept = {}
+    if first.dtype or question.formats.dtype or split_name(name)[1]:
+        return found
+    published = facts.get("checkpoints") or []
+    seen = {published[0]["formats"]} if published else set()
+    for each in published[1:]:
+        if each["formats"] in seen or "quantization_config" not in each:
+            continue
+        seen.add(each["formats"])
+        variant = load_variant(each["hub_id"], None, question.formats.kv_cache_dtype)
+        variant.model.kept = {}
+        found.append(Checkpoint(model, each["hub_id"], each["hub_id"], variant))
+    return found

@@ -1,0 +1,199 @@
+"""The search of a plan by the closed formula: what fits, and how fast it is at every number of replicas."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sparsecalc.decide.capacity import engine_device, prompt_chunks
+from sparsecalc.decide.deploy import deploy, lacking_formats
+from sparsecalc.decide.engine_words import engine_release
+from sparsecalc.decide.plan_layouts import layouts, powers, replica_counts
+from sparsecalc.decide.plan_models import Checkpoint
+from sparsecalc.decide.plan_question import PlanAsked
+from sparsecalc.device.accelerator import Accelerator
+from sparsecalc.estimate.deployment import Deployment
+from sparsecalc.estimate.engine_memory.memory import EngineDevice
+from sparsecalc.estimate.engine_memory.rules import engine_rules
+from sparsecalc.estimate.placement import Placement
+from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
+from sparsecalc.estimate.serving import Copies, tpot_seconds
+
+LARGEST_SHARE = 4096
+"""Requests in flight on one replica up to which a rate is tried."""
+
+MOST_BEYOND = 4
+"""Devices of one replica over the least that hold the model with its requests, beyond the fast links."""
+
+
+@dataclass(slots=True)
+class Option:
+    """A layout with a number of replicas, and what the closed formula says of it."""
+
+    checkpoint: Checkpoint
+    deployed: Deployment
+    replicas: int
+    concurrency: int
+    """On one replica."""
+    tpot_seconds: float
+    idle_seconds: float
+    """To the first token on an idle server."""
+    tokens_per_second: float
+    """Output tokens of all replicas."""
+
+    @property
+    def gpu(self) -> Accelerator:
+        """The accelerator."""
+        return self.deployed.gpu
+
+    @property
+    def plan(self) -> Placement:
+        """The layout of one replica."""
+        return self.deployed.placement
+
+    @property
+    def num_gpus(self) -> int:
+        """Accelerators of all replicas."""
+        return self.plan.num_gpus * self.replicas
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """Of all accelerators."""
+        return usd_per_hour(self.gpu, self.num_gpus)
+
+    @property
+    def usd_per_million(self) -> float | None:
+        """US dollars per million output tokens."""
+        return usd_per_million_tokens(self.usd_per_hour, 1 / self.tokens_per_second)
+
+    @property
+    def label(self) -> str:
+        """`2 x 8 h200-sxm (tp 8)`: replicas, devices of each, accelerator, layout."""
+        count = f"{self.replicas} x {self.plan.num_gpus}" if self.replicas > 1 else f"{self.plan.num_gpus}"
+        return f"{count} {self.gpu.id} ({self.plan.name})"
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Layouts that hold no load: of which accelerator, why, how many, and what to say of it."""
+
+    checkpoint: Checkpoint
+    gpu: Accelerator
+    reason: str
+    count: int
+    text: str
+
+
+class Search:
+    """All options of one published checkpoint on one accelerator.
+
+    Layouts whose weights are too large are skipped first; then the engine's memory says how many requests each holds;
+    then one evaluation of `tpot_seconds` serves every number of replicas of a layout at once.
+    """
+
+    def __init__(self, asked: PlanAsked, checkpoint: Checkpoint, gpu: Accelerator) -> None:
+        self.asked, self.checkpoint, self.gpu = asked, checkpoint, gpu
+        self.left_out: list[LeftOut] = []
+        variant = checkpoint.variant
+        self.base = deploy(variant.model, variant.precision, asked.question, gpu)
+
+    def options(self) -> list[Option]:
+        """What fits; `left_out` has the rest."""
+        if lacking := lacking_formats(self.base):
+            self._leave("format", 1, f"{self.gpu.id} does not multiply {lacking[0].id}")
+            return []
+        plans = layouts(
+            self.base.model.spec,
+            self.asked.max_gpus,
+            self.base.device.domain_size,
+            fast_links=self.gpu.scale_up is not None,
+        )
+        found: list[Option] = []
+        for plan in sorted(plans, key=lambda plan: plan.num_gpus):
+            if found and plan.num_gpus > max(self.base.device.domain_size, MOST_BEYOND * found[0].plan.num_gpus):
+                break
+            found += self._of(plan)
+        if not found and not self.left_out:
+            text = f"{self.gpu.id} does not hold {self.checkpoint.name} in {self.asked.max_gpus} devices or fewer"
+            self._leave("memory", len(plans), text)
+        return found
+
+    def _leave(self, reason: str, count: int, text: str) -> None:
+        self.left_out.append(LeftOut(self.checkpoint, self.gpu, reason, count, text))
+
+    def _of(self, plan: Placement) -> list[Option]:
+        """The options of one layout: each number of replicas whose share of the requests it holds."""
+        device = self._device(plan)
+        if device.weights >= device.rules.total_bytes:
+            self._leave_memory(1)
+            return []
+        counts = replica_counts(self.asked.max_gpus // plan.num_gpus)
+        if self.asked.rate:
+            return list(self._at_rate(plan, device, counts))
+        most = self.asked.concurrency or 1
+        shares = {count: self.asked.share(count) for count in counts if count <= most}
+        held = {count: share for count, share in shares.items() if self._holds(device, share)}
+        self._leave_memory(len(shares) - len(held))
+        if not held:
+            return []
+        tpots, idle = self._times(plan, list(shares.values()))  # of all, so that accelerators have their kernels in common
+        return [
+            self._option(plan, count, share, (tpot, idle), most)
+            for (count, share), tpot in zip(shares.items(), tpots, strict=True)
+            if count in held
+        ]
+
+    def _leave_memory(self, count: int) -> None:
+        if count:
+            text = f"{self.gpu.id}: {self.checkpoint.name} with its requests does not fit"
+            self._leave("memory", count, text)
+
+    def _device(self, plan: Placement) -> EngineDevice:
+        """The layout's memory on this accelerator; weights and caches are those of the checkpoint's first one."""
+        asked, known = self.asked.question, self.checkpoint.devices
+        if plan not in known:
+            found = engine_device(replace(self.base, placement=plan), asked)
+            assert found is not None  # plans are for engines whose memory is modelled
+            known[plan] = found
+        share, options, release = asked.devices.device_memory_share, asked.engine_options, engine_release(asked.engine)
+        return known[plan].under(engine_rules(self.asked.engine, self.gpu, plan, options, share, release))
+
+    def _holds(self, device: EngineDevice, share: int) -> bool:
+        return device.fits(self.asked.question.load.but(batch_size=share))
+
+    def _times(self, plan: Placement, shares: list[int]) -> tuple[list[float], float]:
+        """TPOT at each number of requests in flight, and the TTFT of an idle server, by the closed formula."""
+        deployed, question = replace(self.base, placement=plan), self.asked.question
+        requests, engine = question.requests, deployed.device.engine
+        prompt = prompt_chunks(deployed, question, requests.prompt_len)
+        at = np.array(shares, dtype=float) if len(shares) > 1 else shares[0]
+        copies = Copies.of(plan, deployed.model.spec, engine.id)
+        step = tpot_seconds(requests.but(concurrency=at), prompt, deployed.step, deployed.decode, copies=copies)
+        idle = deployed.prompt(prompt).seconds + engine.first_token_seconds(requests.prompt_len)
+        return np.atleast_1d(step.seconds).tolist(), float(idle)
+
+    def _option(
+        self, plan: Placement, replicas: int, share: int, times: tuple[float, float], in_flight: float
+    ) -> Option:
+        (tpot, idle), answer = times, self.asked.question.requests.output_len
+        rate = in_flight * answer / (idle + (answer - 1) * tpot)
+        return Option(self.checkpoint, replace(self.base, placement=plan), replicas, share, tpot, idle, rate)
+
+    def _at_rate(self, plan: Placement, device: EngineDevice, counts: list[int]) -> Iterator[Option]:
+        """The same under a rate: as many in flight on a replica as its share of the rate makes (Little's law)."""
+        shares = [share for share in powers(LARGEST_SHARE) if self._holds(device, share)]
+        if not shares:
+            self._leave_memory(len(counts))
+            return
+        tpots, idle = self._times(plan, shares)
+        answer, rate = self.asked.question.requests.output_len, self.asked.rate or 0.0
+        taken = np.maximum.accumulate(np.array(shares) / (idle + (answer - 1) * np.array(tpots)))
+        for count in counts:
+            if rate / count > taken[-1]:
+                reached = count * float(taken[-1])
+                text = f"{count} x {plan.num_gpus} {self.gpu.id} ({plan.name}) takes {reached:.3g} requests/s"
+                self._leave("rate", 1, text)
+                continue
+            share = int(np.ceil(np.interp(rate / count, taken, shares)))
+            tpot = float(np.interp(share, shares, tpots))
+            yield self._option(plan, count, share, (tpot, idle), count * share)
