@@ -7,12 +7,12 @@ from math import ceil, exp, inf
 from sparsecalc.core.notes import Note
 from sparsecalc.decide.deploy import device_warnings
 from sparsecalc.decide.plan_front import on_front
+from sparsecalc.decide.plan_misses import Rest, near_misses
 from sparsecalc.decide.plan_models import checkpoints
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist, Finals
 from sparsecalc.decide.plan_search import LeftOut, Option, Search
 from sparsecalc.decide.plan_sentences import sentences
-from sparsecalc.decide.plan_misses import near_misses
 from sparsecalc.decide.run_commands import run_command
 from sparsecalc.documents.plan import Candidate, PlanReport
 from sparsecalc.estimate.engine_defaults import engine_default
@@ -44,7 +44,8 @@ def plan(names: list[str], asked: PlanAsked) -> PlanReport:
     rejected.update(reason for _, reason in finals.missed)
     rejected["dominated"] += len(beaten)
     rejected["not-replayed"] += len(within) - len(met) - len(finals.missed)
-    misses = near_misses(asked, met, listed, (over, finals.missed, left_out))
+    untried = [(option, finals.expected(option)) for option in finals.untried]
+    misses = near_misses(asked, met, listed, Rest(over, untried, finals.missed, left_out))
     return PlanReport(
         command="plan",
         inputs=asked.inputs(names),

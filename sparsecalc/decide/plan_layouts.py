@@ -11,10 +11,10 @@ MOST_REPLICAS = 256
 def layouts(spec: ModelSpec, most: int, domain_size: int, *, fast_links: bool) -> list[Placement]:
     """Layouts of one replica on at most `most` devices, `domain_size` of which are joined by fast links.
 
-        tp              up to the domain, where it divides all attention heads
-        pp              stages between domains; without fast links also within one
-        ep = tp         experts whole on each device, of a mixture of experts
-        dp, ep = tp dp  copies of the attention, of a mixture of experts (a dense model has replicas instead)
+    tp              up to the domain, where it divides all attention heads
+    pp              stages between domains; without fast links also within one
+    ep = tp         experts whole on each device, of a mixture of experts
+    dp, ep = tp dp  copies of the attention, of a mixture of experts (a dense model has replicas instead)
     """
     heads = attention_heads(spec)
     experts = min((mixture.num_experts for _, mixture in spec.mixtures), default=1)

@@ -1,30 +1,44 @@
 """Why the rest of a plan is not taken: the nearest of each accelerator, and by how much it misses."""
 
+from dataclasses import dataclass
+
 from sparsecalc.core import units
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist
 from sparsecalc.decide.plan_search import LeftOut, Option
 from sparsecalc.documents.plan import NearMiss
 
-Rest = tuple[list[tuple[Option, str]], list[tuple[Finalist, str]], list[LeftOut]]
-"""Options over a target by the formula, finalists that miss one, layouts that hold no load."""
+
+@dataclass(slots=True)
+class Rest:
+    """What is not listed: options over a target by the formula, others that were not replayed with what is expected of
+    them, finalists that miss a target, layouts that hold no load."""
+
+    over: list[tuple[Option, str]]
+    untried: list[tuple[Option, float]]
+    missed: list[tuple[Finalist, str]]
+    left_out: list[LeftOut]
+
+
 Place = tuple[str, str]
 
 
 def near_misses(asked: PlanAsked, met: list[Finalist], listed: list[Finalist], rest: Rest) -> list[NearMiss]:
     """One for each model on each accelerator that no candidate is on: the one that comes nearest, the nearest first."""
-    over, missed, left_out = rest
     done = {_place(each.option) for each in listed}
     found: dict[Place, tuple[float, NearMiss]] = {}
     for final in met:
         _keep(found, final.option, 0.0, "dominated", _beaten(final, listed[0]), done)
-    for final, reason in missed:
+    for final, reason in rest.missed:
         factor, text = _final_miss(asked, final, reason)
         _keep(found, final.option, factor, reason, text, done)
-    for option, reason in over:
+    for option, tpot in rest.untried:
+        factor, text = _untried_miss(asked, option, tpot)
+        _keep(found, option, factor, "tpot" if factor > 1 else "not-replayed", text, done)
+    for option, reason in rest.over:
         factor, text = _option_miss(asked, option, reason)
         _keep(found, option, factor, reason, f"{text} by the closed formula" * bool(text), done)
-    for one in left_out:
+    for one in rest.left_out:
         place = (one.checkpoint.model, one.gpu.id)
         if place not in done:
             miss = NearMiss(model=place[0], accelerator=place[1], reason=one.reason, text=one.text)
@@ -59,6 +73,18 @@ def _final_miss(asked: PlanAsked, final: Finalist, reason: str) -> tuple[float, 
     if reason not in values:
         return 2.0, f"{_label(final.option)}: {REASONS[reason]}"
     return _over(asked, final.option, reason, values[reason])
+
+
+def _untried_miss(asked: PlanAsked, option: Option, tpot: float) -> tuple[float, str]:
+    """What was left to the closed formula: over the target, or behind what was replayed."""
+    if asked.tpot is not None and tpot > asked.tpot:
+        factor, text = _over(asked, option, "tpot", tpot)
+        return factor, f"{text} by the closed formula"
+    price = f", USD {option.usd_per_million:.2f} per million" if option.usd_per_million is not None else ""
+    return (
+        0.5,
+        f"{_label(option)}: {units.duration(tpot)} per token{price} by the closed formula, behind the candidates",
+    )
 
 
 def _option_miss(asked: PlanAsked, option: Option, reason: str) -> tuple[float, str]:

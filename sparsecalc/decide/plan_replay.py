@@ -12,7 +12,7 @@ from sparsecalc.decide.question import Parallelism
 from sparsecalc.estimate.prices import usd_per_million_tokens
 from sparsecalc.estimate.results import ServingPrediction
 
-REPLAY_UNITS, MODEL_UNITS = 1500, 500
+REPLAY_UNITS, MODEL_UNITS = 1200, 500
 """Work that replays may take, of one model, and for each further one; some half a millisecond each."""
 SETUP_UNITS = 80
 """Of a replay, beside one for each request in flight, half as much again where copies step together."""
@@ -51,10 +51,9 @@ def replayed(asked: PlanAsked, option: Option) -> Finalist:
     """The figures of `show` with the option's layout, and of all replicas together."""
     plan, question = option.plan, asked.question
     parallelism = Parallelism(tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep)
-    question = question.but(
-        parallelism=parallelism, requests=question.requests.but(concurrency=option.concurrency)
-    )
+    question = question.but(parallelism=parallelism, requests=question.requests.but(concurrency=option.concurrency))
     variant, requests = option.checkpoint.variant, question.requests
+    variant.model.kept = None  # the search is over: from here on each kernel counts for itself
     deployed = deploy(variant.model, variant.precision, question, option.gpu)
     capacity = HeldMemory(deployed, question)
     prompt = deployed.prompt(prompt_chunks(deployed, question, requests.prompt_len))
@@ -99,7 +98,7 @@ class Finals:
     def __init__(self, asked: PlanAsked, options: list[Option], key: Key, models: int) -> None:
         self.asked, self.key = asked, key
         self.options = sorted(options, key=key)
-        self.units = REPLAY_UNITS + MODEL_UNITS * (models - 1)
+        self.units: float = REPLAY_UNITS + MODEL_UNITS * (models - 1)
         self.met: list[Finalist] = []
         self.missed: list[tuple[Finalist, str]] = []
         self._ratio: dict[bool, float] = {}
@@ -152,6 +151,11 @@ class Finals:
             if _place(option) not in done and id(option) not in self._tried:
                 leaders.setdefault(_place(option), option)
         return list(leaders.values())
+
+    @property
+    def untried(self) -> list[Option]:
+        """What was not replayed, in order."""
+        return [each for each in self.options if id(each) not in self._tried]
 
     def _all_left(self) -> list[Option]:
         """By how far the formula is within the targets."""

@@ -1,10 +1,12 @@
 """The search of a plan by the closed formula: what fits, and how fast it is at every number of replicas."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sparsecalc.core.arrays import Number
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.capacity import engine_device, prompt_chunks
 from sparsecalc.decide.deploy import deploy, lacking_formats
 from sparsecalc.decide.engine_words import engine_release
@@ -18,10 +20,13 @@ from sparsecalc.estimate.engine_memory.rules import engine_rules
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.serving import Copies, tpot_seconds
+from sparsecalc.estimate.step import Step
 
 LARGEST_SHARE = 4096
 """Requests in flight on one replica up to which a rate is tried."""
 
+SHORT_ANSWER = 64
+"""Tokens of an answer below which the first one counts, so that its seconds are computed for themselves."""
 MOST_BEYOND = 4
 """Devices of one replica over the least that hold the model with its requests, beyond the fast links."""
 
@@ -123,40 +128,42 @@ class Search:
 
     def _of(self, plan: Placement) -> list[Option]:
         """The options of one layout: each number of replicas whose share of the requests it holds."""
-        device = self._device(plan)
-        if device.weights >= device.rules.total_bytes:
+        if self._known(plan).weights >= self.gpu.capacity_bytes:
             self._leave_memory(1)
             return []
-        counts = replica_counts(self.asked.max_gpus // plan.num_gpus)
-        if self.asked.rate:
-            return list(self._at_rate(plan, device, counts))
-        most = self.asked.concurrency or 1
-        shares = {count: self.asked.share(count) for count in counts if count <= most}
-        held = {count: share for count, share in shares.items() if self._holds(device, share)}
-        self._leave_memory(len(shares) - len(held))
+        device = self._device(plan)
+        most, asked = self.asked.max_gpus // plan.num_gpus, self.asked
+        if asked.rate:
+            return list(self._at_rate(plan, device, replica_counts(most)))
+        counts = [count for count in replica_counts(asked.max_gpus) if count <= (asked.concurrency or 1)]
+        shares = {count: asked.share(count) for count in counts}
+        held = [count for count in counts if count <= most and self._holds(device, shares[count])]
+        self._leave_memory(sum(count <= most for count in counts) - len(held))
         if not held:
             return []
-        tpots, idle = self._times(plan, list(shares.values()))  # of all, so that accelerators have their kernels in common
-        return [
-            self._option(plan, count, share, (tpot, idle), most)
-            for (count, share), tpot in zip(shares.items(), tpots, strict=True)
-            if count in held
-        ]
+        tpots, idle = self._times(plan, list(shares.values()))  # of all: so layouts have their ledgers in common
+        known, in_flight = dict(zip(counts, tpots, strict=True)), asked.concurrency or 1
+        return [self._option(plan, count, shares[count], (known[count], idle), in_flight) for count in held]
 
     def _leave_memory(self, count: int) -> None:
         if count:
             text = f"{self.gpu.id}: {self.checkpoint.name} with its requests does not fit"
             self._leave("memory", count, text)
 
-    def _device(self, plan: Placement) -> EngineDevice:
-        """The layout's memory on this accelerator; weights and caches are those of the checkpoint's first one."""
-        asked, known = self.asked.question, self.checkpoint.devices
+    def _known(self, plan: Placement) -> EngineDevice:
+        """The layout's memory on some accelerator: weights and caches are the same on all."""
+        known = self.checkpoint.devices
         if plan not in known:
-            found = engine_device(replace(self.base, placement=plan), asked)
+            found = engine_device(replace(self.base, placement=plan), self.asked.question)
             assert found is not None  # plans are for engines whose memory is modelled
             known[plan] = found
+        return known[plan]
+
+    def _device(self, plan: Placement) -> EngineDevice:
+        """The layout's memory on this accelerator."""
+        asked = self.asked.question
         share, options, release = asked.devices.device_memory_share, asked.engine_options, engine_release(asked.engine)
-        return known[plan].under(engine_rules(self.asked.engine, self.gpu, plan, options, share, release))
+        return self._known(plan).under(engine_rules(self.asked.engine, self.gpu, plan, options, share, release))
 
     def _holds(self, device: EngineDevice, share: int) -> bool:
         return device.fits(self.asked.question.load.but(batch_size=share))
@@ -167,10 +174,20 @@ class Search:
         requests, engine = question.requests, deployed.device.engine
         prompt = prompt_chunks(deployed, question, requests.prompt_len)
         at = np.array(shares, dtype=float) if len(shares) > 1 else shares[0]
-        copies = Copies.of(plan, deployed.model.spec, engine.id)
-        step = tpot_seconds(requests.but(concurrency=at), prompt, deployed.step, deployed.decode, copies=copies)
-        idle = deployed.prompt(prompt).seconds + engine.first_token_seconds(requests.prompt_len)
-        return np.atleast_1d(step.seconds).tolist(), float(idle)
+        copies, seen = Copies.of(plan, deployed.model.spec, engine.id), list[Number]()
+
+        def step(works: Sequence[Workload]) -> Step:
+            found = deployed.step(works)
+            seen.append(found.seconds)
+            return found
+
+        tpot = tpot_seconds(requests.but(concurrency=at), prompt, step, deployed.decode, copies=copies)
+        if self.asked.ttft is not None or requests.output_len < SHORT_ANSWER:
+            idle = deployed.prompt(prompt).seconds
+        else:  # the steps with a chunk of the prompt that were just looked at, those of the fewest others
+            idle = sum(np.min(each) for each in seen[1 :: 2 if copies.in_lockstep and plan.dp > 1 else 1])
+        ttft = idle + engine.first_token_seconds(requests.prompt_len)
+        return np.atleast_1d(tpot.seconds).tolist(), float(np.squeeze(ttft))
 
     def _option(
         self, plan: Placement, replicas: int, share: int, times: tuple[float, float], in_flight: float

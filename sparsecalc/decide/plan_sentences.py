@@ -22,6 +22,7 @@ def sentences(asked: PlanAsked, candidates: list[Candidate], misses: list[NearMi
         return [_nothing(asked, misses)]
     best = candidates[0]
     lines = [_recommendation(asked, best)]
+    lines += _sure(asked, candidates)
     if len(set(names)) > 1:
         firsts = {each.model: each for each in reversed(candidates)}
         lines += [f"{each.model}: best on {_where(each)}, {_price(each)}." for each in firsts.values()]
@@ -45,6 +46,17 @@ def _recommendation(asked: PlanAsked, best: Candidate) -> str:
     )
 
 
+def _sure(asked: PlanAsked, candidates: list[Candidate]) -> list[str]:
+    """The first candidate whose whole band is within the target, where that is another one than the recommended."""
+    if asked.tpot is None or candidates[0].tpot_seconds_high <= asked.tpot:
+        return []
+    sure = next((each for each in candidates if each.tpot_seconds_high <= asked.tpot), None)
+    if sure is None:
+        return [f"No candidate's whole band is under {units.duration(asked.tpot)}."]
+    tpot = units.band(sure.tpot_seconds, sure.tpot_seconds_low, sure.tpot_seconds_high)
+    return [f"Under {units.duration(asked.tpot)} with its whole band: {_where(sure)}, {_price(sure)}, {tpot}."]
+
+
 def _in_flight(count: int) -> str:
     return f"{count:,} requests in flight" if count > 1 else "one request in flight"
 
@@ -54,7 +66,8 @@ def _margin(best: Candidate, asked: PlanAsked) -> str:
     if asked.tpot is None:
         return f" (80 % band {low} to {high})"
     over = ", which reaches over it" if best.tpot_seconds_high > asked.tpot else ""
-    return f" ({1 - best.tpot_seconds / asked.tpot:.0%} under {units.duration(asked.tpot)}; 80 % band {low} to {high}{over})"
+    under = f"{1 - best.tpot_seconds / asked.tpot:.0%} under {units.duration(asked.tpot)}"
+    return f" ({under}; 80 % band {low} to {high}{over})"
 
 
 def _where(one: Candidate) -> str:

@@ -120,8 +120,10 @@ def step_time(
         reach = ledgers.ops(_together(sum(work.tokens for work in whole), all_sequences, local[0].routing))
     apart = sides(rows, reach, local, precision, plan)
     here, reached = (apart.on_device, apart.reach_on_device) if apart else (rows, reach)
-    launched = _kept_kernels(ledgers, setting, works, lambda: kernels(here, local, reached, setting, whole))
-    times = [kernel_time(kernel, device) for kernel in launched]
+    if ledgers.kept is None:
+        times = [kernel_time(kernel, device) for kernel in kernels(here, local, reached, setting, whole)]
+    else:
+        times = _searched_times(ledgers, setting, works, device, lambda: kernels(here, local, reached, setting, whole))
     times += host_times(apart, local, whole, precision, ledgers.spec.hidden_size) if apart else []
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
@@ -138,27 +140,32 @@ def step_time(
     return _anchored(step, engine.anchor, sequences * plan.dp * plan.pp)
 
 
-def _kept_kernels(
-    ledgers: Ledgers, setting: Setting, works: Sequence[Workload], make: Callable[[], list[Kernel]]
-) -> list[Kernel]:
-    """The kernels of a step, which are the same on every accelerator that multiplies the same formats.
+def _searched_times(
+    ledgers: Ledgers,
+    setting: Setting,
+    works: Sequence[Workload],
+    device: DeviceModel,
+    launched: Callable[[], list[Kernel]],
+) -> list[KernelTime]:
+    """Seconds of a step's kernels, those of a kind together, whose spread is then a little too large.
 
-    A search of many accelerators keeps them (`Ledgers.kept`), of one precision and dense weights.
+    Kernels are the same on every accelerator that multiplies the same formats, so that a search of many makes them once
+    (`Ledgers.kept`); of one precision, and of dense weights.
     """
-    if ledgers.kept is None:
-        return make()
-    units = ledgers.kept.get(("units",))
-    if units is None:
+    kept = ledgers.kept
+    assert kept is not None
+    if ("units",) not in kept:
         formats = setting.precision.formats(ledgers.ops(Workload())).values()
         needed = {name for fmt in formats for name in (fmt.id, fmt.compute, fmt.compute_needs)}
-        units = ledgers.kept[("units",)] = {"bf16", "fp16", "fp32", *needed}
-    known = tuple(name for name in setting.peaks if name in units)
+        kept[("units",)] = {"bf16", "fp16", "fp32", *needed}
+    known = tuple(name for name in setting.peaks if name in kept[("units",)])
     key = (setting.placement, setting.mixed_tile_rows, setting.quantized_products, known)
     key += tuple(value for work in works for value in work_key(work))
-    if key not in ledgers.kept:
-        ledgers.kept[key] = make()
-    found: list[Kernel] = ledgers.kept[key]
-    return found
+    from sparsecalc.estimate.stacked_kernels import stacked, summed
+
+    if key not in kept:
+        kept[key] = stacked(launched())
+    return [summed(kernel_time(kernel, device)) for kernel in kept[key]]
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:

@@ -7,6 +7,7 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.workload import Workload
 from sparsecalc.model.spec import ModelSpec
 
+
 def work_key(work: Workload) -> tuple[Any, ...]:
     """What tells workloads apart, those of arrays by their numbers."""
     return tuple((value.shape, value.tobytes()) if is_array(value) else value for value in vars(work).values())

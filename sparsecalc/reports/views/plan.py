@@ -10,7 +10,8 @@ MOST_MISSES = 8
 
 def view(document: PlanReport) -> View:
     """The answer, then candidates in their order, near misses, and how many layouts were left out why."""
-    grids = [Grid(headers=["plan"], rows=[[line] for line in document.text])]
+    answer, *more = document.text
+    grids = [Grid(headers=[answer], rows=[[line] for line in more])]
     if document.candidates:
         grids.append(_candidates(document.candidates))
     if document.near_misses:
