@@ -347,7 +347,7 @@ def test_advice_fits_and_one_more_layer_does_not(model: str, gpu: str) -> None:
 
 def test_commands_can_be_typed() -> None:
     advice = advice_of("gpt-oss-20b", gpu="rtx-4090", dtype="mxfp4_moe", cache_type_k="q8_0", batch_size=2)
-    command = "llama-server -m gpt-oss-20b-MXFP4_MOE.gguf -ngl 99 -c 8192 -np 2 -ub 512 -ctk q8_0 -ctv f16 -fa on"
+    command = "llama-server -m gpt-oss-20b-MXFP4_MOE.gguf -ngl 99 -c 8192 -np 2 -ctk q8_0 -ctv f16 -ub 512 -fa on"
     assert advice.command == command
     ollama = advice_of("qwen3-8b", gpu="rtx-4090", engine="ollama", context_len=8192)
     assert ollama.modelfile == "FROM ./qwen3-8b-Q4_K_M.gguf\nPARAMETER num_ctx 8192\nPARAMETER num_gpu 37"

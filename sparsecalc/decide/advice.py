@@ -1,5 +1,6 @@
 """The largest -ngl, the smallest -ncmoe and the largest context that a machine holds, with the command to type."""
 
+import shlex
 from dataclasses import replace
 
 from sparsecalc.core.largest import largest_that_fits
@@ -11,6 +12,7 @@ from sparsecalc.decide.model_name import Variant
 from sparsecalc.decide.ollama import OLLAMA, ollama_estimate
 from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Question
+from sparsecalc.decide.run_commands import llama_server
 from sparsecalc.documents.show import Advice
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.llama_memory.device import LlamaDevice
@@ -103,20 +105,22 @@ class _LlamaAdvice:
         """`llama-server`, or how Ollama makes and runs a model of the Modelfile."""
         if self.deployed.device.engine.id == OLLAMA:
             return "ollama create my-model -f Modelfile && ollama run my-model"
-        rules, running = device.model.rules, device.running(self.question.load)
-        words = ["llama-server", "-m", self._file()]
-        if self.deployed.gpu.kind != "cpu":
-            words += ["-ngl", str(WHOLE if gpu_layers == self.layers else gpu_layers)]
-        words += ["-ncmoe", str(cpu_moe)] if cpu_moe else []
-        words += ["-c", str(running.context_len * running.sequences)]
-        words += ["-np", str(running.sequences)] if running.sequences > 1 else []
-        words += ["-ub", str(rules.ubatch_size)]
-        formats = device.model.formats
-        if any(each.bits_per_weight < 16 for each in (formats.keys, formats.values)):
-            words += ["-ctk", _ggml(formats.keys.id), "-ctv", _ggml(formats.values.id)]
-        words += ["--swa-full"] if self.question.engine_options.swa_full else []
-        words += [word for name, value in self.question.parallelism.host.typed for word in _split(name, value)]
-        return " ".join([*words, "-fa", "on" if rules.flash_attention else "off"])
+        rules, running, formats = device.model.rules, device.running(self.question.load), device.model.formats
+        on_devices = str(WHOLE if gpu_layers == self.layers else gpu_layers)
+        small = any(each.bits_per_weight < 16 for each in (formats.keys, formats.values))
+        more = ["-ncmoe", str(cpu_moe)] if cpu_moe else []
+        more += ["-ub", str(rules.ubatch_size)]
+        more += ["--swa-full"] if self.question.engine_options.swa_full else []
+        more += [word for name, value in self.question.parallelism.host.typed for word in _split(name, value)]
+        words = llama_server(
+            self._file(),
+            None if self.deployed.gpu.kind == "cpu" else on_devices,
+            running.context_len * running.sequences,
+            running.sequences,
+            (_ggml(formats.keys.id), _ggml(formats.values.id)) if small else (None, None),
+            [*more, "-fa", "on" if rules.flash_attention else "off"],
+        )
+        return shlex.join(words)
 
     def _modelfile(self, device: LlamaDevice, gpu_layers: int) -> str:
         context = device.running(self.question.load).context_len

@@ -5,6 +5,7 @@ from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.advice import advice_for
+from sparsecalc.decide.commands import commands_for
 from sparsecalc.decide.download import download
 from sparsecalc.decide.llama import buffers_of_files
 from sparsecalc.decide.model_name import Variant, split_name
@@ -16,13 +17,14 @@ from sparsecalc.estimate.results import Prediction
 from sparsecalc.library.models import LoadedModel
 
 
-def show(name: str, question: Question | None = None) -> ShowReport:
-    """Everything about one model."""
+def show(name: str, question: Question | None = None, *, commands: bool = False) -> ShowReport:
+    """Everything about one model; `commands`: and what to type so that engines serve it so."""
     asked = question or ask()
     variant = variant_of(name, asked)
     shown, warnings = _report(name, variant, asked)
     inputs, advice = asked.inputs([name]), advice_for(variant, asked)
-    return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice)
+    typed = commands_for(name, variant, asked, advice) if commands else []
+    return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice, commands=typed)
 
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:

@@ -166,8 +166,26 @@ class Advice(Frozen):
     """Lines of Ollama's Modelfile; empty under other engines."""
 
 
+class RunCommand(Frozen):
+    """What to type so that an engine serves the model in this layout, and so that the same is measured."""
+
+    engine: str
+    """The engine."""
+    command: str
+    """The server's command, quoted for a shell: a line for the first node, one for each other; empty: it has none."""
+    bench: str = ""
+    """The `vllm bench serve` line that measures the same load against that server."""
+    manifest: str = ""
+    """The same as a Kubernetes manifest (YAML); empty where none is written."""
+    reason: str = ""
+    """Why the engine has no command for this layout."""
+
+
 class ShowReport(ModelReport, Document):
     """Everything that is said about one model."""
+
+    commands: list[RunCommand] = field(default_factory=list)
+    """What to type, with `--commands`; else empty."""
 
     advice: Advice | None = None
     """What to type so that it fits the first accelerator under llama.cpp, Ollama or MLX; None under others."""

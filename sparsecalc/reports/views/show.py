@@ -1,7 +1,9 @@
 """What people read of `show`: a model's figures, its components, its kinds of layers, and what its experts do."""
 
+from collections.abc import Iterator
+
 from sparsecalc.core import units
-from sparsecalc.documents.show import ModelInfo, ModelReport, ShowReport
+from sparsecalc.documents.show import ModelInfo, ModelReport, RunCommand, ShowReport
 from sparsecalc.estimate.results import Experts
 from sparsecalc.reports.view import Grid, View
 from sparsecalc.reports.views.llama_memory import advice_lines, desk_grids
@@ -13,7 +15,18 @@ def view(document: ShowReport) -> View:
     grids = [_figures(document), _components(document), _layers(document), *_engine(document)]
     grids += [*desk_grids(document), *grid_tables([document]), *_tests(document)]
     lines = [_expert_sentence(document.experts)] if document.experts else []
-    return View(grids=grids, lines=[*lines, *advice_lines(document.advice)])
+    return View(grids=grids, lines=[*lines, *advice_lines(document.advice), *command_lines(document.commands)])
+
+
+def command_lines(commands: list[RunCommand]) -> Iterator[str]:
+    """What to type: each engine's server and its measuring line; the manifest of the first."""
+    for each in commands:
+        yield f"{each.engine}: {each.reason}" if each.reason else f"{each.engine}:"
+        yield from (f"  {line}" for line in (*each.command.splitlines(), *each.bench.splitlines()))
+    manifest = next((each for each in commands if each.manifest), None)
+    if manifest:
+        yield f"Kubernetes ({manifest.engine}; kubectl apply -f -):"
+        yield from (f"  {line}" for line in manifest.manifest.splitlines())
 
 
 def _figures(model: ModelReport) -> Grid:
