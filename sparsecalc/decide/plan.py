@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from math import ceil, exp, inf
+from math import exp, inf
 
+from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
-from sparsecalc.decide.deploy import device_warnings
+from sparsecalc.decide.commands import layout_of, served_name
+from sparsecalc.decide.deploy import device_warnings, format_warnings
 from sparsecalc.decide.plan_front import on_front
 from sparsecalc.decide.plan_misses import Rest, near_misses
 from sparsecalc.decide.plan_models import checkpoints
@@ -16,7 +18,6 @@ from sparsecalc.decide.plan_sentences import sentences
 from sparsecalc.decide.run_commands import run_command
 from sparsecalc.documents.plan import Candidate, PlanReport
 from sparsecalc.estimate.engine_defaults import engine_default
-from sparsecalc.estimate.engine_memory.rules import engine_rules
 from sparsecalc.estimate.step import BAND
 
 SLACK = 1.5
@@ -63,10 +64,12 @@ def _searched(names: list[str], asked: PlanAsked) -> tuple[list[Option], list[Le
     options: list[Option] = []
     left_out: list[LeftOut] = []
     for name in dict.fromkeys(names):
-        for checkpoint in checkpoints(name, asked.question):
-            for gpu in asked.question.devices.accelerators:
-                search = Search(asked, checkpoint, gpu)
-                options += search.options()
+        published = checkpoints(name, asked.question)
+        for gpu in asked.question.devices.accelerators:
+            searches = [Search(asked, checkpoint, gpu) for checkpoint in published]
+            widens = all(search.lacking for search in searches)
+            for search in searches:
+                options += search.options(may_widen=widens)
                 left_out += search.left_out
     return options, left_out
 
@@ -166,30 +169,25 @@ def _candidate(final: Finalist, asked: PlanAsked, *, on_front: bool, tied: bool)
         bound=final.bound,
         on_front=on_front,
         tied=tied,
-        command=_command(option, asked),
+        command=_command(final, asked),
     )
 
 
-def _command(option: Option, asked: PlanAsked) -> str:
-    """The server's command line; sequences at once where the engine's own limit is lower."""
-    question, layout = asked.question, option.plan
-    rules = engine_rules(
-        asked.engine, option.gpu, layout, question.engine_options, question.devices.device_memory_share
-    )
-    needed = ceil(option.concurrency / layout.dp)
-    return run_command(
-        asked.engine,
-        option.checkpoint.repository,
-        tp=layout.tp,
-        pp=layout.pp,
-        dp=layout.dp,
-        ep=layout.ep,
-        max_model_len=question.load.context_len,
-        max_num_seqs=needed if needed > rules.max_num_seqs else None,
-    )
+def _command(final: Finalist, asked: PlanAsked) -> str:
+    """The command line of one replica's server; empty where the engine has none for it."""
+    checkpoint = final.option.checkpoint
+    variant, question = checkpoint.variant, final.question
+    try:
+        model, quantization = served_name(checkpoint.name, variant, variant.dtype or question.formats.dtype)
+        how = layout_of(final.deployed, question)
+        how["quantization"] = quantization
+        return run_command(asked.engine, model, **how)
+    except InputError:
+        return ""
 
 
 def _warnings(listed: Iterable[Finalist]) -> list[Note]:
     """What must be known of the listed accelerators."""
-    notes = [note for each in listed for note in device_warnings(each.option.deployed)]
+    deployments = [each.deployed for each in listed]
+    notes = [note for one in deployments for note in (*device_warnings(one), *format_warnings(one, False))]
     return list(dict.fromkeys(note.but(model=None) for note in notes))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from sparsecalc.core.errors import InputError
+from sparsecalc.decide.commands import served_name
 from sparsecalc.decide.model_name import Variant, load_variant, split_name
 from sparsecalc.decide.question import Question
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
@@ -19,6 +21,8 @@ class Checkpoint:
     repository: str
     """What an engine is told to serve."""
     variant: Variant
+    is_asked: bool = False
+    """Whether the formats were asked for."""
     devices: dict[Placement, EngineDevice] = field(default_factory=dict)
     """Its memory by layout, on the first accelerator."""
 
@@ -35,10 +39,11 @@ def checkpoints(name: str, question: Question) -> list[Checkpoint]:
     """
     first = load_variant(name, question.formats.dtype, question.formats.kv_cache_dtype)
     facts, model = first.loaded.facts, name if split_name(name)[1] else first.loaded.spec.id
-    found = [Checkpoint(model, name, facts.get("hub_id") or name, first)]
+    is_asked = bool(first.dtype or question.formats.dtype)
+    found = [Checkpoint(model, name, _repository(name, first, question), first, is_asked=is_asked)]
     if not split_name(name)[1]:  # of sparse weights the kernels' speed is the accelerator's own
         first.model.kept = {}
-    if first.dtype or question.formats.dtype or split_name(name)[1]:
+    if is_asked or split_name(name)[1]:
         return found
     published = facts.get("checkpoints") or []
     seen = {published[0]["formats"]} if published else set()
@@ -50,3 +55,11 @@ def checkpoints(name: str, question: Question) -> list[Checkpoint]:
         variant.model.kept = {}
         found.append(Checkpoint(model, each["hub_id"], each["hub_id"], variant))
     return found
+
+
+def _repository(name: str, variant: Variant, question: Question) -> str:
+    """What an engine is told to serve; the name as it was typed where no checkpoint is known."""
+    try:
+        return served_name(name, variant, variant.dtype or question.formats.dtype)[0]
+    except InputError:
+        return name

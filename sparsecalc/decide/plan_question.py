@@ -94,8 +94,8 @@ def plan_asked(
     question = ask(
         gpu=",".join(priced_accelerators(engine_name(wanted).id)) if every else gpu,
         engine=wanted,
-        prompt_len=prompt_len or DEFAULT_PROMPT_LEN,
-        output_len=output_len or DEFAULT_OUTPUT_LEN,
+        prompt_len=DEFAULT_PROMPT_LEN if prompt_len is None else prompt_len,
+        output_len=DEFAULT_OUTPUT_LEN if output_len is None else output_len,
         dtype=None if dtype == "auto" else dtype,
         **more,
     )

@@ -8,7 +8,8 @@ from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_search import Option
 from sparsecalc.decide.predict import serve
-from sparsecalc.decide.question import Parallelism
+from sparsecalc.decide.question import Parallelism, Question
+from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.prices import usd_per_million_tokens
 from sparsecalc.estimate.results import ServingPrediction
 
@@ -25,6 +26,9 @@ class Finalist:
     """An option with the figures of `show` for its layout and its requests in flight."""
 
     option: Option
+    question: Question
+    """That of one replica, with its requests in flight."""
+    deployed: Deployment
     serving: ServingPrediction
     fits: bool
     bound: str
@@ -63,6 +67,8 @@ def replayed(asked: PlanAsked, option: Option) -> Finalist:
     share = asked.concurrency / option.concurrency if asked.concurrency else option.replicas
     return Finalist(
         option=option,
+        question=question,
+        deployed=deployed,
         serving=serving,
         fits=capacity.fits(question.load.but(batch_size=option.concurrency)),
         bound=str(decode.bound),

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from sparsecalc.core.arrays import Number
+from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.capacity import engine_device, prompt_chunks
 from sparsecalc.decide.deploy import deploy, lacking_formats
@@ -13,6 +15,7 @@ from sparsecalc.decide.engine_words import engine_release
 from sparsecalc.decide.plan_layouts import layouts, powers, replica_counts
 from sparsecalc.decide.plan_models import Checkpoint
 from sparsecalc.decide.plan_question import PlanAsked
+from sparsecalc.decide.run_commands import run_command
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
@@ -75,7 +78,7 @@ class Option:
     def label(self) -> str:
         """`2 x 8 h200-sxm (tp 8)`: replicas, devices of each, accelerator, layout."""
         count = f"{self.replicas} x {self.plan.num_gpus}" if self.replicas > 1 else f"{self.plan.num_gpus}"
-        return f"{count} {self.gpu.id} ({self.plan.name})"
+        return f"{count} {self.gpu.id}" + (f" ({self.plan.name})" if self.plan.num_gpus > 1 else "")
 
 
 @dataclass(slots=True)
@@ -102,10 +105,17 @@ class Search:
         variant = checkpoint.variant
         self.base = deploy(variant.model, variant.precision, asked.question, gpu)
 
-    def options(self) -> list[Option]:
-        """What fits; `left_out` has the rest."""
-        if lacking := lacking_formats(self.base):
-            self._leave("format", 1, f"{self.gpu.id} does not multiply {lacking[0].id}")
+        self.lacking = lacking_formats(self.base)
+        """Formats that the accelerator has no units to multiply in."""
+
+    def options(self, *, may_widen: bool) -> list[Option]:
+        """What fits; `left_out` has the rest.
+
+        `may_widen`: weights that are stored in less than 16 bits may be multiplied in 16, as engines do; for a model
+        that is published in nothing that the accelerator multiplies.
+        """
+        if self.lacking and (self.checkpoint.is_asked or not may_widen):
+            self._leave("format", 1, f"{self.gpu.id} does not multiply {self.lacking[0].id}")
             return []
         plans = layouts(
             self.base.model.spec,
@@ -113,6 +123,7 @@ class Search:
             self.base.device.domain_size,
             fast_links=self.gpu.scale_up is not None,
         )
+        plans = [plan for plan in plans if _has_options(self.asked.engine, plan)]
         found: list[Option] = []
         for plan in sorted(plans, key=lambda plan: plan.num_gpus):
             if found and plan.num_gpus > max(self.base.device.domain_size, MOST_BEYOND * found[0].plan.num_gpus):
@@ -214,3 +225,13 @@ class Search:
             share = int(np.ceil(np.interp(rate / count, taken, shares)))
             tpot = float(np.interp(share, shares, tpots))
             yield self._option(plan, count, share, (tpot, idle), count * share)
+
+
+@cache
+def _has_options(engine: str, plan: Placement) -> bool:
+    """Whether an engine has options for a layout."""
+    try:
+        run_command(engine, "model", tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep, is_moe=plan.ep > 1)
+    except InputError:
+        return False
+    return True

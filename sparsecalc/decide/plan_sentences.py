@@ -73,7 +73,8 @@ def _margin(best: Candidate, asked: PlanAsked) -> str:
 def _where(one: Candidate) -> str:
     """`2 x 8 h200-sxm (tp 8)`."""
     each = one.num_gpus // one.replicas
-    return f"{f'{one.replicas} x ' if one.replicas > 1 else ''}{each} {one.accelerator} ({one.layout})"
+    layout = f" ({one.layout})" if each > 1 else ""
+    return f"{f'{one.replicas} x ' if one.replicas > 1 else ''}{each} {one.accelerator}{layout}"
 
 
 def _price(one: Candidate) -> str:

@@ -10,17 +10,14 @@ MOST_MISSES = 8
 
 def view(document: PlanReport) -> View:
     """The answer, then candidates in their order, near misses, and how many layouts were left out why."""
-    answer, *more = document.text
-    grids = [Grid(headers=[answer], rows=[[line] for line in more])]
-    if document.candidates:
-        grids.append(_candidates(document.candidates))
+    grids = [_candidates(document.candidates)] if document.candidates else []
     if document.near_misses:
         rows = [[each.model, each.accelerator, each.text] for each in document.near_misses[:MOST_MISSES]]
         grids.append(Grid(headers=["not taken", "on", "nearest, and why not"], rows=rows, left=3))
     lines = [f"Looked at {document.searched:,} layouts. Left out: {_counts(document.rejected)}."]
     if document.recommended and document.recommended.command:
         lines.append(f"Start each replica with: {document.recommended.command}")
-    return View(grids=grids, lines=lines)
+    return View(answer=document.text, grids=grids, lines=lines)
 
 
 def _candidates(candidates: list[Candidate]) -> Grid:
