@@ -236,9 +236,9 @@ def test_fronts(points: list[tuple[int, int, int]]) -> None:
     [
         (("--gpu", "h900"), "unknown accelerator"),
         (("--concurrency", "4", "--rate", "2"), "are both given"),
-        (("--concurrency", "0"), "concurrency is 0"),
-        (("--max-gpus", "0"), "GPUs is 0"),
-        (("--max-gpus", "99999"), "at most 4096"),
+        (("--concurrency", "0"), "--concurrency is 0"),
+        (("--max-gpus", "0"), "--max-gpus is 0"),
+        (("--max-gpus", "99999"), "between 1 and 4,096"),
         (("--rate", "-1"), "--rate is -1"),
         (("--budget", "0"), "--budget is 0"),
         (("--tpot", "fast"), "--tpot is"),

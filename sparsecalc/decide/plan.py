@@ -13,7 +13,7 @@ from sparsecalc.decide.plan_misses import Rest, near_misses
 from sparsecalc.decide.plan_models import checkpoints
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist, Finals
-from sparsecalc.decide.plan_search import LeftOut, Option, Search
+from sparsecalc.decide.plan_search import NotHeld, Option, Search
 from sparsecalc.decide.plan_sentences import sentences
 from sparsecalc.decide.run_commands import run_command
 from sparsecalc.documents.plan import Candidate, PlanReport
@@ -60,9 +60,9 @@ def plan(names: list[str], asked: PlanAsked) -> PlanReport:
     )
 
 
-def _searched(names: list[str], asked: PlanAsked) -> tuple[list[Option], list[LeftOut]]:
+def _searched(names: list[str], asked: PlanAsked) -> tuple[list[Option], list[NotHeld]]:
     options: list[Option] = []
-    left_out: list[LeftOut] = []
+    left_out: list[NotHeld] = []
     for name in dict.fromkeys(names):
         published = checkpoints(name, asked.question)
         for gpu in asked.question.devices.accelerators:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sparsecalc.core import units
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist
-from sparsecalc.decide.plan_search import LeftOut, Option
+from sparsecalc.decide.plan_search import NotHeld, Option
 from sparsecalc.documents.plan import NearMiss
 
 
@@ -17,7 +17,7 @@ class Rest:
     over: list[tuple[Option, str]]
     untried: list[tuple[Option, float]]
     missed: list[tuple[Finalist, str]]
-    left_out: list[LeftOut]
+    left_out: list[NotHeld]
 
 
 Place = tuple[str, str]

@@ -11,7 +11,7 @@ from sparsecalc.estimate.placement import Placement
 
 
 @dataclass(slots=True)
-class Checkpoint:
+class PublishedModel:
     """A model in one precision."""
 
     model: str
@@ -32,7 +32,7 @@ class Checkpoint:
         return self.variant.precision.name
 
 
-def checkpoints(name: str, question: Question) -> list[Checkpoint]:
+def checkpoints(name: str, question: Question) -> list[PublishedModel]:
     """The model in its own precision, and in each other one that is published, as its spec's file lists them.
 
     A name with formats or techniques of its own, or a dtype that is asked for, is one precision.
@@ -40,7 +40,7 @@ def checkpoints(name: str, question: Question) -> list[Checkpoint]:
     first = load_variant(name, question.formats.dtype, question.formats.kv_cache_dtype)
     facts, model = first.loaded.facts, name if split_name(name)[1] else first.loaded.spec.id
     is_asked = bool(first.dtype or question.formats.dtype)
-    found = [Checkpoint(model, name, _repository(name, first, question), first, is_asked=is_asked)]
+    found = [PublishedModel(model, name, _repository(name, first, question), first, is_asked=is_asked)]
     if not split_name(name)[1]:  # of sparse weights the kernels' speed is the accelerator's own
         first.model.kept = {}
     if is_asked or split_name(name)[1]:
@@ -53,7 +53,7 @@ def checkpoints(name: str, question: Question) -> list[Checkpoint]:
         seen.add(each["formats"])
         variant = load_variant(each["hub_id"], None, question.formats.kv_cache_dtype)
         variant.model.kept = {}
-        found.append(Checkpoint(model, each["hub_id"], each["hub_id"], variant))
+        found.append(PublishedModel(model, each["hub_id"], each["hub_id"], variant))
     return found
 
 

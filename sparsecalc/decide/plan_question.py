@@ -1,5 +1,6 @@
 """What a plan is asked, checked and with defaults filled in."""
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief
-from sparsecalc.decide.question import Question, ask, positive
+from sparsecalc.decide.question import LARGEST, Question, ask
 from sparsecalc.decide.targets import seconds_of
 from sparsecalc.device.engines import engine_name
 from sparsecalc.device.served import planned_engines, priced_accelerators
@@ -76,19 +77,7 @@ def plan_asked(
     Raises InputError for an option that makes no sense, an engine whose memory is not modelled, two loads at once.
     """
     wanted = engine or DEFAULT_ENGINE
-    if engine_name(wanted).id not in planned_engines():
-        raise InputError(f"no plan for {brief(wanted)}", hint=f"Engines: {', '.join(planned_engines())}")
-    loads = {"--users": users, "--concurrency": concurrency, "--rate": rate}
-    named = [name for name, value in loads.items() if value is not None]
-    if len(named) > 1:
-        raise InputError(f"{' and '.join(named)} are both given", hint="Say the load once")
-    positive("concurrency", users, concurrency)
-    positive("largest number of GPUs", max_gpus)
-    if max_gpus > MOST_GPUS:
-        raise InputError(f"--max-gpus is {max_gpus}", hint=f"It is at most {MOST_GPUS}")
-    for name, value in (("--rate", rate), ("--budget", budget)):
-        if value is not None and not 0 < value < 1e9:
-            raise InputError(f"{name} is {value:g}", hint="It must be more than 0")
+    _check(wanted, max_gpus, {"--users": users, "--concurrency": concurrency, "--rate": rate}, budget)
     every = gpu.strip().lower() == "all"
     dtype = more.pop("dtype", None)
     question = ask(
@@ -121,3 +110,17 @@ def _sort(text: str) -> Sort:
         if known == text.strip().lower():
             return known
     raise InputError(f"--sort is {brief(text)}", hint=f"It may be {', '.join(SORTS)}{did_you_mean(text, SORTS)}")
+
+
+def _check(engine: str, max_gpus: int, loads: Mapping[str, float | None], budget: float | None) -> None:
+    """Raise InputError for an engine without a plan, several loads, or a number out of range."""
+    if engine_name(engine).id not in planned_engines():
+        raise InputError(f"no plan for {brief(engine)}", hint=f"Engines: {', '.join(planned_engines())}")
+    named = [name for name, value in loads.items() if value is not None]
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)} are both given", hint="Say the load once")
+    for name, value in (*loads.items(), ("--budget", budget)):
+        if value is not None and not 0 < value < LARGEST:
+            raise InputError(f"{name} is {value:g}", hint="It must be more than 0, and less than 2^30")
+    if not 0 < max_gpus <= MOST_GPUS:
+        raise InputError(f"--max-gpus is {max_gpus}", hint=f"It must be between 1 and {MOST_GPUS:,}")

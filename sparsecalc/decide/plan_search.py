@@ -13,7 +13,7 @@ from sparsecalc.decide.capacity import engine_device, prompt_chunks
 from sparsecalc.decide.deploy import deploy, lacking_formats
 from sparsecalc.decide.engine_words import engine_release
 from sparsecalc.decide.plan_layouts import layouts, powers, replica_counts
-from sparsecalc.decide.plan_models import Checkpoint
+from sparsecalc.decide.plan_models import PublishedModel
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.run_commands import run_command
 from sparsecalc.device.accelerator import Accelerator
@@ -38,7 +38,7 @@ MOST_BEYOND = 4
 class Option:
     """A layout with a number of replicas, and what the closed formula says of it."""
 
-    checkpoint: Checkpoint
+    checkpoint: PublishedModel
     deployed: Deployment
     replicas: int
     concurrency: int
@@ -82,10 +82,10 @@ class Option:
 
 
 @dataclass(slots=True)
-class LeftOut:
+class NotHeld:
     """Layouts that hold no load: of which accelerator, why, how many, and what to say of it."""
 
-    checkpoint: Checkpoint
+    checkpoint: PublishedModel
     gpu: Accelerator
     reason: str
     count: int
@@ -99,9 +99,9 @@ class Search:
     then one evaluation of `tpot_seconds` serves every number of replicas of a layout at once.
     """
 
-    def __init__(self, asked: PlanAsked, checkpoint: Checkpoint, gpu: Accelerator) -> None:
+    def __init__(self, asked: PlanAsked, checkpoint: PublishedModel, gpu: Accelerator) -> None:
         self.asked, self.checkpoint, self.gpu = asked, checkpoint, gpu
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[NotHeld] = []
         variant = checkpoint.variant
         self.base = deploy(variant.model, variant.precision, asked.question, gpu)
 
@@ -135,7 +135,7 @@ class Search:
         return found
 
     def _leave(self, reason: str, count: int, text: str) -> None:
-        self.left_out.append(LeftOut(self.checkpoint, self.gpu, reason, count, text))
+        self.left_out.append(NotHeld(self.checkpoint, self.gpu, reason, count, text))
 
     def _of(self, plan: Placement) -> list[Option]:
         """The options of one layout: each number of replicas whose share of the requests it holds."""

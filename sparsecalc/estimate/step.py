@@ -120,10 +120,7 @@ def step_time(
         reach = ledgers.ops(_together(sum(work.tokens for work in whole), all_sequences, local[0].routing))
     apart = sides(rows, reach, local, precision, plan)
     here, reached = (apart.on_device, apart.reach_on_device) if apart else (rows, reach)
-    if ledgers.kept is None:
-        times = [kernel_time(kernel, device) for kernel in kernels(here, local, reached, setting, whole)]
-    else:
-        times = _searched_times(ledgers, setting, works, device, lambda: kernels(here, local, reached, setting, whole))
+    times = _kernel_times(ledgers, setting, works, device, lambda: kernels(here, local, reached, setting, whole))
     times += host_times(apart, local, whole, precision, ledgers.spec.hidden_size) if apart else []
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
@@ -140,32 +137,34 @@ def step_time(
     return _anchored(step, engine.anchor, sequences * plan.dp * plan.pp)
 
 
-def _searched_times(
-    ledgers: Ledgers,
-    setting: Setting,
-    works: Sequence[Workload],
-    device: DeviceModel,
-    launched: Callable[[], list[Kernel]],
+def _kernel_times(
+    ledgers: Ledgers, setting: Setting, works: Sequence[Workload], device: DeviceModel, make: Callable[[], list[Kernel]]
 ) -> list[KernelTime]:
-    """Seconds of a step's kernels, those of a kind together, whose spread is then a little too large.
+    """Seconds of each kernel of a step.
 
     Kernels are the same on every accelerator that multiplies the same formats, so that a search of many makes them once
-    (`Ledgers.kept`); of one precision, and of dense weights.
+    (`Ledgers.kept`), of one precision and dense weights, and times those of a kind together: then the step's spread is
+    a little too large.
     """
     kept = ledgers.kept
-    assert kept is not None
-    if ("units",) not in kept:
-        formats = setting.precision.formats(ledgers.ops(Workload())).values()
-        needed = {name for fmt in formats for name in (fmt.id, fmt.compute, fmt.compute_needs)}
-        kept[("units",)] = {"bf16", "fp16", "fp32", *needed}
-    known = tuple(name for name in setting.peaks if name in kept[("units",)])
-    key = (setting.placement, setting.mixed_tile_rows, setting.quantized_products, known)
-    key += tuple(value for work in works for value in work_key(work))
+    if kept is None:
+        return [kernel_time(kernel, device) for kernel in make()]
     from sparsecalc.estimate.stacked_kernels import stacked, summed
 
+    if UNITS not in kept:
+        formats = setting.precision.formats(ledgers.ops(Workload())).values()
+        kept[UNITS] = {*SIXTEEN_BITS, *(name for fmt in formats for name in (fmt.id, fmt.compute, fmt.compute_needs))}
+    units = tuple(name for name in setting.peaks if name in kept[UNITS])
+    own = (setting.placement, setting.mixed_tile_rows, setting.quantized_products, units)
+    key = (*own, *(value for work in works for value in work_key(work)))
     if key not in kept:
-        kept[key] = stacked(launched())
+        kept[key] = stacked(make())
     return [summed(kernel_time(kernel, device)) for kernel in kept[key]]
+
+
+UNITS = ("units",)
+"""Under which a search keeps the formats whose units decide what kernels are."""
+SIXTEEN_BITS = ("bf16", "fp16", "fp32")
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:
