@@ -66,7 +66,8 @@ def _searched(names: list[str], asked: PlanAsked) -> tuple[list[Option], list[No
     for name in dict.fromkeys(names):
         published = checkpoints(name, asked.question)
         for gpu in asked.question.devices.accelerators:
-            searches = [Search(asked, checkpoint, gpu) for checkpoint in published]
+            first = Search(asked, published[0], gpu)
+            searches = [first, *(Search(asked, checkpoint, gpu, first) for checkpoint in published[1:])]
             widens = all(search.lacking for search in searches)
             for search in searches:
                 options += search.options(may_widen=widens)

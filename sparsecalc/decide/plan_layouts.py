@@ -30,7 +30,7 @@ def _around(tp: int, largest: int, most: int, experts: int, *, fast_links: bool)
     for factor in powers(most // tp)[1:]:
         if tp == largest or (tp == 1 and not fast_links):
             yield Placement(tp=tp, pp=factor)
-        if tp * factor <= experts:
+        if fast_links and tp * factor <= experts:
             yield Placement(tp=tp, dp=factor, ep=tp * factor)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.commands import served_name
+from sparsecalc.decide.commands import first_format, served_name
 from sparsecalc.decide.model_name import Variant, load_variant, split_name
 from sparsecalc.decide.question import Question
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
@@ -35,6 +35,8 @@ class PublishedModel:
 def checkpoints(name: str, question: Question) -> list[PublishedModel]:
     """The model in its own precision, and in each other one that is published, as its spec's file lists them.
 
+    Of several that differ in their scales alone (fp8, fp8-channel) the first stands for all.
+
     A name with formats or techniques of its own, or a dtype that is asked for, is one precision.
     """
     first = load_variant(name, question.formats.dtype, question.formats.kv_cache_dtype)
@@ -46,11 +48,12 @@ def checkpoints(name: str, question: Question) -> list[PublishedModel]:
     if is_asked or split_name(name)[1]:
         return found
     published = facts.get("checkpoints") or []
-    seen = {published[0]["formats"]} if published else set()
+    seen = {first_format(each["formats"])[1] for each in published[:1]}
     for each in published[1:]:
-        if each["formats"] in seen or "quantization_config" not in each:
+        kind = first_format(each["formats"])[1]
+        if kind in seen or "quantization_config" not in each:
             continue
-        seen.add(each["formats"])
+        seen.add(kind)
         variant = load_variant(each["hub_id"], None, question.formats.kv_cache_dtype)
         variant.model.kept = {}
         found.append(PublishedModel(model, each["hub_id"], each["hub_id"], variant))

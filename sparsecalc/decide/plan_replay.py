@@ -115,8 +115,9 @@ class Finals:
         half = self.units / 2
         while self.units > half and self._try(self._leaders()):
             pass
-        while self.units > 0 and self._try(front(self._promising())):
-            pass
+        for option in front(self._promising()):
+            if self.units > 0 and self._may_meet(option):
+                self._try([option])
         while self.units > 0 and self._try(self._promising()):
             pass
         if not self.met:  # the formula is too hopeful here: what it puts well within the targets
@@ -146,8 +147,10 @@ class Finals:
 
     def _promising(self) -> list[Option]:
         """What is expected to meet the targets, in order."""
-        most = self.asked.tpot
-        return [each for each in self.options if most is None or self.expected(each) <= most]
+        return [each for each in self.options if self._may_meet(each)]
+
+    def _may_meet(self, option: Option) -> bool:
+        return self.asked.tpot is None or self.expected(option) <= self.asked.tpot
 
     def _leaders(self) -> list[Option]:
         """The first of each model on each accelerator that has none yet."""

@@ -1,7 +1,7 @@
 """The search of a plan by the closed formula: what fits, and how fast it is at every number of replicas."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -17,7 +17,6 @@ from sparsecalc.decide.plan_models import PublishedModel
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.run_commands import run_command
 from sparsecalc.device.accelerator import Accelerator
-from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.engine_memory.memory import EngineDevice
 from sparsecalc.estimate.engine_memory.rules import engine_rules
 from sparsecalc.estimate.placement import Placement
@@ -39,7 +38,9 @@ class Option:
     """A layout with a number of replicas, and what the closed formula says of it."""
 
     checkpoint: PublishedModel
-    deployed: Deployment
+    gpu: Accelerator
+    plan: Placement
+    """The layout of one replica."""
     replicas: int
     concurrency: int
     """On one replica."""
@@ -48,31 +49,17 @@ class Option:
     """To the first token on an idle server."""
     tokens_per_second: float
     """Output tokens of all replicas."""
+    num_gpus: int = field(init=False)
+    """Accelerators of all replicas."""
+    usd_per_hour: float | None = field(init=False)
+    """Of all accelerators."""
+    usd_per_million: float | None = field(init=False)
+    """US dollars per million output tokens."""
 
-    @property
-    def gpu(self) -> Accelerator:
-        """The accelerator."""
-        return self.deployed.gpu
-
-    @property
-    def plan(self) -> Placement:
-        """The layout of one replica."""
-        return self.deployed.placement
-
-    @property
-    def num_gpus(self) -> int:
-        """Accelerators of all replicas."""
-        return self.plan.num_gpus * self.replicas
-
-    @property
-    def usd_per_hour(self) -> float | None:
-        """Of all accelerators."""
-        return usd_per_hour(self.gpu, self.num_gpus)
-
-    @property
-    def usd_per_million(self) -> float | None:
-        """US dollars per million output tokens."""
-        return usd_per_million_tokens(self.usd_per_hour, 1 / self.tokens_per_second)
+    def __post_init__(self) -> None:
+        self.num_gpus = self.plan.num_gpus * self.replicas
+        self.usd_per_hour = usd_per_hour(self.gpu, self.num_gpus)
+        self.usd_per_million = usd_per_million_tokens(self.usd_per_hour, 1 / self.tokens_per_second)
 
     @property
     def label(self) -> str:
@@ -99,11 +86,17 @@ class Search:
     then one evaluation of `tpot_seconds` serves every number of replicas of a layout at once.
     """
 
-    def __init__(self, asked: PlanAsked, checkpoint: PublishedModel, gpu: Accelerator) -> None:
+    def __init__(
+        self, asked: PlanAsked, checkpoint: PublishedModel, gpu: Accelerator, other: "Search | None" = None
+    ) -> None:
+        """`other`: of another checkpoint on the same accelerator, which knows it already."""
         self.asked, self.checkpoint, self.gpu = asked, checkpoint, gpu
         self.left_out: list[NotHeld] = []
         variant = checkpoint.variant
-        self.base = deploy(variant.model, variant.precision, asked.question, gpu)
+        if other is None:
+            self.base = deploy(variant.model, variant.precision, asked.question, gpu)
+        else:
+            self.base = replace(other.base, model=variant.model, precision=variant.precision)
 
         self.lacking = lacking_formats(self.base)
         """Formats that the accelerator has no units to multiply in."""
@@ -205,15 +198,17 @@ class Search:
     ) -> Option:
         (tpot, idle), answer = times, self.asked.question.requests.output_len
         rate = in_flight * answer / (idle + (answer - 1) * tpot)
-        return Option(self.checkpoint, replace(self.base, placement=plan), replicas, share, tpot, idle, rate)
+        return Option(self.checkpoint, self.gpu, plan, replicas, share, tpot, idle, rate)
 
     def _at_rate(self, plan: Placement, device: EngineDevice, counts: list[int]) -> Iterator[Option]:
         """The same under a rate: as many in flight on a replica as its share of the rate makes (Little's law)."""
-        shares = [share for share in powers(LARGEST_SHARE) if self._holds(device, share)]
+        tried = powers(LARGEST_SHARE)
+        shares = [share for share in tried if self._holds(device, share)]
         if not shares:
             self._leave_memory(len(counts))
             return
-        tpots, idle = self._times(plan, shares)
+        tpots, idle = self._times(plan, tried)  # of all, as above
+        tpots = tpots[: len(shares)]
         answer, rate = self.asked.question.requests.output_len, self.asked.rate or 0.0
         taken = np.maximum.accumulate(np.array(shares) / (idle + (answer - 1) * np.array(tpots)))
         for count in counts:
