@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Run
 from hypothesis import given, settings
@@ -18,6 +19,8 @@ from sparsecalc.decide.plan_search import Search
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show
 from sparsecalc.documents.plan import Candidate, PlanReport
+from sparsecalc.estimate.engine_defaults import engine_default
+from sparsecalc.estimate.step import BAND
 from sparsecalc.library.models import load_model
 
 LENGTHS = {"prompt_len": 500, "output_len": 100}
@@ -206,8 +209,24 @@ def test_ties_are_named() -> None:
     assert len(report.candidates) == 1
     assert not report.candidates[0].tied
     both = planned("llama-3.1-8b", gpu="h100-sxm,h200-sxm", concurrency=64, dtype="bf16", max_gpus=1)
-    tied = [each for each in both.candidates if each.tied]
-    assert bool(tied) == any("so a tie" in line for line in both.text)
+    dollars = [each.usd_per_million_output_tokens for each in both.candidates]
+    assert [each.tied for each in both.candidates] == [False, dollars[1] <= dollars[0] * band()]
+    assert any("so a tie" in line for line in both.text) == (dollars[1] <= dollars[0] * band())
+    unpriced = planned("llama-3.1-8b", gpu="mi355x", concurrency=64, dtype="bf16", max_gpus=2)
+    assert unpriced.candidates
+    assert not any(each.tied for each in unpriced.candidates), "nothing to compare"
+
+
+def band() -> float:
+    return float(np.exp(BAND * engine_default("ratio_spread")))
+
+
+def test_very_many_requests_are_few_replays() -> None:
+    report = planned("llama-3.1-8b", gpu="h100-sxm", concurrency=5000, max_gpus=8, dtype="fp8")
+    assert len(report.candidates) >= 2
+    single = planned("llama-3.1-8b", gpu="h100-sxm", output_len=1, concurrency=4, max_gpus=1, dtype="fp8")
+    assert single.recommended
+    assert single.recommended.ttft_seconds > 0
 
 
 def test_layouts() -> None:
@@ -237,6 +256,7 @@ def test_fronts(points: list[tuple[int, int, int]]) -> None:
         (("--gpu", "h900"), "unknown accelerator"),
         (("--concurrency", "4", "--rate", "2"), "are both given"),
         (("--concurrency", "0"), "--concurrency is 0"),
+        (("--gpu", "2xh100"), "has a number of devices"),
         (("--max-gpus", "0"), "--max-gpus is 0"),
         (("--max-gpus", "99999"), "between 1 and 4,096"),
         (("--rate", "-1"), "--rate is -1"),

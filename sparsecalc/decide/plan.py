@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from math import exp, inf
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
@@ -11,14 +10,13 @@ from sparsecalc.decide.deploy import device_warnings, format_warnings
 from sparsecalc.decide.plan_front import on_front
 from sparsecalc.decide.plan_misses import Rest, near_misses
 from sparsecalc.decide.plan_models import checkpoints
+from sparsecalc.decide.plan_order import final_costs, final_key, is_tied, option_costs, option_key, unbeaten
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist, Finals
 from sparsecalc.decide.plan_search import NotHeld, Option, Search
 from sparsecalc.decide.plan_sentences import sentences
 from sparsecalc.decide.run_commands import run_command
 from sparsecalc.documents.plan import Candidate, PlanReport
-from sparsecalc.estimate.engine_defaults import engine_default
-from sparsecalc.estimate.step import BAND
 
 SLACK = 1.5
 """How far the closed formula may be over a target for a layout that the replay may still bring under it."""
@@ -32,10 +30,10 @@ def plan(names: list[str], asked: PlanAsked) -> PlanReport:
     """
     options, left_out = _searched(names, asked)
     within, over = _screened(options, asked)
-    finals = Finals(asked, within, lambda option: _key(option, asked), len(names))
-    finals.run(lambda some: on_front(list(some), _costs))
-    met = sorted(finals.met, key=lambda each: _final_key(each, asked))
-    listed = _listed(met)
+    finals = Finals(asked, within, lambda option: option_key(option, asked), len(names))
+    finals.run(lambda some: on_front(list(some), option_costs))
+    met = sorted(finals.met, key=lambda each: final_key(each, asked))
+    listed = unbeaten(met)
     candidates = _candidates(listed, asked)
     beaten = [each for each in met if each not in listed]
     rejected = Counter({one.reason: 0 for one in left_out})
@@ -92,56 +90,9 @@ def _screened(options: list[Option], asked: PlanAsked) -> tuple[list[Option], li
     return within, over
 
 
-def _dollars(per_million: float | None, per_hour: float | None, asked: PlanAsked) -> float:
-    """What `usd` sorts by: of a given rate, which all serve, the price of the hour."""
-    found = per_hour if asked.rate else per_million
-    return inf if found is None else found
-
-
-def _key(option: Option, asked: PlanAsked) -> tuple[float, ...]:
-    dollars = _dollars(option.usd_per_million, option.usd_per_hour, asked)
-    return _order(asked, dollars, option.tpot_seconds, option.num_gpus)
-
-
-def _final_key(final: Finalist, asked: PlanAsked) -> tuple[float, ...]:
-    dollars = _dollars(final.usd_per_million, final.option.usd_per_hour, asked)
-    return _order(asked, dollars, final.tpot_seconds, final.option.num_gpus)
-
-
-def _order(asked: PlanAsked, dollars: float, tpot: float, num_gpus: int) -> tuple[float, ...]:
-    if asked.sort == "speed":
-        return tpot, dollars, num_gpus
-    return (num_gpus, dollars, tpot) if asked.sort == "gpus" else (dollars, num_gpus, tpot)
-
-
-def _costs(option: Option) -> tuple[float, ...]:
-    """Seconds per token of a user, device seconds per token, dollars per token."""
-    per_token = option.num_gpus / option.tokens_per_second
-    return option.tpot_seconds, per_token, _or_inf(option.usd_per_million)
-
-
-def _final_costs(final: Finalist) -> tuple[float, ...]:
-    return final.tpot_seconds, 1 / final.tokens_per_second_per_gpu, _or_inf(final.usd_per_million)
-
-
-def _or_inf(value: float | None) -> float:
-    return inf if value is None else value
-
-
-def _listed(met: list[Finalist]) -> list[Finalist]:
-    """The recommended one, and those that none beats in speed, throughput and dollars together."""
-    front = on_front(met, _final_costs)
-    return [each for each in met if each in front or each is met[0]]
-
-
 def _candidates(listed: list[Finalist], asked: PlanAsked) -> list[Candidate]:
-    front = on_front(listed, lambda each: _final_costs(each)[:2])
-    band = exp(BAND * engine_default("ratio_spread"))
-    sorted_by = [_final_key(each, asked)[0] for each in listed]
-    return [
-        _candidate(each, asked, on_front=each in front, tied=at > 0 and value <= band * sorted_by[0])
-        for at, (each, value) in enumerate(zip(listed, sorted_by, strict=True))
-    ]
+    front = on_front(listed, lambda each: final_costs(each)[:2])
+    return [_candidate(each, asked, on_front=each in front, tied=is_tied(asked, each, listed[0])) for each in listed]
 
 
 def _candidate(final: Finalist, asked: PlanAsked, *, on_front: bool, tied: bool) -> Candidate:

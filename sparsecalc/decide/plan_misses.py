@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sparsecalc.core import units
+from sparsecalc.decide.plan_order import is_tied
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist
 from sparsecalc.decide.plan_search import NotHeld, Option
@@ -28,7 +29,8 @@ def near_misses(asked: PlanAsked, met: list[Finalist], listed: list[Finalist], r
     done = {_place(each.option) for each in listed}
     found: dict[Place, tuple[float, NearMiss]] = {}
     for final in met:
-        _keep(found, final.option, 0.0, "dominated", _beaten(final, listed[0]), done)
+        tied = is_tied(asked, final, listed[0])
+        _keep(found, final.option, 0.0, "tied" if tied else "dominated", _beaten(final, listed[0], tied=tied), done)
     for final, reason in rest.missed:
         factor, text = _final_miss(asked, final, reason)
         _keep(found, final.option, factor, reason, text, done)
@@ -60,12 +62,12 @@ def _keep(
     found[place] = factor, NearMiss(model=place[0], accelerator=place[1], reason=reason, text=text)
 
 
-def _beaten(final: Finalist, best: Finalist) -> str:
+def _beaten(final: Finalist, best: Finalist, *, tied: bool) -> str:
     mine, other = final.usd_per_million, best.usd_per_million
-    text = f"{final.option.label} in {final.option.checkpoint.dtype}: {units.duration(final.tpot_seconds)} per token"
-    if mine is None or other is None:
-        return f"{text}, which a candidate beats in everything"
-    return f"{text}, USD {mine:.2f} per million ({mine / other - 1:+.0%}), which a candidate beats in everything"
+    text = f"{_label(final.option)}: {units.duration(final.tpot_seconds)} per token"
+    if mine is not None and other is not None:
+        text += f", USD {mine:.2f} per million ({mine / other - 1:+.0%})"
+    return f"{text}, which a candidate beats in everything" + (", though within the band: a tie" if tied else "")
 
 
 def _final_miss(asked: PlanAsked, final: Finalist, reason: str) -> tuple[float, str]:

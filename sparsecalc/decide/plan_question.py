@@ -88,6 +88,9 @@ def plan_asked(
         dtype=None if dtype == "auto" else dtype,
         **more,
     )
+    if question.parallelism.num_gpus:
+        text = f"--gpu {brief(gpu)} has a number of devices"
+        raise InputError(text, hint=f"A plan chooses it: --max-gpus {question.parallelism.num_gpus}")
     return PlanAsked(
         question=question,
         all_gpus=every,

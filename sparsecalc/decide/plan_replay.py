@@ -7,7 +7,7 @@ from sparsecalc.decide.capacity import HeldMemory, prompt_chunks
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_search import Option
-from sparsecalc.decide.predict import serve
+from sparsecalc.decide.predict import MOST_REPLAYED, serve
 from sparsecalc.decide.question import Parallelism, Question
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.prices import usd_per_million_tokens
@@ -17,6 +17,8 @@ REPLAY_UNITS, MODEL_UNITS = 1200, 500
 """Work that replays may take, of one model, and for each further one; some half a millisecond each."""
 SETUP_UNITS = 80
 """Of a replay, beside one for each request in flight, half as much again where copies step together."""
+LEAST_REPLAYS = 3
+"""Options that are replayed however long it takes."""
 RATE_SHARE = 0.98
 """Of a rate that must be served: a replay ends with fewer in flight."""
 
@@ -113,17 +115,21 @@ class Finals:
     def run(self, front: Callable[[Iterable[Option]], list[Option]]) -> None:
         """Fill `met` and `missed`. `front`: those that no other one beats in everything, by the formula."""
         half = self.units / 2
-        while self.units > half and self._try(self._leaders()):
+        while self._has_time(half) and self._try(self._leaders()):
             pass
         for option in front(self._promising()):
-            if self.units > 0 and self._may_meet(option):
+            if self._has_time(0) and self._may_meet(option):
                 self._try([option])
-        while self.units > 0 and self._try(self._promising()):
+        while self._has_time(0) and self._try(self._promising()):
             pass
         if not self.met:  # the formula is too hopeful here: what it puts well within the targets
             self.units = REPLAY_UNITS
             while self.units > 0 and not self.met and self._try(self._all_left()):
                 pass
+
+    def _has_time(self, least: float) -> bool:
+        """Whether more work is left than this, or hardly anything has been replayed."""
+        return self.units > least or len(self._tried) < LEAST_REPLAYS
 
     def _try(self, options: list[Option]) -> bool:
         """Replay the first of these that has not been; whether there was one."""
@@ -132,7 +138,8 @@ class Finals:
             return False
         self._tried.add(id(option))
         together = 1.5 if option.plan.dp > 1 else 1.0
-        self.units -= (SETUP_UNITS + option.concurrency) * together
+        replays = option.concurrency if option.concurrency <= MOST_REPLAYED else 0
+        self.units -= (SETUP_UNITS + replays) * together
         found = replayed(self.asked, option)
         self._ratio[option.plan.dp > 1] = found.tpot_seconds / option.tpot_seconds
         if why := missed(self.asked, found):

@@ -26,9 +26,10 @@ def sentences(asked: PlanAsked, candidates: list[Candidate], misses: list[NearMi
     if len(set(names)) > 1:
         firsts = {each.model: each for each in reversed(candidates)}
         lines += [f"{each.model}: best on {_where(each)}, {_price(each)}." for each in firsts.values()]
-    ties = [each for each in candidates[1:] if each.tied]
+    ties = [f"{_where(each)}, {_price(each)}" for each in candidates[1:] if each.tied]
+    ties += [each.text.partition(", which")[0] for each in misses if each.reason == "tied"]
     if ties:
-        named = "; ".join(f"{_where(each)}, {_price(each)}" for each in ties[:MOST_TIES])
+        named = "; ".join(ties[:MOST_TIES])
         more = f"; and {len(ties) - MOST_TIES} more" if len(ties) > MOST_TIES else ""
         lines.append(f"Within the band of the recommended one, so a tie: {named}{more}.")
     return lines

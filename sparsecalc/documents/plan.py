@@ -74,7 +74,8 @@ class NearMiss(Frozen):
     accelerator: str
     """Id of the accelerator."""
     reason: str
-    """`format`, `memory`, `tpot`, `ttft`, `rate`, `budget` or `dominated`."""
+    """`format`, `memory`, `tpot`, `ttft`, `rate`, `budget`, `not-replayed`, `dominated`, or `tied`: dominated, but
+    within the band of the recommended one."""
     text: str
     """By how much, in a sentence."""
 
