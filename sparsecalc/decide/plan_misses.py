@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sparsecalc.core import units
 from sparsecalc.decide.plan_order import is_tied
 from sparsecalc.decide.plan_question import PlanAsked
-from sparsecalc.decide.plan_replay import Finalist
+from sparsecalc.decide.plan_replay import Finalist, requests_per_second
 from sparsecalc.decide.plan_search import NotHeld, Option
 from sparsecalc.documents.plan import NearMiss
 
@@ -35,7 +35,7 @@ def near_misses(asked: PlanAsked, met: list[Finalist], listed: list[Finalist], r
         factor, text = _final_miss(asked, final, reason)
         _keep(found, final.option, factor, reason, text, done)
     for option, tpot in rest.untried:
-        factor, text = _untried_miss(asked, option, tpot)
+        factor, text = _untried_miss(asked, option, tpot, "behind the candidates" if listed else "not replayed")
         _keep(found, option, factor, "tpot" if factor > 1 else "not-replayed", text, done)
     for option, reason in rest.over:
         factor, text = _option_miss(asked, option, reason)
@@ -71,13 +71,16 @@ def _beaten(final: Finalist, best: Finalist, *, tied: bool) -> str:
 
 
 def _final_miss(asked: PlanAsked, final: Finalist, reason: str) -> tuple[float, str]:
+    if reason == "rate" and asked.rate:
+        reached = requests_per_second(final)
+        return asked.rate / reached, f"{_label(final.option)}: {reached:.3g} of {asked.rate:g} requests/s"
     values = {"tpot": final.tpot_seconds, "ttft": final.serving.ttft_seconds}
     if reason not in values:
-        return 2.0, f"{_label(final.option)}: {REASONS[reason]}"
+        return 2.0, f"{_label(final.option)}: its cache does not hold the requests"
     return _over(asked, final.option, reason, values[reason])
 
 
-def _untried_miss(asked: PlanAsked, option: Option, tpot: float) -> tuple[float, str]:
+def _untried_miss(asked: PlanAsked, option: Option, tpot: float, why: str) -> tuple[float, str]:
     """What was left to the closed formula: over the target, or behind what was replayed."""
     if asked.tpot is not None and tpot > asked.tpot:
         factor, text = _over(asked, option, "tpot", tpot)
@@ -85,7 +88,7 @@ def _untried_miss(asked: PlanAsked, option: Option, tpot: float) -> tuple[float,
     price = f", USD {option.usd_per_million:.2f} per million" if option.usd_per_million is not None else ""
     return (
         0.5,
-        f"{_label(option)}: {units.duration(tpot)} per token{price} by the closed formula, behind the candidates",
+        f"{_label(option)}: {units.duration(tpot)} per token{price} by the closed formula, {why}",
     )
 
 
@@ -97,7 +100,6 @@ def _option_miss(asked: PlanAsked, option: Option, reason: str) -> tuple[float, 
     return _over(asked, option, reason, value)
 
 
-REASONS = {"memory": "its cache does not hold the requests", "rate": "it does not keep up with the rate"}
 NAMES = {"tpot": "TPOT", "ttft": "TTFT", "budget": "USD per hour"}
 
 

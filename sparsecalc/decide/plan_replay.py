@@ -20,7 +20,7 @@ SETUP_UNITS = 80
 LEAST_REPLAYS = 3
 """Options that are replayed however long it takes."""
 RATE_SHARE = 0.98
-"""Of a rate that must be served: a replay ends with fewer in flight."""
+"""Of a rate that a replay must reach."""
 
 
 @dataclass(slots=True)
@@ -80,16 +80,25 @@ def replayed(asked: PlanAsked, option: Option) -> Finalist:
 
 def missed(asked: PlanAsked, finalist: Finalist) -> str:
     """The target that a finalist does not meet: tpot, ttft, rate, memory; empty where it meets all."""
-    serving, option = finalist.serving, finalist.option
+    serving = finalist.serving
     if not finalist.fits:
         return "memory"
     if asked.tpot is not None and serving.tpot_seconds > asked.tpot:
         return "tpot"
     if asked.ttft is not None and serving.ttft_seconds > asked.ttft:
         return "ttft"
+    return "rate" if asked.rate and requests_per_second(finalist) < RATE_SHARE * asked.rate else ""
+
+
+def requests_per_second(finalist: Finalist) -> float:
+    """Requests that all replicas answer: what the replay answered, or as many as are in flight by their seconds.
+
+    Both are too few: a replay starts and ends with fewer in flight, and TTFT holds what a client waits besides.
+    """
+    serving, option = finalist.serving, finalist.option
     spent = serving.ttft_seconds + (serving.output_len - 1) * serving.tpot_seconds
-    reached = option.replicas * option.concurrency / spent
-    return "rate" if asked.rate and reached < RATE_SHARE * asked.rate else ""
+    each = max(serving.output_tokens_per_second / serving.output_len, option.concurrency / spent)
+    return option.replicas * each
 
 
 Key = Callable[[Option], tuple[float, ...]]

@@ -29,6 +29,8 @@ LARGEST_SHARE = 4096
 
 SHORT_ANSWER = 64
 """Tokens of an answer below which the first one counts, so that its seconds are computed for themselves."""
+ROOM = 1.05
+"""Requests in flight over those that a rate makes by the formula, since its start and end are not counted there."""
 MOST_BEYOND = 4
 """Devices of one replica over the least that hold the model with its requests, beyond the fast links."""
 
@@ -217,7 +219,10 @@ class Search:
                 text = f"{count} x {plan.num_gpus} {self.gpu.id} ({plan.name}) takes {reached:.3g} requests/s"
                 self._leave("rate", 1, text)
                 continue
-            share = int(np.ceil(np.interp(rate / count, taken, shares)))
+            share = int(np.ceil(ROOM * np.interp(rate / count, taken, shares)))
+            if not self._holds(device, share):
+                self._leave_memory(1)
+                continue
             tpot = float(np.interp(share, shares, tpots))
             yield self._option(plan, count, share, (tpot, idle), count * share)
 
