@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sparsecalc.api import compare as compare
     from sparsecalc.api import fit as fit
     from sparsecalc.api import load as load
+    from sparsecalc.api import plan as plan
     from sparsecalc.api import simulate as simulate
     from sparsecalc.core.errors import InputError as InputError
     from sparsecalc.core.routing import Routing as Routing
@@ -29,12 +30,13 @@ _PLACES = {
     "compare": "api",
     "fit": "api",
     "load": "api",
+    "plan": "api",
     "simulate": "api",
     "sweep": "decide.sweep",
 }
 """Every public name and the module that has it, imported on first use, so that `sparsecalc --version` stays quick."""
 
-__all__ = ["InputError", "Model", "Routing", "Sweep", "Workload", "compare", "fit", "load", "simulate", "sweep"]
+__all__ = ["InputError", "Model", "Routing", "Sweep", "Workload", "compare", "fit", "load", "plan", "simulate", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,12 +11,15 @@ from sparsecalc.decide.engine_words import plain
 from sparsecalc.decide.fit import fit as _fit
 from sparsecalc.decide.fit_question import fit_asked
 from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.plan import plan as _plan
+from sparsecalc.decide.plan_question import plan_asked
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show as _show
 from sparsecalc.decide.simulate import simulate as _simulate
 from sparsecalc.decide.simulation_question import asked_of
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.fit import FitReport
+from sparsecalc.documents.plan import PlanReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.documents.simulate import SimulateReport
 from sparsecalc.estimate import costs
@@ -108,6 +111,15 @@ def simulate(models: list[str], traffic: dict[str, Any], **asked: Any) -> Simula
     """
     own = asked_of(traffic)
     return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})), own)
+
+
+def plan(models: list[str], **asked: Any) -> PlanReport:
+    """Which accelerators, how many, in which layout and precision, as `sparsecalc plan`; `asked`: its options.
+
+    >>> plan(["llama-3.1-8b"], gpu="h100-sxm,l40s", concurrency=16, tpot="30ms").recommended.accelerator
+    'h100-sxm'
+    """
+    return _plan(models, plan_asked(**plain(asked)))
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:

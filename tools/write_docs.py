@@ -38,6 +38,7 @@ RETURNED = {
     "show": ["ShowReport"],
     "compare": ["CompareReport"],
     "simulate": ["SimulateReport"],
+    "plan": ["PlanReport"],
     "explain": ["ExplainReport", "StepReport"],
     "models": ["ListReport"],
     "gpus": ["ListReport"],

@@ -13,6 +13,9 @@ figure of a document would need a cast. What only plain numbers can be is typed 
 
 def is_array(value: object) -> bool:
     """Whether `value` is a numpy array, or a number of one."""
+    kind = type(value)
+    if kind is float or kind is int:  # most are, and steps ask it thousands of times
+        return False
     numpy = sys.modules.get("numpy")  # there is no array where numpy has not been imported
     return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic))
 

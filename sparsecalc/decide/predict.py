@@ -89,8 +89,8 @@ def _timed(
     prompt = deployed.prompt(prompt_chunks(deployed, question, question.requests.prompt_len))
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    serve = _serve if replays else _serve_by_formula
-    served = serve(deployed, question, draft, capacity, prompt)
+    how = serve if replays else _serve_by_formula
+    served = how(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -106,7 +106,7 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
     )
 
 
-def _serve(
+def serve(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
     """Requests in a closed loop: replayed where several are in flight, by the formula for one and for very many."""
