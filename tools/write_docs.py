@@ -43,6 +43,7 @@ RETURNED = {
     "routing": ["RoutingReport"],
     "crossover": ["CrossoverReport"],
     "dense-equivalent": ["EquivalenceReport"],
+    "sweep": ["SweepReport"],
     "finetune": ["FinetuneReport"],
     "verify": ["VerifyReport"],
     "profile": ["ProfileReport", "SparseKernelReport"],

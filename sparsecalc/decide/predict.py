@@ -15,11 +15,11 @@ from sparsecalc.decide.multi_token_prediction import prediction_notes
 from sparsecalc.decide.ollama import ollama_estimate
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
+from sparsecalc.estimate.closed_loop import by_formula
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import Copies, tpot_seconds
 from sparsecalc.estimate.step import BAND, Step
 from sparsecalc.model.ledgers import Ledgers
 
@@ -89,8 +89,8 @@ def _timed(
     prompt = deployed.prompt(prompt_chunks(deployed, question, question.requests.prompt_len))
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    serve = _serve if replays else _serve_by_formula
-    served = serve(deployed, question, draft, capacity, prompt)
+    found = serve if replays else _serve_by_formula
+    served = found(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -106,7 +106,7 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
     )
 
 
-def _serve(
+def serve(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
     """Requests in a closed loop: replayed where several are in flight, by the formula for one and for very many."""
@@ -121,42 +121,21 @@ def _serve(
 def _serve_by_formula(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
-    """TPOT of the requests that run at once, by `tpot_seconds`; the others wait as Little's law has it.
-
-    A step of speculation yields `accepted_tokens`, and the draft model's steps come on top.
-    """
-    requests, guesses = question.requests, draft.draft_tokens if draft else 0
-    running, yielded = capacity.running(requests, question.load), draft.accepted_tokens if draft else 1.0
-    step = tpot_seconds(
-        requests.but(concurrency=running),
-        prompt_chunks(deployed, question, requests.prompt_len),
-        deployed.step,
-        lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
-        yielded,
-        Copies.of(deployed.placement, deployed.model.spec, deployed.device.engine.id),
-    )
-    context = requests.prompt_len + requests.output_len // 2
-    tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)
+    """The figures of `by_formula`, with TTFT's band."""
+    requests = question.requests
+    running = capacity.running(requests, question.load)
+    chunks = prompt_chunks(deployed, question, requests.prompt_len)
+    found = by_formula(deployed, requests, running, chunks, prompt.seconds, draft)
     engine = deployed.device.engine
-    idle = prompt.seconds + engine.first_token_seconds(requests.prompt_len)
-    spent = idle + (requests.output_len - 1) * tpot
-    rate = running * requests.output_len / spent
-    ttft = (idle + spent * (requests.concurrency / running - 1)) * engine.first_token_factor(running)
     beside = exp(BAND * float(engine.first_token_spread_at(running)))
     return ServingPrediction(
         **vars(requests),
         running=running,
         waiting=requests.concurrency - running,
-        ttft_seconds=ttft,
-        ttft_seconds_low=ttft / beside,
-        ttft_seconds_high=ttft * beside,
-        ttft_idle_seconds=idle * engine.first_token_factor(1),
-        tpot_seconds=tpot,
-        tpot_seconds_low=tpot * step.seconds_low / step.seconds,
-        tpot_seconds_high=tpot * step.seconds_high / step.seconds,
-        output_tokens_per_second=rate,
-        output_tokens_per_second_per_gpu=rate / deployed.placement.num_gpus,
-        joules_per_output_token_at_most=deployed.joules_per_token_at_most(rate),
+        **found,
+        ttft_seconds_low=found["ttft_seconds"] / beside,
+        ttft_seconds_high=found["ttft_seconds"] * beside,
+        joules_per_output_token_at_most=deployed.joules_per_token_at_most(found["output_tokens_per_second"]),
     )
 
 

@@ -16,3 +16,11 @@ def accelerator_ids() -> tuple[str, ...]:
 def built_in(name: str) -> Accelerator:
     """The accelerator of an id."""
     return Accelerator.model_validate(read_data(f"accelerators/{name}.json"))
+
+
+@cache
+def all_accelerators() -> tuple[str, ...]:
+    """Ids of what `--gpu all` means: every built-in GPU and other accelerator, no CPU and no whole computer."""
+    return tuple(
+        name for name in accelerator_ids() if read_data(f"accelerators/{name}.json")["kind"] in ("gpu", "asic")
+    )
