@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from sparsecalc.cli._output import _ELSEWHERE
-from sparsecalc.core.errors import InputError, reason_of
+from sparsecalc.core.errors import InputError, SparsecalcError, reason_of
 from sparsecalc.core.text import printable
+
+
+class StoppedError(SparsecalcError):
+    """Somebody pressed Ctrl-C; what was written is kept."""
+
+    exit_code = 130
 
 
 @contextmanager
@@ -45,7 +51,7 @@ def opened(output: str | None) -> Iterator[IO[bytes]]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
-        file = Path(output).open("wb")
+        file = Path(output).open("wb")  # noqa: SIM115
     except (OSError, ValueError) as error:
         text = f"{printable(output)} cannot be written ({reason_of(error)})"
         raise InputError(text, hint=_ELSEWHERE) from error

@@ -9,6 +9,8 @@ from sparsecalc.cli._options import DEVICES, LOAD, PARTS, SPECULATION, Batch, Ba
 
 STREAMED = ("csv", "jsonl", "parquet")
 """Formats that are written row by row."""
+NAMED = {"ndjson": "jsonl", "md": "markdown"} | {name: name for name in (*STREAMED, "json", "html")}
+"""Formats by the ending of a file's name."""
 
 
 @takes(
@@ -24,7 +26,7 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--vary",
-            help="an axis and its values: batch=1:1024:x2, context=4k,128k, gpu=h100,h200, tp=1,2,4, dtype=...",
+            help="an axis and its values: batch=1:1024:x2, context=4k,128k, gpu=h100,h200, tp=1,2, dtype=...",
         ),
     ] = None,
     columns: Annotated[
@@ -35,9 +37,7 @@ def sweep(
     ] = None,
     format: Annotated[  # noqa: A002
         str | None,
-        typer.Option(
-            "--format", "-f", help="table, csv, jsonl, parquet, json,... (default: as the file is named, table)"
-        ),
+        typer.Option("--format", "-f", help="table, csv, jsonl, parquet, json,... (default: by -o's name, else table)"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
     output: Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")] = None,
@@ -59,9 +59,7 @@ def sweep(
 def _format_of(output: str | None) -> str:
     """By the name of the file; a table for others."""
     suffix = Path(output).suffix.lstrip(".").lower() if output else ""
-    return {"ndjson": "jsonl", "md": "markdown"}.get(
-        suffix, suffix if suffix in (*STREAMED, "json", "html") else "table"
-    )
+    return NAMED.get(suffix, "table")
 
 
 def _axis(text: str) -> tuple[str, str]:
@@ -95,23 +93,28 @@ def _stream(plan: Any, name: str, output: str | None) -> None:
     """Rows as they come; the file is opened once there are any."""
     import sys
 
-    from sparsecalc.cli._streamed import counted_rows, interrupted_between, opened
+    from sparsecalc.cli._streamed import StoppedError, counted_rows, interrupted_between, opened
     from sparsecalc.core.errors import InputError
-    from sparsecalc.reports.row_writers import row_writer
+    from sparsecalc.reports.row_writers import check_parquet, row_writer
 
     to_terminal = not output and sys.stdout.isatty()
-    if name == "parquet" and to_terminal:
-        raise InputError("parquet is a binary format, not for a terminal", hint="Write it to a file: -o FILE")
+    if name == "parquet":
+        check_parquet()
+        if to_terminal:
+            raise InputError("parquet is a binary format, not for a terminal", hint="Write it to a file: -o FILE")
     blocks = plan.blocks()
-    first = next(blocks, None)
+    block, written = next(blocks, None), 0
     with opened(output) as out, counted_rows(plan.own_size, to_terminal) as advance, interrupted_between() as check:
         writer = row_writer(name, out, plan.columns)
         try:
-            while first is not None:
-                writer.write(first)
-                advance(first.count)
+            while block is not None:
+                writer.write(block)
+                written += block.count
+                advance(block.count)
                 check()
-                first = next(blocks, None)
+                block = next(blocks, None)
+        except KeyboardInterrupt as error:
+            raise StoppedError(f"interrupted after {written:,} of {plan.own_size:,} rows, which are kept") from error
         finally:
             writer.close()
     _tell(plan.warnings())

@@ -79,7 +79,7 @@ class SweepPlan:
     def replays(self) -> bool:
         """Whether the figures of requests are replayed: where there are as few as `show` replays in a grid."""
         batches = self.axes.values.get("batch_size", (1,))
-        return self.axes.size // len(batches) * sum(batches) <= MOST_REPLAYED
+        return int(self.axes.size // len(batches) * sum(batches)) <= MOST_REPLAYED
 
     def blocks(self) -> Iterator[Block]:
         """The rows of this shard, in order. Raises InputError where no point can be."""
@@ -107,10 +107,8 @@ class SweepPlan:
         found += [Note(code="left-out", text=f"{count:,} points: {reason}") for reason, count in lost[:MOST_REASONS]]
         if more := sum(count for _, count in lost[MOST_REASONS:]):
             found.append(Note(code="left-out", text=f"{more:,} more points, for other reasons"))
-        if "served_by" in groups_of(self.columns)["serving"] and not self.replays:
-            text = (
-                f"more than {MOST_REPLAYED:,} requests in all: TPOT, TTFT and prices are by the formula, not replayed"
-            )
+        if groups_of(self.columns)["serving"] and not self.replays:
+            text = f"more than {MOST_REPLAYED:,} requests in all: TPOT, TTFT, prices are by formula, not replayed"
             found.append(Note(code="not-replayed", text=text))
         return found
 
@@ -265,10 +263,11 @@ def _check(models: Sequence[str], axes: Axes, fixed: Mapping[str, Any]) -> None:
 
 def _check_format(models: Sequence[str], axis: str, fmt: str) -> None:
     """Raise InputError where no model takes a format."""
+    given: dict[str, Any] = {axis: fmt}
     errors = []
     for name in models:
         try:
-            variant_of(name, ask(**{axis: fmt}))
+            variant_of(name, ask(**given))
         except InputError as error:
             errors.append(error)
     if len(errors) == len(models):

@@ -17,10 +17,17 @@ LAYOUT = ("accelerator", "num_gpus", "tp", "pp", "dp", "ep")
 OF_AXES = {"engine": "engine", "routing": "routing", "prompt_len": "prompt_len", "output_len": "output_len"}
 OF_AXES |= {"kv_cache_dtype": "kv_cache_dtype"}
 """Columns that stand where their axis is varied."""
-USUAL = ("total_params", "active_params", "prefill_flops_per_token", "decode_flops_per_token", "weights_bytes")
-USUAL = (*USUAL, "kv_cache_bytes", "model_bytes")
+USUAL: tuple[str, ...] = (
+    "total_params",
+    "active_params",
+    "prefill_flops_per_token",
+    "decode_flops_per_token",
+    "weights_bytes",
+    "kv_cache_bytes",
+    "model_bytes",
+)
 """Figures of a model where none are named."""
-USUAL_ON_DEVICES = (
+USUAL_ON_DEVICES: tuple[str, ...] = (
     "fits",
     "prefill_seconds",
     "decode_seconds",
@@ -40,7 +47,7 @@ def columns_of(asked: Sequence[str] | None, varied: Sequence[str], has_devices: 
 
     `asked`: names, or `all`; None: the usual ones. Raises InputError for an unknown one, or one that needs a device.
     """
-    known = [field.name for field in fields(SweepRow)]  # type: ignore[arg-type]
+    known = [field.name for field in fields(SweepRow)]
     needs = {name for group, own in GROUP_OF.items() if group not in OF_ANY_MODEL for name in own}
     needs |= {*LAYOUT, "engine", "routing", "usd_per_hour"}
     if asked is None:

@@ -69,7 +69,8 @@ class SweptDeployment(SweptModel):
         if new.size:
             found = self._largest_of_each(new, enough)
             self._largest |= {(int(each), enough): int(batch) for each, batch in zip(new, found, strict=True)}
-        return np.array([self._largest[int(each), enough] for each in wanted])[back].reshape(contexts.shape)
+        found: Array = np.array([self._largest[int(each), enough] for each in wanted])[back].reshape(contexts.shape)
+        return found
 
     def _largest_of_each(self, contexts: "Array", enough: int) -> "Array":
         """The same anew: all together, or one by one under an engine whose memory is modelled."""
@@ -78,16 +79,17 @@ class SweptDeployment(SweptModel):
         capacity, load = self.capacity, self.question.load
         if capacity.filled is None and self.deployed.placement.host is None:
             budget, memory = capacity.budget, capacity.memory
-            return largest_of_each(
+            together: Array = largest_of_each(
                 lambda batches: memory.excess(load.but(batch_size=batches, context_len=contexts), budget) <= 0,
                 np.full(contexts.shape, enough, float),
             )
-        found = []
+            return together
+        one_by_one = []
         for context in contexts:
             asked = load.but(batch_size=enough, context_len=int(context))
             fits = enough < LARGEST_BATCH and capacity.fits(asked)
-            found.append(enough if fits else capacity.largest_batch(asked.but(batch_size=1)))
-        return np.array(found)
+            one_by_one.append(enough if fits else capacity.largest_batch(asked.but(batch_size=1)))
+        return np.array(one_by_one)
 
     def _device(self, tile: Tile) -> Columns:
         names = GROUP_OF["device"]

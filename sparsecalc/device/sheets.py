@@ -21,6 +21,5 @@ def built_in(name: str) -> Accelerator:
 @cache
 def all_accelerators() -> tuple[str, ...]:
     """Ids of what `--gpu all` means: every built-in GPU and other accelerator, no CPU and no whole computer."""
-    return tuple(
-        name for name in accelerator_ids() if read_data(f"accelerators/{name}.json")["kind"] in ("gpu", "asic")
-    )
+    kinds = {name: read_data(f"accelerators/{name}.json")["kind"] for name in accelerator_ids()}
+    return tuple(name for name, kind in kinds.items() if kind in ("gpu", "asic"))

@@ -79,7 +79,7 @@ class DeviceMemory:
         self.at(load)
         rows, counted = self._rows[load.context_len]
         weights = rows.sum(lambda op: self.precision.weight_bytes(op) * host_share(self.plan, op))
-        return round(weights) + self._cache_bytes(rows, counted, -(-load.batch_size // self.plan.dp), HOST)
+        return round(weights) + int(self._cache_bytes(rows, counted, -(-load.batch_size // self.plan.dp), HOST))
 
     def excess(self, load: Load, budget: int) -> Number:
         """By how many bytes a load is too much for a device of `budget` bytes, or the host; 0 or less: it fits."""
@@ -147,7 +147,7 @@ def fit(
     held = devices.at(load)
 
     def excess(changed: Load) -> int:
-        return devices.excess(changed, budget)
+        return int(devices.excess(changed, budget))
 
     return Prediction(
         accelerator=gpu.id,

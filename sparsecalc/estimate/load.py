@@ -10,11 +10,11 @@ from sparsecalc.estimate.engine_defaults import whole_default
 class Load(Frozen):
     """Sequences of `context_len` tokens that are held at once, and the prompt tokens that one step takes at most.
 
-    For sweeps the first two may be arrays that broadcast.
+    `DeviceMemory` takes arrays of the first two as well.
     """
 
-    batch_size: Number = 1
-    context_len: Number
+    batch_size: int = 1
+    context_len: int
     max_num_batched_tokens: int
 
 

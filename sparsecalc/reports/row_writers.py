@@ -97,12 +97,8 @@ class ParquetRows:
     def __init__(self, out: IO[bytes], columns: Sequence[str]) -> None:
         """Raises InputError where pyarrow is missing."""
         self.arrow = _pyarrow()
-        kinds = {
-            int: self.arrow.int64(),
-            float: self.arrow.float64(),
-            bool: self.arrow.bool_(),
-            str: self.arrow.string(),
-        }
+        arrow = self.arrow
+        kinds = {int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_(), str: arrow.string()}
         hints = get_type_hints(SweepRow)
         self.schema = self.arrow.schema([(name, kinds[_plain(hints[name])]) for name in columns])
         self.writer = import_module("pyarrow.parquet").ParquetWriter(out, self.schema)
@@ -143,6 +139,11 @@ def _plain(hint: Any) -> type:
     """`float` of `float | None`."""
     kinds: list[type] = [kind for kind in get_args(hint) if kind is not type(None)] or [hint]
     return kinds[0]
+
+
+def check_parquet() -> None:
+    """Raise InputError where Parquet cannot be written."""
+    _pyarrow()
 
 
 def _pyarrow() -> Any:

@@ -16,6 +16,24 @@ AXES = ("batch_size", "context_len", "num_gpus", "tp", "pp", "dp", "ep", "prompt
 """What a plot may have below it, the first that has most values."""
 PLACE = ("point", "model", "accelerator", *AXES, "engine", "routing", "weights_dtype", "kv_cache_dtype")
 """Columns that say which point it is."""
+HEADERS = {
+    "accelerator": "on",
+    "num_gpus": "GPUs",
+    "bound": "bound by",
+    "decode_seconds": "decode step",
+    "tpot_seconds": "TPOT",
+    "ttft_seconds": "TTFT",
+    "tokens_per_second": "tokens/s",
+    "output_tokens_per_second": "output tokens/s",
+    "output_tokens_per_second_per_gpu": "tokens/s/GPU",
+    "usd_per_hour": "USD/h",
+    "usd_per_million_output_tokens": "USD/M out",
+    "usd_per_million_input_tokens": "USD/M in",
+    "prefill_flops_per_token": "FLOPs/token, prefill",
+    "decode_flops_per_token": "FLOPs/token, decode",
+    "model_bytes": "memory",
+}
+"""Headers of columns whose names do not say it as shortly."""
 
 
 def view(document: SweepReport) -> View:
@@ -23,29 +41,41 @@ def view(document: SweepReport) -> View:
     rows = document.to_rows()
     if not rows:
         return View(lines=["no rows"])
-    differ = [name for name in document.columns if name != "point" and len({row[name] for row in rows}) > 1]
-    same = [name for name in document.columns if name not in (*differ, "point")]
+    named = [name for name in document.columns if name != "point" and not _is_end(name, document.columns)]
+    differ = [name for name in named if len({row[name] for row in rows}) > 1]
+    same = [name for name in named if name not in differ]
     shown = rows[:: -(-len(rows) // MOST_ROWS)]
     grid = Grid(
         headers=[_header(name) for name in differ or same],
-        rows=[[_cell(name, row[name]) for name in differ or same] for row in shown],
+        rows=[[_cell(name, row) for name in differ or same] for row in shown],
         left=sum(isinstance(rows[0][name], str) for name in (differ or same)[:2]),
     )
-    lines = (
-        [f"In all rows: {', '.join(f'{_header(name)} {_cell(name, rows[0][name])}' for name in same)}."] if same else []
-    )
+    told = ", ".join(f"{_header(name)} {_cell(name, rows[0])}" for name in same)
+    lines = [f"In all rows: {told}."] if told and differ else []
     if len(shown) < len(rows):
         lines.append(f"{len(shown)} of {len(rows):,} rows are shown; all of them: --format csv, jsonl or parquet.")
     return View(grids=[grid], lines=lines, foot=_plot(rows, differ))
 
 
+def _is_end(name: str, columns: list[str]) -> bool:
+    """Whether it is an end of a band, which stands beside its figure."""
+    figure = name.removesuffix("_low").removesuffix("_high")
+    return figure != name and {figure, f"{figure}_low", f"{figure}_high"} <= set(columns)
+
+
 def _header(name: str) -> str:
-    for ending, text in {"_seconds": "", "_bytes": "", "_size": "", "_len": "", "_dtype": ""}.items():
-        name = name.removesuffix(ending) + text
-    return name.replace("usd_per_million_output_tokens", "USD/M out").replace("_", " ")
+    plain = name.removesuffix("_seconds").removesuffix("_bytes").removesuffix("_size").removesuffix("_len")
+    return HEADERS.get(name, plain.replace("_", " "))
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, row: dict[str, Any]) -> str:
+    value = row[name]
+    if value is not None and f"{name}_low" in row and f"{name}_high" in row:
+        return units.band(value, row[f"{name}_low"], row[f"{name}_high"])
+    return _text(name, value)
+
+
+def _text(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -54,7 +84,7 @@ def _cell(name: str, value: Any) -> str:
         return value
     if "_seconds" in name:
         return units.duration(value)
-    if "_bytes" in name:
+    if "bytes" in name:
         return units.nbytes(value)
     if "flops" in name:
         return units.flops(value)
@@ -75,7 +105,7 @@ def _plot(rows: list[dict[str, Any]], differ: list[str]) -> list[str]:
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         if row[figure] and row[across]:
-            label = ", ".join(f"{_header(name)} {_cell(name, row[name])}" for name in others) or figure
+            label = ", ".join(f"{_header(name)} {_cell(name, row)}" for name in others) or figure
             curves.setdefault(label, []).append((log(row[across]), log(row[figure])))
     kept = dict(list(curves.items())[:MOST_CURVES])
     ends = [
@@ -84,4 +114,4 @@ def _plot(rows: list[dict[str, Any]], differ: list[str]) -> list[str]:
     ]
     labels = ((f"{ends[0][0]:,}", f"{ends[0][1]:,}"), _header(across), _header(figure))
     more = [f"... and {len(curves) - len(kept)} more"] if len(curves) > len(kept) else []
-    return ["", *plot(kept, labels, lambda value: _cell(figure, value)), *more] if kept else []
+    return ["", *plot(kept, labels, lambda value: _text(figure, value)), *more] if kept else []
