@@ -107,7 +107,7 @@ def simulate(models: list[str], traffic: dict[str, Any], **asked: Any) -> Simula
     1.0
     """
     own = asked_of(traffic)
-    return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})), own)
+    return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})).in_one_layout(), own)
 
 
 def sweep(

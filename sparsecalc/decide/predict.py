@@ -45,13 +45,27 @@ def predict(
     if not (prediction.fits or is_paged(prediction)):
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))
+    return prediction, _grid(deployments, question), warnings
+
+
+def grid_of(
+    model: Ledgers, precision: Precision, question: Question, *, requested: bool
+) -> tuple[list[GridPoint], list[Note]]:
+    """The points of one layout of several, and the warnings that belong to them."""
+    deployments = [deploy(model, precision, question, gpu) for gpu in question.devices.accelerators]
+    warnings = [note for deployed in deployments for note in format_warnings(deployed, requested)]
+    return _grid(deployments, question), warnings
+
+
+def _grid(deployments: list[Deployment], question: Question) -> list[GridPoint]:
+    """All points of the accelerators; none where it would be a single one."""
     batches, contexts = question.grid.batch_sizes, question.grid.context_lens
-    points: list[GridPoint] = []
-    if len(deployments) * len(batches) * len(contexts) > 1:
-        loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
-        replays = len(deployments) * sum(load.load.batch_size for load in loads) <= MOST_REPLAYED
-        points = [point for deployed in deployments for point in _points(deployed, question, loads, replays)]
-    return prediction, points, warnings
+    layouts = max(1, len(question.layouts))
+    if layouts * len(deployments) * len(batches) * len(contexts) == 1:
+        return []
+    loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
+    replays = layouts * len(deployments) * sum(load.load.batch_size for load in loads) <= MOST_REPLAYED
+    return [point for deployed in deployments for point in _points(deployed, question, loads, replays)]
 
 
 def _prediction(deployed: Deployment, question: Question, draft: Drafting | None) -> Prediction:
@@ -182,6 +196,8 @@ def _point(
         tpot_seconds=serving.tpot_seconds,
         output_tokens_per_second_per_gpu=serving.output_tokens_per_second_per_gpu,
         usd_per_million_output_tokens=usd_per_million_tokens(usd_per_hour(gpu, plan.num_gpus), per_token),
+        placement=plan.name,
+        weights_dtype=deployed.precision.name,
     )
 
 

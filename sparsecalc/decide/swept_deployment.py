@@ -69,8 +69,8 @@ class SweptDeployment(SweptModel):
         if new.size:
             found = self._largest_of_each(new, enough)
             self._largest |= {(int(each), enough): int(batch) for each, batch in zip(new, found, strict=True)}
-        found: Array = np.array([self._largest[int(each), enough] for each in wanted])[back].reshape(contexts.shape)
-        return found
+        each_one: Array = np.array([self._largest[int(each), enough] for each in wanted])[back].reshape(contexts.shape)
+        return each_one
 
     def _largest_of_each(self, contexts: "Array", enough: int) -> "Array":
         """The same anew: all together, or one by one under an engine whose memory is modelled."""
