@@ -1,5 +1,6 @@
 """The Python API: `load` a model and ask it; `compare` several. Results are the typed results of the command line."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show as _show
 from sparsecalc.decide.simulate import simulate as _simulate
 from sparsecalc.decide.simulation_question import asked_of
+from sparsecalc.decide.sweep import Swept, sweep_plan
+from sparsecalc.decide.sweep import sweep as _sweep
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.fit import FitReport
 from sparsecalc.documents.plan import PlanReport
@@ -110,7 +113,27 @@ def simulate(models: list[str], traffic: dict[str, Any], **asked: Any) -> Simula
     1.0
     """
     own = asked_of(traffic)
-    return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})), own)
+    return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})).in_one_layout(), own)
+
+
+def sweep(
+    models: str | Sequence[str],
+    vary: Mapping[str, Any] | None = None,
+    columns: Sequence[str] | None = None,
+    shard: str | None = None,
+    **asked: Any,
+) -> Swept:
+    """Figures of every combination as arrays, as the rows of `sparsecalc sweep`.
+
+    `vary`: axes by name, as they are typed or as lists; `columns`: figures (docs/json.md, SweepRow), or `["all"]`;
+    `shard`: `i/n`; `asked`: options as `decide.question.ask` has them.
+
+    >>> found = sweep("mixtral-8x7b", {"batch": "1:64:x2", "tp": [2, 4]}, ["decode_seconds", "fits"], gpu="h100-sxm")
+    >>> len(found), int(found.columns["fits"].sum())
+    (14, 14)
+    """
+    names = [models] if isinstance(models, str) else models
+    return _sweep(sweep_plan(names, list((vary or {}).items()), plain(asked), columns, shard))
 
 
 def plan(models: list[str], **asked: Any) -> PlanReport:

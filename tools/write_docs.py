@@ -46,6 +46,7 @@ RETURNED = {
     "crossover": ["CrossoverReport"],
     "dense-equivalent": ["EquivalenceReport"],
     "fit": ["FitReport"],
+    "sweep": ["SweepReport"],
     "finetune": ["FinetuneReport"],
     "verify": ["VerifyReport"],
     "profile": ["ProfileReport", "SparseKernelReport"],

@@ -28,6 +28,10 @@ COMMANDS = {
         "dense-equivalent mixtral-8x7b --gpu h100-sxm --num-gpus 2",
     ),
     "fit": ("fit.fit", "fit --on rtx-4090 --context 32k"),
+    "sweep": (
+        "sweep.sweep",
+        "sweep qwen3-30b-a3b --vary batch=1:256:x2 --vary gpu=h100-sxm,h200-sxm --vary dtype=bf16,fp8 -o rows.csv",
+    ),
     "finetune": ("finetune.finetune", "finetune mixtral-8x7b --method qlora --gpu h100-sxm"),
     "verify": ("verify.verify", "verify mixtral-8x7b deepseek-v3"),
     "profile": ("profile.profile", "profile qwen3-30b-a3b --batch-size 1,8,32 --layers 1"),
