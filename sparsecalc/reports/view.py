@@ -14,12 +14,14 @@ class Grid:
 
 @dataclass(slots=True)
 class View:
-    """Tables in order, then sentences; what is only for some formats stands in fields of its own."""
+    """An answer, tables in order, then sentences; what is only for some formats stands in fields of its own."""
 
     grids: list[Grid] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
     """Paragraphs of Markdown that open a Markdown page."""
+    answer: list[str] = field(default_factory=list)
+    """Sentences before the tables: what was asked for."""
     foot: list[str] = field(default_factory=list)
     """Lines that end a screen or an HTML page; a Markdown page leaves them out."""
     heat_map: list[list[float]] = field(default_factory=list)

@@ -26,7 +26,7 @@ def write(document: Document, width: int | None = None) -> str:
     """The document's view as a page; whatever names and notes hold shows as it stands."""
     view = view_of(document)
     title = _text(f"sparsecalc {document.command}")
-    parts = [f"<h1>{title}</h1>", *map(_table, view.grids)]
+    parts = [f"<h1>{title}</h1>", *(f"<p>{_text(line)}</p>" for line in view.answer), *map(_table, view.grids)]
     if view.heat_map:
         parts.append(_heat_map(view.heat_map))
     parts += [f"<p>{_text(line)}</p>" for line in (*view.lines, *view.foot)]

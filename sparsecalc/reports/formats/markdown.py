@@ -9,7 +9,7 @@ from sparsecalc.reports.views import view_of
 def write(document: Document, width: int | None = None) -> str:
     """The document's view; whatever names and notes hold shows as it stands."""
     view = view_of(document)
-    blocks = [*map(escape, view.head), *map(markdown_table, view.grids), *map(escape, view.lines)]
+    blocks = [*map(escape, [*view.head, *view.answer]), *map(markdown_table, view.grids), *map(escape, view.lines)]
     blocks += ["> " + escape(f"{note.code}: {note.with_model}") for note in document.warnings]
     return "\n\n".join(blocks) + "\n"
 

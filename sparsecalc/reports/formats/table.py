@@ -25,11 +25,16 @@ def write(document: Document, width: int | None = None) -> str:
     out = io.StringIO()
     forced = True if width is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     console = Console(file=out, width=width or NATURAL_WIDTH, force_terminal=forced, markup=False, highlight=False)
+
+    def say(lines: list[str]) -> None:
+        for line in lines:
+            console.print(Text(printable(line, 10_000)), soft_wrap=width is None)
+
+    say([*view.answer, ""] if view.answer else [])
     for grid in view.grids:
         console.print(_table(grid))
         console.print()
-    for line in [*view.lines, *view.foot]:
-        console.print(Text(printable(line, 10_000)), soft_wrap=width is None)
+    say([*view.lines, *view.foot])
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
