@@ -20,17 +20,18 @@ def show(name: str, question: Question | None = None) -> ShowReport:
     """Everything about one model."""
     asked = question or ask()
     variant = variant_of(name, asked)
-    shown, warnings = _report(name, variant, asked)
+    shown, warnings = report_of(name, variant, asked)
     inputs, advice = asked.inputs([name]), advice_for(variant, asked)
     return ShowReport(command="show", inputs=inputs, warnings=warnings, **vars(shown), advice=advice)
 
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
-    return _report(name, variant_of(name, question), question)
+    return report_of(name, variant_of(name, question), question)
 
 
-def _report(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
+def report_of(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
+    """The same of a model that is loaded."""
     formats, load = question.formats, question.load
     loaded, model, precision = variant.loaded, variant.model, variant.precision
     warnings = [*loaded.warnings, *_context_warnings(loaded, question)]

@@ -36,5 +36,5 @@ def exchange_seconds(spec: ModelSpec, recipe: Recipe, device: DeviceModel) -> fl
     """
     constants, near = training_data()["exchange"], recipe.num_gpus <= device.domain_size
     link = device.link_bytes_per_second if near else min(device.node_bytes_per_second, device.link_bytes_per_second)
-    longer = 1 / link - 1 / constants["measured_link_bytes_per_second"]
+    longer = 1 / link - 1 / float(constants["measured_link_bytes_per_second"])
     return exchange_bytes(spec, recipe) / float(constants["link_share"]) * max(0.0, longer)
