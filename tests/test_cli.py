@@ -73,7 +73,7 @@ def test_every_command_in_every_format(command: str, form: str, quick_run: Run) 
         assert found.stdout.count("<table>") == found.stdout.count("</table>")
         assert "<script" not in found.stdout
     elif form == "markdown" and command != "import":
-        table = found.stdout.split("\n\n")[0].splitlines()
+        table = next(block for block in found.stdout.split("\n\n") if block.startswith("|")).splitlines()
         assert re.fullmatch(r"\|(:?-+:?\|)+", table[1])
         assert len({line.count("|") for line in table}) == 1
 

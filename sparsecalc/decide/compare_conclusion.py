@@ -96,11 +96,11 @@ def answer(models: list[ModelReport]) -> str | None:
     if len(costs) == 1:
         return f"Only {least} fits on {device}."
     in_flight = serving.concurrency if serving else 1
-    others = [f"{costs[least] / cost:.2f}x of {name}" for name, cost in costs.items() if name != least]
-    nearest = costs[least] / min(cost for name, cost in costs.items() if name != least)
+    next_best = min((name for name in costs if name != least), key=lambda name: costs[name])
+    ratio = costs[least] / costs[next_best]
     return (
         f"{least} is {_word(models)} on {device} with {in_flight:,} request{'s' if in_flight > 1 else ''} in flight:"
-        f" {_amount(costs[least], models)}, {' and '.join(others)}{_tie(nearest)}."
+        f" {_amount(costs[least], models)}, {ratio:.2f}x of {next_best}{_tie(ratio)}."
     )
 
 
