@@ -20,7 +20,7 @@ METHODS: dict[Method, str] = {"full": "Full fine-tuning", "lora": "LoRA", "qlora
 def answer(
     spec: ModelSpec, recipe: Recipe, figures: FinetuneFigures, options: list[Option], best: Option | None
 ) -> str:
-    """What to run: the cheapest option that fits; without an accelerator, what a device holds."""
+    """What to run: the recommended option; without an accelerator, what a device holds."""
     if not options:
         full = units.nbytes(training_memory(spec, recipe.but(checkpointing="full")).total_bytes)
         less = f", {full} with full checkpointing" if recipe.checkpointing != "full" else ""
@@ -37,7 +37,7 @@ def answer(
             " What does not divide are activations and logits: a shorter --seq-len, or --fused-loss."
         )
     several = len({option.method for option in options}) > 1
-    subject = f"{'Cheapest: ' if several else ''}{METHODS[best.method]} of {figures.model}"
+    subject = f"{'Cheapest on the fewest devices: ' if several else ''}{METHODS[best.method]} of {figures.model}"
     beside = "" if best.as_asked else "Not as asked, but so it fits: "
     return (
         f"{beside}{subject} on {best.num_gpus:,} {best.accelerator} with {way(best)}:"
@@ -187,16 +187,16 @@ def _time(recipe: Recipe, figures: FinetuneFigures) -> Iterator[str]:
 
 
 def _left_out(options: list[Option], best: Option | None) -> Iterator[str]:
-    """What ranks options that cost the same, and what their hours do not contain."""
+    """What more devices would cost, and what hours do not contain."""
     if best is None or best.hours is None:
         return
     cheaper = [option for option in options if option.fits and option.as_asked >= best.as_asked]
     first = cheaper[0]
     if first.num_gpus != best.num_gpus:
-        price = f" ({usd(first.usd)})" if first.usd is not None else ""
+        price = f", {usd(first.usd)}" if first.usd is not None else ""
         yield (
-            f"{METHODS[first.method]} on {first.num_gpus:,} with {way(first)} costs as much within the error{price}:"
-            " of such, the fewest devices are recommended."
+            f"More devices would cost less by the estimate, but hang on their link: {METHODS[first.method]} on"
+            f" {first.num_gpus:,} with {way(first)}{price}."
         )
     if best.method == "qlora":
         yield "Hours of QLoRA are those of LoRA: the time of dequantizing its weights was not measured."

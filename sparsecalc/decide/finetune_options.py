@@ -1,16 +1,13 @@
 """The ways to train a model on an accelerator: by method, checkpointing, ZeRO stage and number of devices."""
 
 from collections.abc import Iterable, Iterator
-from math import exp
 
 from sparsecalc.core.largest import largest_that_fits
 from sparsecalc.decide.finetune_question import FinetuneQuestion
 from sparsecalc.decide.finetune_run import run_of
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.documents.finetune import Option
-from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.fit import budget_bytes
-from sparsecalc.estimate.step import BAND
 from sparsecalc.estimate.training import Checkpointing, Recipe, training_memory
 from sparsecalc.model.spec import ModelSpec
 
@@ -36,15 +33,13 @@ def options_of(spec: ModelSpec, recipes: Iterable[Recipe], asked: FinetuneQuesti
 
 
 def recommended(options: list[Option]) -> Option | None:
-    """The cheapest that fits and keeps to what is named; where none does, the cheapest that fits; None: none fits.
+    """On the fewest devices that hold it as named, the cheapest; where none do, of any option; None: none fits.
 
-    Costs within the 80 % band of a ratio on one stack (`ratio_spread`) are ties, of which the fewest devices win.
+    What more devices save by not computing again is within the band of the hours, and hangs on their link.
     """
     fitting = [option for option in options if option.fits]
     wanted = [option for option in fitting if option.as_asked] or fitting
-    tie = exp(BAND * engine_default("ratio_spread"))
-    ties = [option for option in wanted if device_hours(option) <= tie * device_hours(wanted[0])]
-    return min(ties, key=lambda option: option.num_gpus, default=None)
+    return min(wanted, key=lambda option: option.num_gpus, default=None)
 
 
 def device_hours(option: Option) -> float:

@@ -142,6 +142,6 @@ class FinetuneReport(FinetuneFigures, Document):
     options: list[Option]
     """Ways to train the model on the accelerator: those that fit first, the cheapest first; none without `--gpu`."""
     recommended: Option | None
-    """The cheapest option that fits and keeps to what is named; where none does, the cheapest that fits."""
+    """The cheapest on the fewest devices that fit and keep to what is named; where none do, of all that fit."""
     conclusion: list[str]
     """Sentences that are computed from the figures."""
