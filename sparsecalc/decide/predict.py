@@ -1,6 +1,6 @@
 """Seconds, tokens per second, dollars and joules of a model on accelerators."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import exp
 
 from sparsecalc.core.errors import InputError
@@ -221,3 +221,10 @@ def why_not(fitting: Prediction, precision: Precision) -> str:
     if precision.weights.bits > 4:
         ways.append("weights in fewer bits (--dtype int4)")
     return f"{text}. Would fit, or come closer: {', '.join(ways)}"
+
+
+def serving_by_load(deployed: Deployment, question: Question) -> Callable[[int], ServingPrediction]:
+    """What so many requests in flight get of a deployment, by the formula and not by the replay: many loads at once."""
+    capacity, draft = HeldMemory(deployed, question), drafting(question, deployed)
+    prompt = deployed.prompt(prompt_chunks(deployed, question, question.requests.prompt_len))
+    return lambda load: _serve_by_formula(deployed, question.at(batch_size=load), draft, capacity, prompt)

@@ -90,6 +90,11 @@ def _others(variant: Variant, question: Question) -> tuple[list[GridPoint], list
     return grid_of(variant.model, variant.precision, question, requested=requested)
 
 
+def report_of(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
+    """The same of a model that is loaded; of several layouts or formats it is loaded anew for each."""
+    return model_report(name, question) if question.layouts else _report(name, variant, question)
+
+
 def _report(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
     formats, load = question.formats, question.load
     loaded, model, precision = variant.loaded, variant.model, variant.precision
