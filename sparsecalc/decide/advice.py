@@ -25,9 +25,8 @@ def advice_for(variant: Variant, question: Question) -> Advice | None:
     """Advice for a model on the first of the question's accelerators; None where its engine takes none."""
     if question.hardware is None:
         return None
-    return deployed_advice(
-        deploy(variant.model, variant.precision, question, question.devices.accelerators[0]), question
-    )
+    deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
+    return deployed_advice(deployed, question)
 
 
 def deployed_advice(deployed: Deployment, question: Question) -> Advice | None:
