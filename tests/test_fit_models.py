@@ -319,12 +319,12 @@ def test_as_a_function() -> None:
         sparsecalc.fit()
 
 
-def test_a_config_of_ones_own_from_a_file_or_standard_input(quick_run: Run, tmp_path: Path) -> None:
+def test_a_config_of_ones_own_from_a_file_or_standard_input(quick_run: Run, run: Run, tmp_path: Path) -> None:
     config = (Path(__file__).parent / "real_configs" / "aya-vision-8b.json").read_text(encoding="utf-8")
     (tmp_path / "config.json").write_text(config, encoding="utf-8")
     folder = quick_run("fit", str(tmp_path), "--gpu", "h100-sxm", "--commands")
     assert f"  vllm serve {tmp_path} --max-model-len 4096" in folder.stdout.splitlines()
-    piped = quick_run("fit", "-", "--gpu", "rtx-4090", "--json", stdin=config)
+    piped = run("fit", "-", "--gpu", "rtx-4090", "--json", stdin=config)
     assert piped.json["rows"][0]["dtype"] == "q8_0"
 
 
