@@ -332,3 +332,9 @@ def test_sparse_weights_have_no_command(quick_run: Run) -> None:
     rows = found(["llama-3.1-8b+2:4", "qwen3-8b+int4"], gpu="h100-sxm", commands=True).rows
     commands = {row.model: row.command for row in rows}
     assert commands == {"llama-3.1-8b+2:4": "", "qwen3-8b+int4": "vllm serve Qwen/Qwen3-8B-AWQ --max-model-len 4096"}
+
+
+def test_a_command_places_what_the_row_says_whole() -> None:
+    """Even where llama.cpp's own --fit would leave a margin free and move layers for it."""
+    rows = found(on="rtx-4090", context_len=32768, rows=4, commands=True).rows
+    assert all("-ngl 99" in row.command and "-ncmoe" not in row.command for row in rows if row.fits)

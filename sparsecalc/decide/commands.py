@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import brief
-from sparsecalc.decide.advice import deployed_advice
+from sparsecalc.decide.advice import deployed_advice, llama_advice
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.kubernetes import kubernetes_manifest
 from sparsecalc.decide.launch import How
@@ -61,6 +61,8 @@ def command_of(name: str, variant: Variant, dtype: str | None, deployed: Deploym
     engine = deployed.device.engine.id
     if variant.loaded.spec.techniques:
         return ""
+    if is_llama(deployed):  # what fits to the last byte was asked for
+        return llama_advice(deployed, question, leaves_margin=False).command
     if advice := deployed_advice(deployed, question):
         return advice.command
     try:
