@@ -16,7 +16,7 @@ from typing import Any
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.placement import placement_for
 from sparsecalc.decide.question import Parallelism
-from sparsecalc.decide.sweep import Sweep, sweep
+from sparsecalc.decide.step_grid import StepGrid, step_grid
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
 from sparsecalc.estimate.step import step_time
@@ -35,7 +35,7 @@ RUNS = 5
 CHECKED = 200
 
 
-def scalar(swept: Sweep, place: tuple[int, ...]) -> float:
+def scalar(swept: StepGrid, place: tuple[int, ...]) -> float:
     """Seconds of one point by plain numbers."""
     gpu, count, dtype, batch, context = place
     spec, device = load_model(swept.model).spec, device_model(load_accelerator(swept.gpus[gpu]))
@@ -51,7 +51,7 @@ def scalar(swept: Sweep, place: tuple[int, ...]) -> float:
     )
 
 
-def largest_difference(swept: Sweep) -> float:
+def largest_difference(swept: StepGrid) -> float:
     """Largest relative difference of random points from the scalar path."""
     random = Random(0)
     places = [tuple(random.randrange(size) for size in swept.seconds.shape) for _ in range(CHECKED)]
@@ -73,7 +73,7 @@ def timed(name: str, phase: Any) -> dict[str, Any]:
     samples = []
     for _ in range(RUNS):
         start = time.process_time()
-        swept = sweep(name, phase=phase, **GRID)
+        swept = step_grid(name, phase=phase, **GRID)
         samples.append(time.process_time() - start)
     return {
         "points": swept.seconds.size,

@@ -1,5 +1,6 @@
 """The Python API: `load` a model and ask it; `compare` several. Results are the typed results of the command line."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,17 @@ from sparsecalc.decide.engine_words import plain
 from sparsecalc.decide.fit import fit as _fit
 from sparsecalc.decide.fit_question import fit_asked
 from sparsecalc.decide.model_name import load_variant
+from sparsecalc.decide.plan import plan as _plan
+from sparsecalc.decide.plan_question import plan_asked
 from sparsecalc.decide.question import ask
 from sparsecalc.decide.show import show as _show
 from sparsecalc.decide.simulate import simulate as _simulate
 from sparsecalc.decide.simulation_question import asked_of
+from sparsecalc.decide.sweep import Swept, sweep_plan
+from sparsecalc.decide.sweep import sweep as _sweep
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.fit import FitReport
+from sparsecalc.documents.plan import PlanReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.documents.simulate import SimulateReport
 from sparsecalc.estimate import costs
@@ -107,7 +113,36 @@ def simulate(models: list[str], traffic: dict[str, Any], **asked: Any) -> Simula
     1.0
     """
     own = asked_of(traffic)
-    return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})), own)
+    return _simulate(models, ask(**plain({**asked, **own.traffic.question_options})).in_one_layout(), own)
+
+
+def sweep(
+    models: str | Sequence[str],
+    vary: Mapping[str, Any] | None = None,
+    columns: Sequence[str] | None = None,
+    shard: str | None = None,
+    **asked: Any,
+) -> Swept:
+    """Figures of every combination as arrays, as the rows of `sparsecalc sweep`.
+
+    `vary`: axes by name, as they are typed or as lists; `columns`: figures (docs/json.md, SweepRow), or `["all"]`;
+    `shard`: `i/n`; `asked`: options as `decide.question.ask` has them.
+
+    >>> found = sweep("mixtral-8x7b", {"batch": "1:64:x2", "tp": [2, 4]}, ["decode_seconds", "fits"], gpu="h100-sxm")
+    >>> len(found), int(found.columns["fits"].sum())
+    (14, 14)
+    """
+    names = [models] if isinstance(models, str) else models
+    return _sweep(sweep_plan(names, list((vary or {}).items()), plain(asked), columns, shard))
+
+
+def plan(models: list[str], **asked: Any) -> PlanReport:
+    """Which accelerators, how many, in which layout and precision, as `sparsecalc plan`; `asked`: its options.
+
+    >>> plan(["llama-3.1-8b"], gpu="h100-sxm,l40s", concurrency=16, tpot="30ms").recommended.accelerator
+    'h100-sxm'
+    """
+    return _plan(models, plan_asked(**plain(asked)))
 
 
 def compare(models: list[str], **asked: Any) -> CompareReport:

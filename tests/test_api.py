@@ -10,13 +10,13 @@ from conftest import Run, bare
 import sparsecalc
 from sparsecalc import api
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide import sweep as sweeping
+from sparsecalc.decide import step_grid as step_grids
 from sparsecalc.documents.compare import CompareReport
 from sparsecalc.documents.show import ShowReport
 from sparsecalc.reports.formats import render
 
 
-@pytest.mark.parametrize("module", [sparsecalc, api, sweeping], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [sparsecalc, api, step_grids], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried >= 2
@@ -60,8 +60,8 @@ def test_every_public_name_is_there_and_no_other() -> None:
         _ = sparsecalc.nothing
 
 
-def test_a_sweep_is_what_one_point_after_another_gives() -> None:
-    times = sparsecalc.sweep("mixtral-8x7b", [1, 16], [1024, 4096], ["h100-sxm", "h200-sxm"], num_gpus=[2, 4])
+def test_a_grid_of_steps_is_what_one_point_after_another_gives() -> None:
+    times = sparsecalc.step_grid("mixtral-8x7b", [1, 16], [1024, 4096], ["h100-sxm", "h200-sxm"], num_gpus=[2, 4])
     assert times.seconds.shape == (2, 2, 1, 2, 2)
     for i, gpu in enumerate(times.gpus):
         for j, count in enumerate(times.num_gpus):
@@ -76,10 +76,10 @@ def test_a_sweep_is_what_one_point_after_another_gives() -> None:
     ("changes", "error"),
     [({"batch_sizes": [0]}, "batch size is 0"), ({"phase": "train"}, "unknown phase"), ({"gpus": ["h1000"]}, "h1000")],
 )
-def test_a_sweep_refuses_what_it_cannot_do(changes: dict[str, object], error: str) -> None:
+def test_a_grid_of_steps_refuses_what_it_cannot_do(changes: dict[str, object], error: str) -> None:
     asked = {"batch_sizes": [1], "context_lens": [64], "gpus": ["h100-sxm"], **changes}
     with pytest.raises(sparsecalc.InputError, match=error):
-        sparsecalc.sweep("llama-2-7b", **asked)  # type: ignore[arg-type]
+        sparsecalc.step_grid("llama-2-7b", **asked)  # type: ignore[arg-type]
 
 
 def test_a_report_is_what_the_command_line_prints(quick_run: Run) -> None:

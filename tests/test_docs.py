@@ -21,15 +21,37 @@ def update(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-snapshots"))
 
 
-def test_the_output_in_the_readme_is_real(quick_run: Callable[..., Any], request: pytest.FixtureRequest) -> None:
-    text = README.read_text()
-    found = re.search(r"<!-- output of: sparsecalc (.*?) -->\n```text\n(.*?)```", text, re.DOTALL)
-    assert found
-    real = quick_run(*found.group(1).split()).stdout
+TRANSCRIPT = re.compile(
+    r"<!-- (?:output|lines (\d+) to (\d+)|last (\d+) lines?) of: sparsecalc (.*?) -->\n```text\n(.*?)```", re.DOTALL
+)
+"""What a command prints on stdout, whole or some of its lines."""
+
+
+@pytest.mark.parametrize(
+    ("page", "fewest"), [(README, 1), (ROOT / "docs" / "tutorials.md", 10)], ids=["readme", "tutorials"]
+)
+def test_the_output_in_a_page_is_real(
+    page: Path, fewest: int, quick_run: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    text, renewed, checked = page.read_text(), [], 0
+    end = 0
+    for found in TRANSCRIPT.finditer(text):
+        done = quick_run(*found.group(4).split())
+        assert done.rc == 0, done.stderr
+        real = some_lines(done.stdout, *found.group(1, 2, 3))
+        assert update(request) or found.group(5) == real, found.group(4)
+        renewed += [text[end : found.start(5)], real]
+        end, checked = found.end(5), checked + 1
+    assert checked >= fewest
     if update(request):
-        README.write_text(text[: found.start(2)] + real + text[found.end(2) :])
-    else:
-        assert found.group(2) == real
+        page.write_text("".join(renewed) + text[end:])
+
+
+def some_lines(text: str, first: str | None, last: str | None, tail: str | None) -> str:
+    """All lines, those from the first to the last, or so many at the end."""
+    lines = text.splitlines(keepends=True)
+    assert max(int(last or 0), int(tail or 0)) <= len(lines)
+    return "".join(lines[-int(tail) :] if tail else lines[int(first) - 1 : int(last)] if first and last else lines)
 
 
 def test_the_python_in_the_readme_gives_what_its_comments_say() -> None:

@@ -1,6 +1,7 @@
 """Fine-tuning: activations against the tensors that torch saves, FLOPs against torch's counter, published anchors."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from sparsecalc.estimate.training import (
     training_flops,
 )
 from sparsecalc.estimate.training_activations import TrainingStep, kept, saved_by_layer
+from sparsecalc.estimate.training_exchange import exchange_bytes
 from sparsecalc.library.formats import precision_for
 from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
@@ -389,7 +391,146 @@ def test_time_follows_from_flops_peak_and_mfu() -> None:
 
 def test_without_a_price_or_a_length_there_are_no_dollars() -> None:
     assert report("llama-3-8b", {"gpu": "a40", "tokens": 1e6}).run.usd is None  # type: ignore[union-attr]
-    assert report("llama-3-8b", {"gpu": "h100-sxm"}).run.hours is None  # type: ignore[union-attr]
+    assert report("llama-3-8b", {"gpu": "a40", "tokens": 1e6}).options[0].usd is None
+
+
+def test_hours_without_tokens_are_for_the_stated_default() -> None:
+    assumed, default = report("llama-3-8b", {"gpu": "h100-sxm"}), training_data()["default_tokens"]
+    assert assumed.run
+    assert (assumed.run.tokens, assumed.run.tokens_source) == (default["value"], default["source"])
+    assert "(assumed)" in assumed.answer
+    named = report("llama-3-8b", {"gpu": "h100-sxm", "tokens": default["value"]})
+    assert named.run
+    assert (named.run.hours, named.run.tokens_source) == (assumed.run.hours, "--tokens")
+    assert "(assumed)" not in named.answer
+
+
+def test_recomputation_takes_its_share_of_time() -> None:
+    """One more forward of the layers: 4/3 of the FLOPs of full training. Source: arXiv:2205.05198, appendix A."""
+    plain, again = (
+        report("llama-3-8b", {"gpu": "h100-sxm", "checkpointing": name, "fused_loss": True})
+        for name in ("none", "full")
+    )
+    assert plain.run
+    assert again.run
+    assert plain.run.recomputation == 1
+    assert again.run.hours / plain.run.hours == again.run.recomputation == pytest.approx(4 / 3, rel=0.03)
+    assert again.run.hours_low == plain.run.hours_low
+    own = report("llama-3-8b", {"gpu": "h100-sxm", "checkpointing": "full", "mfu": 0.4}).run
+    assert own
+    assert own.hours_low == own.hours == own.hours_high
+
+
+def test_zero_3_sends_three_times_the_parameters() -> None:
+    """ZeRO, arXiv:1910.02054, section 7.2: 2 psi elements up to stage 2, 3 psi in stage 3, on many devices."""
+    spec = load_model("llama-3-8b").spec
+    sent = [exchange_bytes(spec, recipe(spec, zero=zero, num_gpus=2**14)) for zero in range(4)]
+    psi = 2 * spec.ops(recipe(spec).work).total("params")
+    assert [nbytes / psi for nbytes in sent] == pytest.approx([2, 2, 2, 3], rel=1e-3)
+    assert exchange_bytes(spec, recipe(spec, zero=3)) == 0
+
+
+# --- the answer ---------------------------------------------------------------------------------------------------
+
+
+def test_a_lora_that_fits_one_card_with_checkpointing_is_found(quick_run: Run) -> None:
+    """Issue: `needs 3 with ZeRO-3` was said of it."""
+    found = quick_run("finetune", "llama-3.1-8b", "--method", "lora", "--gpu", "rtx-4090", "--tokens", "10e6")
+    first = found.stdout.splitlines()[0]
+    assert first.startswith("LoRA of llama-3.1-8b on 1 rtx-4090 with full checkpointing: 18.6 GiB of 21.6 GiB")
+    assert "10.0 M tokens take" in first
+    assert first.endswith(" USD.")
+
+
+OPTION_QUESTIONS = st.fixed_dictionaries(
+    {
+        "gpu": st.sampled_from(["rtx-4090", "h100-sxm", "a40"]),
+        "seq_len": st.sampled_from([128, 2048, 8192]),
+        "kernels": st.sampled_from(["fused", "torch", "eager"]),
+    },
+    optional={
+        "method": METHODS,
+        "zero": st.integers(0, 3),
+        "checkpointing": st.sampled_from(["none", "selective", "full"]),
+        "num_gpus": st.sampled_from([1, 2, 3, 8]),
+    },
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(MODELS, OPTION_QUESTIONS)
+def test_each_option_is_what_it_says(name: str, how: dict[str, Any]) -> None:
+    """Asked for by name, an option has the same bytes, verdict, hours and dollars; the order is that of the costs."""
+    found = report(name, how)
+    for option in found.options:
+        named = {"method": option.method, "checkpointing": option.checkpointing, "zero": option.zero_stage}
+        alone = report(name, {**how, **named, "num_gpus": option.num_gpus})
+        assert alone.fit
+        assert alone.run
+        assert (alone.memory, alone.fit.fits) == (option.memory, option.fits)
+        assert (alone.run.hours, alone.run.usd) == (option.hours, option.usd)
+        layout = {**named, "num_gpus": option.num_gpus}
+        assert option.as_asked == all(how.get(key, value) == value for key, value in layout.items())
+    fitting = [option for option in found.options if option.fits]
+    assert fitting == found.options[: len(fitting)]
+    costs = [(option.hours or 0) * option.num_gpus for option in fitting]
+    assert all(after >= before * (1 - 1e-6) for before, after in pairwise(costs))
+    assert (found.recommended is None) == (not fitting)
+    if found.recommended:
+        wanted = [option for option in fitting if option.as_asked] or fitting
+        assert found.recommended.num_gpus == min(option.num_gpus for option in wanted)
+        assert found.recommended in wanted
+
+
+@settings(max_examples=12, deadline=None)
+@given(MODELS, QUESTIONS)
+def test_checkpointing_never_needs_more_memory_nor_less_time(name: str, how: dict[str, Any]) -> None:
+    none, selective, full = (
+        report(name, {**how, "gpu": "h100-sxm", "checkpointing": word}) for word in ("none", "selective", "full")
+    )
+    assert full.memory.total_bytes <= selective.memory.total_bytes <= none.memory.total_bytes
+    assert none.run
+    assert full.run
+    assert full.run.hours >= none.run.hours
+
+
+@settings(max_examples=12, deadline=None)
+@given(MODELS, QUESTIONS, st.integers(1, 64))
+def test_more_devices_never_need_more_bytes_each(name: str, how: dict[str, Any], count: int) -> None:
+    """With the best of the ZeRO stages, and at each of them from two devices on (one has nothing to gather)."""
+    held = [
+        [report(name, {**how, "zero": zero, "num_gpus": each}).memory.total_bytes for zero in range(4)]
+        for each in (count, count + 1)
+    ]
+    assert min(held[1]) <= min(held[0])
+    assert count == 1 or all(after <= before for before, after in zip(*held, strict=True))
+
+
+def test_what_fits_on_no_number_of_devices_is_said() -> None:
+    found = report("llama-3-8b", {"gpu": "rtx-4090", "seq_len": 128_000})
+    assert found.recommended is None
+    assert found.options
+    assert "fits on no number of rtx-4090" in found.answer
+
+
+def test_a_setting_that_does_not_fit_is_answered_with_one_that_does() -> None:
+    found = report("llama-3-8b", {"gpu": "rtx-4090", "method": "lora", "checkpointing": "none", "num_gpus": 1})
+    assert found.recommended
+    assert not found.recommended.as_asked
+    assert (found.recommended.num_gpus, found.recommended.checkpointing) == (1, "full")
+    assert found.answer.startswith("Not as asked, but so it fits: LoRA")
+
+
+def test_no_devices_are_spent_on_what_checkpointing_saves() -> None:
+    """74 RTX 4090 without checkpointing against 2 with it; more than one card where one does."""
+    found = report("mixtral-8x7b", {"gpu": "rtx-4090"})
+    assert found.recommended
+    assert found.options[0].num_gpus > found.recommended.num_gpus == 2
+    assert any("More devices would cost less by the estimate" in line for line in found.conclusion)
+    for gpu in ("rtx-4090", "rtx-3090", "a10", "l4"):
+        lora = report("llama-3.1-8b", {"gpu": gpu, "method": "lora"}).recommended
+        assert lora
+        assert (lora.num_gpus, lora.checkpointing) == (1, "full")
 
 
 # --- the command --------------------------------------------------------------------------------------------------

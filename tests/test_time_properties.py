@@ -12,8 +12,8 @@ from test_properties import mixtrals, read
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
-from sparsecalc.decide import sweep as sweeping
-from sparsecalc.decide.sweep import sweep
+from sparsecalc.decide import step_grid as step_grids
+from sparsecalc.decide.step_grid import step_grid
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.engines import engine_ids
 from sparsecalc.device.find import accelerator_ids, load_accelerator
@@ -243,9 +243,9 @@ def test_arrays_under_expert_parallelism(plan: Placement) -> None:
 
 @pytest.mark.parametrize("name", ["mixtral-8x7b+2:4", "mixtral-8x7b+unstructured=0.7", "llama-2-7b+mod=0.5"])
 def test_arrays_of_sparse_models(name: str) -> None:
-    found = sweep(name, [1, 3, 700], [10, 5000], ["h100-sxm"])
+    found = step_grid(name, [1, 3, 700], [10, 5000], ["h100-sxm"])
     for batch in (1, 3, 700):
-        row = sweep(name, [batch], [10, 5000], ["h100-sxm"]).seconds
+        row = step_grid(name, [batch], [10, 5000], ["h100-sxm"]).seconds
         assert np.allclose(found.seconds[..., [1, 3, 700].index(batch), :], row[..., 0, :], rtol=1e-9)
 
 
@@ -264,10 +264,10 @@ def test_a_closed_loop_of_arrays(name: str) -> None:
     assert np.allclose(many, [[tpot(prompt, user) for prompt in prompts] for user in users], rtol=1e-9)
 
 
-def test_a_sweep_is_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping, "POINTS_AT_ONCE", 3)
+def test_a_grid_of_steps_is_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_grids, "POINTS_AT_ONCE", 3)
     batches, contexts = [1, 20, 300], [1, 900, 33_000, 70_000]
-    found = sweep("mixtral-8x7b", batches, contexts, ["h100-sxm", "a100-80gb-sxm"], [1, 8], ["bf16", "int4"])
+    found = step_grid("mixtral-8x7b", batches, contexts, ["h100-sxm", "a100-80gb-sxm"], [1, 8], ["bf16", "int4"])
     spec = load_model("mixtral-8x7b").spec
     assert found.seconds.shape == (2, 2, 2, 3, 4)
     assert (found.seconds_low <= found.seconds).all()
@@ -285,9 +285,9 @@ def test_a_sweep_is_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("sizes", [([0], [1]), ([1], [-5]), ([1, 2**31], [1]), ([1], [float("nan")])])
-def test_a_sweep_refuses_impossible_sizes(sizes: Any) -> None:
+def test_a_grid_of_steps_refuses_impossible_sizes(sizes: Any) -> None:
     with pytest.raises(InputError, match="is"):
-        sweep("mixtral-8x7b", *sizes, ["h100-sxm"])
+        step_grid("mixtral-8x7b", *sizes, ["h100-sxm"])
 
 
 # --- the losing window ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sparsecalc.cli._llama_options import CONTEXT_SIZE, LLAMA_MEMORY
+from sparsecalc.core.number_lists import number, whole
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.reports.formats import FORMATS
 
@@ -21,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="the same as --format json")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="write to this file instead of stdout")]
 Gpu = Annotated[
     str | None,
-    typer.Option(help="accelerators (sparsecalc gpus), 2xh100, local, 8gb:448gb/s:20tflops, a list: does it fit"),
+    typer.Option(help="accelerators (sparsecalc gpus), 2xh100, local, 8gb:448gb/s:20tflops, a list, all: does it fit"),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once (not llama.cpp's -b), a list: 1,8,64")]
@@ -31,12 +32,12 @@ Context = Annotated[
         "--context", "--max-model-len", help=f"tokens per sequence, a list: 4k,32k {default_of('context_len')}"
     ),
 ]
-Tp = Annotated[int | None, typer.Option("--tp", help="tensor-parallel devices")]
-Pp = Annotated[int | None, typer.Option("--pp", help="pipeline stages")]
-Ep = Annotated[int | None, typer.Option("--ep", help="ranks of expert parallelism, a divisor of tp x dp")]
+Tp = Annotated[str | None, typer.Option("--tp", help="tensor-parallel devices, a list: 1,2,4")]
+Pp = Annotated[str | None, typer.Option("--pp", help="pipeline stages, a list")]
+Ep = Annotated[str | None, typer.Option("--ep", help="ranks of expert parallelism, a divisor of tp x dp, a list")]
 Dp = Annotated[
-    int | None,
-    typer.Option("--dp", help="copies of the attention, each with its own sequences"),
+    str | None,
+    typer.Option("--dp", help="copies of the attention, each with its own sequences, a list"),
 ]
 WholeExperts = Annotated[
     bool, typer.Option("--enable-expert-parallel", help="whole experts on each device: ep = tp x dp")
@@ -90,8 +91,11 @@ HostOf = Annotated[
     str | None,
     typer.Option("--host", help="host, by commas: CPU, memory, link: i9-14900k, ddr5-6000x2:64g, pcie4x16"),
 ]
-PromptLen = Annotated[int | None, typer.Option("--prompt-len", help="tokens of a request's prompt")]
-OutputLen = Annotated[int | None, typer.Option("--output-len", help=f"tokens of its answer {default_of('output_len')}")]
+PromptLen = Annotated[int | None, typer.Option("--prompt-len", parser=whole, help="tokens of a request's prompt: 8k")]
+OutputLen = Annotated[
+    int | None,
+    typer.Option("--output-len", parser=whole, help=f"tokens of its answer {default_of('output_len')}"),
+]
 Concurrency = Annotated[int | None, typer.Option(help="requests in flight (default: the batch size)")]
 DraftTokens = Annotated[int, typer.Option("--draft-tokens", help="speculative decoding: guesses per step")]
 Acceptance = Annotated[float | None, typer.Option(help="share of guesses that are accepted, one by one")]
@@ -111,7 +115,7 @@ CalibrationFile = Annotated[
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's)"),
+    typer.Option(help="weights: bf16, fp8, int4, q4_k, experts=mxfp4,... (default: the config's), a list: bf16,fp8"),
 ]
 KvDtype = Annotated[str | None, typer.Option("--kv-cache-dtype", help="KV cache (default: bf16)")]
 Share = Annotated[
@@ -124,7 +128,9 @@ Share = Annotated[
 Batched = Annotated[
     int | None,
     typer.Option(
-        "--max-num-batched-tokens", help=f"prompt tokens computed at once {default_of('max_num_batched_tokens')}"
+        "--max-num-batched-tokens",
+        parser=whole,
+        help=f"prompt tokens computed at once {default_of('max_num_batched_tokens')}",
     ),
 ]
 WithParts = Annotated[
@@ -181,9 +187,9 @@ DEVICES: Options = {
     "kv_cache_memory_bytes": (CacheBytes, None),
     "block_size": (BlockSize, None),
     **LLAMA_MEMORY,
-    "tensor_parallel_size": (_spelling(int, "--tp"), None),
-    "pipeline_parallel_size": (_spelling(int, "--pp"), None),
-    "data_parallel_size": (_spelling(int, "--dp"), None),
+    "tensor_parallel_size": (_spelling(str, "--tp"), None),
+    "pipeline_parallel_size": (_spelling(str, "--pp"), None),
+    "data_parallel_size": (_spelling(str, "--dp"), None),
     "ngl": (_short(str | None, "-ngl", "--n-gpu-layers"), None),
     "ncmoe": (_short(int | None, "-ncmoe", "--n-cpu-moe"), None),
     "cmoe": (_short(bool, "-cmoe", "--cpu-moe"), False),
@@ -249,21 +255,17 @@ MOST_VALUES = 64
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """The values of a list such as `1,8,64` or `1k,32k` (k: 1024). Raises InputError where it is none."""
+    """The values of a list such as `1,8,64` or `1k,128k,1M` (x 1024, x 1024^2). Raises InputError where it is none."""
     from sparsecalc.core.errors import InputError
     from sparsecalc.core.text import brief
 
     try:
-        values = tuple(_value(part.strip().lower()) for part in text.split(","))
+        values = tuple(map(number, text.split(",")))
     except ValueError as error:
         raise InputError(f"{option} is {brief(text)}", hint="It is a number or a list of them: 8 or 1,8,64") from error
     if len(values) > MOST_VALUES:
         raise InputError(f"{option} has {len(values)} values", hint=f"It takes at most {MOST_VALUES}")
     return values
-
-
-def _value(part: str) -> float:
-    return float(part[:-1]) * 1024 if part.endswith("k") else float(part)
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -277,11 +279,15 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     return tuple(map(int, values))
 
 
-def question(values: dict[str, Any]) -> Any:
-    """The options of a command as the `Question` that they ask."""
+def question(values: dict[str, Any], *, takes_layouts: bool = False) -> Any:
+    """The options of a command as the `Question` that they ask.
+
+    Raises InputError for lists of layouts and formats where the command does not take them.
+    """
     from sparsecalc.decide.question import ask
 
-    return ask(**question_options(values))
+    asked = ask(**question_options(values))
+    return asked if takes_layouts else asked.in_one_layout()
 
 
 def question_options(values: dict[str, Any]) -> dict[str, Any]:
@@ -297,8 +303,13 @@ def question_options(values: dict[str, Any]) -> dict[str, Any]:
         given["context_len"] = whole_numbers(context, "--context")
     else:
         given.pop("context_len", None)
+    for name in DEGREES:
+        if name in given:
+            given[name] = whole_numbers(given[name], f"--{name}")
     return given
 
 
+DEGREES = ("tp", "pp", "dp", "ep")
+"""Options that take lists of whole numbers."""
 _NAMES = {"context": "context_len"}
 """Options whose names are not those of `ask`."""

@@ -15,4 +15,4 @@ def compare(
     """Models side by side, with ratios to the first and a conclusion in plain words."""
     from sparsecalc.decide.compare import compare as find
 
-    emit_as_asked(given, lambda: find(models, question(given)))
+    emit_as_asked(given, lambda: find(models, question(given, takes_layouts=True)))

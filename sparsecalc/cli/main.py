@@ -14,6 +14,10 @@ COMMANDS = {
     "show": ("show.show", "show qwen3-30b-a3b --gpu h100-sxm --context 32k"),
     "compare": ("compare.compare", "compare mixtral-8x7b llama-70b --gpu h100-sxm --num-gpus 4 --batch-size 1,16,64"),
     "simulate": ("simulate.simulate", "simulate qwen3-30b-a3b --gpu h100-sxm --rate 8 --slo ttft=1s,tpot=50ms"),
+    "plan": (
+        "plan.plan",
+        "plan llama-3.1-70b --gpu all --concurrency 64 --prompt-len 2048 --output-len 512 --tpot 40ms",
+    ),
     "explain": ("explain.explain", "explain mixtral-8x7b decode --gpu h100-sxm --num-gpus 2 --batch-size 16"),
     "models": ("models.models", "models --format csv"),
     "gpus": ("gpus.gpus", "gpus --json"),
@@ -24,6 +28,10 @@ COMMANDS = {
         "dense-equivalent mixtral-8x7b --gpu h100-sxm --num-gpus 2",
     ),
     "fit": ("fit.fit", "fit --on rtx-4090 --context 32k"),
+    "sweep": (
+        "sweep.sweep",
+        "sweep qwen3-30b-a3b --vary batch=1:256:x2 --vary gpu=h100-sxm,h200-sxm --vary dtype=bf16,fp8 -o rows.csv",
+    ),
     "finetune": ("finetune.finetune", "finetune mixtral-8x7b --method qlora --gpu h100-sxm"),
     "verify": ("verify.verify", "verify mixtral-8x7b deepseek-v3"),
     "profile": ("profile.profile", "profile qwen3-30b-a3b --batch-size 1,8,32 --layers 1"),

@@ -19,4 +19,4 @@ def show(
     """Everything about one model: parameters, FLOPs per token, memory; with --gpu whether it fits, and how fast."""
     from sparsecalc.decide.show import show as find
 
-    emit_as_asked(given, lambda: find(model, question(with_tests(given)), commands=commands))
+    emit_as_asked(given, lambda: find(model, question(with_tests(given), takes_layouts=True), commands=commands))

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from sparsecalc.core.arrays import Number
+
 
 def largest_that_fits(limit: int, fits: Callable[[int], bool]) -> int:
     """The largest number from 1 to `limit` that `fits`, 0 where 1 does not; nothing above a misfit may fit."""
@@ -43,4 +45,21 @@ def largest_within(limit: int, excess: Callable[[int], int], start: int) -> int:
             low, below = at, known
         else:
             high, above = at, known
+    return low
+
+
+def largest_of_each(fits: Callable[[Number], Number], limit: Number) -> Number:
+    """For each place of an array the largest number up to `limit` that `fits`, 0 where 1 does not; by halving.
+
+    `fits` takes an array of numbers and returns whether each fits; nothing above a misfit may fit.
+    """
+    import numpy as np
+
+    low = np.where(fits(limit), limit, 0)
+    high = limit + 1
+    while (open_ := high - low > 1).any():
+        middle = np.where(open_, (low + high) // 2, np.maximum(low, 1))
+        held = fits(middle)
+        low = np.where(open_ & held, middle, low)
+        high = np.where(open_ & ~held, middle, high)
     return low

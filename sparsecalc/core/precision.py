@@ -3,7 +3,7 @@
 from dataclasses import field
 from math import ceil
 
-from sparsecalc.core.arrays import Number
+from sparsecalc.core.arrays import Number, up
 from sparsecalc.core.components import Component
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.number_format import NumberFormat
@@ -66,17 +66,17 @@ class Precision(Frozen):
         """Expected bytes of weights that the step reads in one layer."""
         return self.used_weight_bytes(op) * op.read_share
 
-    def kv_cache_bytes(self, elements: int) -> int:
+    def kv_cache_bytes(self, elements: Number) -> Number:
         """Bytes of `elements` of the KV cache."""
-        return ceil(elements * self.kv_cache.bits_per_weight / 8)
+        return up(elements * self.kv_cache.bits_per_weight / 8)
 
     def state_element_bytes(self, op: Op) -> float:
         """Bytes per element of the op's recurrent state: 4 where it is kept in fp32, else as of activations."""
         return 4 if op.state_is_fp32 or self.states_in_fp32 else self.activations.bits / 8
 
-    def state_bytes(self, ledger: Ledger) -> int:
+    def state_bytes(self, ledger: Ledger) -> Number:
         """Bytes of recurrent state."""
-        return ceil(ledger.sum(lambda op: op.state_elements * self.state_element_bytes(op)))
+        return up(ledger.sum(lambda op: op.state_elements * self.state_element_bytes(op)))
 
     @property
     def name(self) -> str:

@@ -109,8 +109,13 @@ def prompt_chunks(deployed: Deployment, question: Question, prompt_len: Number, 
 
     `depth`: tokens that the cache holds before it.
     """
+    return chunks(prompt_len, chunk_tokens(deployed, question), deployed.routing, depth)
+
+
+def chunk_tokens(deployed: Deployment, question: Question) -> int:
+    """Tokens of a prompt's chunk at most."""
     splits = policy_of(deployed.device.engine.id).splits_prompts
-    return chunks(prompt_len, step_tokens(deployed, question) if splits else LARGEST, deployed.routing, depth)
+    return step_tokens(deployed, question) if splits else LARGEST
 
 
 def capacity_warnings(deployed: Deployment, question: Question, predicted: Prediction) -> list[Note]:

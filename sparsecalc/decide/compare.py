@@ -3,10 +3,12 @@
 from math import exp
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.compare_conclusion import conclusion
+from sparsecalc.decide.compare_conclusion import answer, conclusion, depends
+from sparsecalc.decide.model_name import Variant
+from sparsecalc.decide.multi_token_prediction import variant_of
 from sparsecalc.decide.question import Question, ask
-from sparsecalc.decide.show import model_report
-from sparsecalc.documents.compare import RATIOS, CompareReport, Ratio
+from sparsecalc.decide.show import report_of
+from sparsecalc.documents.compare import RATIOS, Choice, CompareReport, Ratio
 from sparsecalc.documents.show import ModelReport
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.results import Prediction
@@ -20,16 +22,30 @@ def compare(names: list[str], question: Question | None = None) -> CompareReport
     if len(names) < 2:
         raise InputError("a comparison needs at least two models", hint="Example: compare mixtral-8x7b llama-70b")
     asked = question or ask()
-    pairs = [model_report(name, asked) for name in names]
+    variants = [variant_of(name, asked) for name in names]
+    pairs = [report_of(name, variant, asked) for name, variant in zip(names, variants, strict=True)]
     models = [report for report, _ in pairs]
+    found = _choices(models, variants, asked)
     return CompareReport(
         command="compare",
         inputs=asked.inputs(names),
         warnings=[note for _, notes in pairs for note in notes],
         models=models,
         ratios=[_ratio(model, models[0]) for model in models],
-        conclusion=conclusion(models),
+        answer=answer(models),
+        choices=found,
+        conclusion=[*conclusion(models), *depends(found, asked.requests)],
     )
+
+
+def _choices(models: list[ModelReport], variants: list[Variant], asked: Question) -> list[Choice]:
+    """Of the models that fit as asked."""
+    fitting = [at for at, model in enumerate(models) if model.prediction and model.prediction.fits]
+    if len({models[at].model.id for at in fitting}) < 2:
+        return []
+    from sparsecalc.decide.choice import choices
+
+    return choices([models[at].model.id for at in fitting], [variants[at] for at in fitting], asked)
 
 
 def _ratio(model: ModelReport, first: ModelReport) -> Ratio:

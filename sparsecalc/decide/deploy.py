@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
+from sparsecalc.core.number_format import NumberFormat
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.anchored import anchored
@@ -51,13 +52,18 @@ def drafting(question: Question, deployed: Deployment) -> Drafting | None:
     return Drafting(asked.draft_tokens, asked.acceptance or 0.0, draft)
 
 
-def format_warnings(deployed: Deployment, requested: bool) -> list[Note]:
-    """Formats that the device cannot multiply: refused where asked for, else widened to 16 bits with a warning."""
+def lacking_formats(deployed: Deployment) -> list[NumberFormat]:
+    """Formats of the weights that the device has no units to multiply in."""
     if deployed.device.engine.quantized_products:  # its own kernels multiply whatever is stored
         return []
-    peaks, precision = deployed.device.peak_flops_per_second, deployed.precision
-    formats = precision.formats(deployed.model.ops(Workload()))
-    lacking = [fmt for fmt in formats.values() if fmt.compute and fmt.compute_needs not in peaks]
+    peaks = deployed.device.peak_flops_per_second
+    formats = deployed.precision.formats(deployed.model.ops(Workload()))
+    return [fmt for fmt in formats.values() if fmt.compute and fmt.compute_needs not in peaks]
+
+
+def format_warnings(deployed: Deployment, requested: bool) -> list[Note]:
+    """Formats that the device cannot multiply: refused where asked for, else widened to 16 bits with a warning."""
+    peaks, lacking = deployed.device.peak_flops_per_second, lacking_formats(deployed)
     if not lacking:
         return []
     first = lacking[0]

@@ -160,7 +160,7 @@ def _flops_formula(op: Op) -> str:
 
 
 def _kv_bytes(op: Op, precision: Precision) -> int:
-    return precision.kv_cache_bytes(op.kv_elements_per_token)
+    return int(precision.kv_cache_bytes(op.kv_elements_per_token))
 
 
 def _kv_formula(op: Op, precision: Precision) -> str:

@@ -1,7 +1,7 @@
 """What fine-tuning a model takes on given devices: memory by part, FLOPs, hours and dollars, and what would help."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.largest import largest_that_fits
@@ -9,14 +9,15 @@ from sparsecalc.core.notes import Note
 from sparsecalc.core.number_format import NumberFormat
 from sparsecalc.core.suggest import did_you_mean
 from sparsecalc.core.text import brief, printable
-from sparsecalc.decide.finetune_conclusion import conclusion
-from sparsecalc.decide.finetune_question import FinetuneQuestion, TrainingMethod, TrainingRun
+from sparsecalc.decide.finetune_conclusion import answer, conclusion
+from sparsecalc.decide.finetune_options import CHECKPOINTING, devices_needed, options_of, recommended
+from sparsecalc.decide.finetune_question import FinetuneQuestion, TrainingMethod
+from sparsecalc.decide.finetune_run import run_of
 from sparsecalc.decide.model_name import split_name
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.documents.finetune import FinetuneFigures, FinetuneReport, Fit, Run
 from sparsecalc.estimate import costs
 from sparsecalc.estimate.fit import LARGEST_BATCH, budget_bytes, memory_share
-from sparsecalc.estimate.prices import usd_per_hour
 from sparsecalc.estimate.training import (
     TARGETS,
     Checkpointing,
@@ -36,8 +37,6 @@ from sparsecalc.library.models import load_model
 from sparsecalc.model.spec import ModelSpec
 from sparsecalc.read.number_formats import number_format
 
-LARGEST_CLUSTER = 2**16
-
 
 def finetune(name: str, question: FinetuneQuestion | None = None) -> FinetuneReport:
     """What fine-tuning the model `name` takes; `name` may end in `+format` for the frozen weights of LoRA.
@@ -51,14 +50,19 @@ def finetune(name: str, question: FinetuneQuestion | None = None) -> FinetuneRep
     spec = loaded.spec
     recipe = _recipe(spec, asked, base)
     gpu = asked.accelerator
-    run = _run(spec, recipe, gpu, asked.run) if gpu else None
+    run = run_of(spec, recipe, gpu, asked.run) if gpu else None
     figures = _figures(spec, recipe, asked, run)
     figures = figures.but(model=printable(name, 1000)) if base else figures
+    options = options_of(spec, _recipes(spec, asked, recipe, base), asked, gpu) if gpu else []
+    best = recommended(options)
     return FinetuneReport(
         command="finetune",
         inputs=_inputs(name, asked, recipe),
         warnings=[*loaded.warnings, *_warnings(spec, recipe, figures, gpu)],
-        conclusion=conclusion(spec, recipe, figures),
+        answer=answer(spec, recipe, figures, options, best),
+        options=options,
+        recommended=best,
+        conclusion=conclusion(spec, recipe, figures, options, best),
         **vars(figures),
     )
 
@@ -112,9 +116,9 @@ def _optimizer(name: str) -> Optimizer:
 
 def _recipe(spec: ModelSpec, asked: FinetuneQuestion, base: str | None) -> Recipe:
     words = asked.training
-    method: Method = _chosen(words.method, ("full", "lora", "qlora"), "method")
+    method: Method = _chosen(words.method or "full", ("full", "lora", "qlora"), "method")
     target: Target = _chosen(words.target, TARGETS, "target")
-    checkpointing: Checkpointing = _chosen(words.checkpointing, ("none", "selective", "full"), "checkpointing")
+    checkpointing: Checkpointing = _chosen(words.checkpointing or "none", CHECKPOINTING, "checkpointing")
     recipe = Recipe(
         method=method,
         rank=words.rank,
@@ -126,13 +130,22 @@ def _recipe(spec: ModelSpec, asked: FinetuneQuestion, base: str | None) -> Recip
         kernels=_chosen(words.kernels, ("fused", "torch", "eager"), "set of kernels"),
         fused_loss=words.fused_loss,
         **vars(asked.load),
-        **vars(asked.sharding),
+        num_gpus=asked.sharding.num_gpus or 1,
+        zero=asked.sharding.zero or 0,
+        ep=asked.sharding.ep,
     )
     if method != "full" and not any(is_adapted(op, recipe) for op in spec.ops(recipe.work)):
         hint = f"Choose another --target: {', '.join(TARGETS)}"
         raise InputError(f"{spec.id} has no matrices for LoRA in '{target}'", hint=hint)
     _check_ep(spec, recipe)
     return recipe
+
+
+def _recipes(spec: ModelSpec, asked: FinetuneQuestion, recipe: Recipe, base: str | None) -> Iterator[Recipe]:
+    """What is asked by each method; by the one that is named, if one is."""
+    yield recipe
+    if asked.training.method is None and any(is_adapted(op, recipe.but(method="lora")) for op in spec.ops(recipe.work)):
+        yield from (_recipe(spec, asked.but(training=asked.training.but(method=m)), base) for m in ("lora", "qlora"))
 
 
 def _training_format(dtype: str) -> NumberFormat:
@@ -173,6 +186,9 @@ def _inputs(name: str, asked: FinetuneQuestion, recipe: Recipe) -> dict[str, obj
     chosen = {
         "model": printable(name, 1000),
         "method": recipe.method,
+        "checkpointing": recipe.checkpointing,
+        "num_gpus": recipe.num_gpus,
+        "zero": recipe.zero,
         "weights_dtype": recipe.base.name,
         "dtype": recipe.compute.id,
         "optimizer": recipe.optimizer.id,
@@ -195,12 +211,6 @@ def _fit(spec: ModelSpec, recipe: Recipe, memory: TrainingMemory, gpu: Accelerat
     def fits(**changed: Any) -> bool:
         return training_memory(spec, recipe.but(**changed)).total_bytes <= budget
 
-    def needed(zero: int) -> int | None:
-        """Smallest multiple of ep that fits: one more than the largest that does not."""
-        most = LARGEST_CLUSTER // recipe.ep
-        groups = 1 + largest_that_fits(most, lambda groups: not fits(zero=zero, num_gpus=groups * recipe.ep))
-        return groups * recipe.ep if groups <= most else None
-
     return Fit(
         accelerator=gpu.id,
         capacity_bytes=gpu.capacity_bytes,
@@ -208,50 +218,6 @@ def _fit(spec: ModelSpec, recipe: Recipe, memory: TrainingMemory, gpu: Accelerat
         fits=memory.total_bytes <= budget,
         free_bytes=budget - memory.total_bytes,
         largest_batch_size=largest_that_fits(LARGEST_BATCH, lambda batch: fits(batch_size=batch)),
-        gpus_needed=needed(recipe.zero),
-        gpus_needed_zero3=needed(3),
+        gpus_needed=devices_needed(spec, recipe, budget),
+        gpus_needed_zero3=devices_needed(spec, recipe.but(zero=3), budget),
     )
-
-
-def _run(spec: ModelSpec, recipe: Recipe, gpu: Accelerator, asked: TrainingRun) -> Run | None:
-    """seconds = model FLOPs / (devices * dense peak * MFU); None where the device has no known peak."""
-    dtype: Literal["bf16", "fp16", "fp32"] = recipe.compute.id  # type: ignore[assignment]
-    peak = gpu.peak_flops_per_second.get(dtype)
-    if not peak:
-        return None
-    band = _mfu_band(spec, recipe, asked.mfu)
-    step_flops = training_flops(spec, recipe).model * recipe.grad_accum
-    step_tokens = recipe.work.tokens * recipe.grad_accum * recipe.num_gpus
-    tokens = None if asked.tokens is None else asked.tokens * asked.epochs
-    steps = None if tokens is None else tokens / step_tokens
-    per_hour = usd_per_hour(gpu, recipe.num_gpus)
-    hours = {name: None if steps is None else steps * step_flops / (peak * band[name]) / 3600 for name in _MFU}
-    usd = {name: None if per_hour is None or spent is None else spent * per_hour for name, spent in hours.items()}
-    return Run(
-        mfu=band["value"],
-        mfu_low=band["low"],
-        mfu_high=band["high"],
-        mfu_source=band["source"],
-        peak_flops_per_second=peak,
-        seconds_per_step=step_flops / (peak * band["value"]),
-        tokens=tokens,
-        steps=steps,
-        hours=hours["value"],
-        hours_low=hours["high"],
-        hours_high=hours["low"],
-        usd=usd["value"],
-        usd_low=usd["high"],
-        usd_high=usd["low"],
-    )
-
-
-_MFU = ("low", "value", "high")
-
-
-def _mfu_band(spec: ModelSpec, recipe: Recipe, mfu: float | None) -> dict[str, Any]:
-    """What others measured for the kind of model and method, or the one figure that is given."""
-    if mfu is not None:
-        return {"low": mfu, "value": mfu, "high": mfu, "source": "--mfu"}
-    kind = "moe" if "moe" in spec.kind else "full" if recipe.method == "full" else "lora"
-    band: dict[str, Any] = training_data()["mfu"][kind]
-    return band

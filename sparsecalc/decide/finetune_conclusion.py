@@ -1,10 +1,11 @@
-"""The conclusion of `finetune`: plain sentences, each computed from the figures."""
+"""The answer and the conclusion of `finetune`: plain sentences, each computed from the figures."""
 
 from collections.abc import Iterator
 
 from sparsecalc.core import units
-from sparsecalc.documents.finetune import FinetuneFigures, Fit
+from sparsecalc.documents.finetune import FinetuneFigures, Fit, Option
 from sparsecalc.estimate.training import (
+    Method,
     Recipe,
     training_flops,
     training_memory,
@@ -12,15 +13,83 @@ from sparsecalc.estimate.training import (
 from sparsecalc.estimate.training_activations import TrainingStep, kept, saved_by_layer
 from sparsecalc.model.spec import ModelSpec
 
+METHODS: dict[Method, str] = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
+"""Methods at the beginning of a sentence."""
 
-def conclusion(spec: ModelSpec, recipe: Recipe, report: FinetuneFigures) -> list[str]:
+
+def answer(
+    spec: ModelSpec, recipe: Recipe, figures: FinetuneFigures, options: list[Option], best: Option | None
+) -> str:
+    """What to run: the recommended option; without an accelerator, what a device holds."""
+    if not options:
+        full = units.nbytes(training_memory(spec, recipe.but(checkpointing="full")).total_bytes)
+        less = f", {full} with full checkpointing" if recipe.checkpointing != "full" else ""
+        return (
+            f"{METHODS[recipe.method]} of {figures.model} takes {units.nbytes(figures.memory.total_bytes)} per device"
+            f"{less}; --gpu says what fits, for how many hours and dollars."
+        )
+    budget = units.nbytes(_budget(figures))
+    if best is None:
+        least = min(options, key=lambda option: option.bytes_per_gpu)
+        return (
+            f"{figures.model} fits on no number of {least.accelerator}: {METHODS[least.method]} with"
+            f" {way(least)} still takes {units.nbytes(least.bytes_per_gpu)} of {budget} per device."
+            " What does not divide are activations and logits: a shorter --seq-len, or --fused-loss."
+        )
+    several = len({option.method for option in options}) > 1
+    subject = f"{'Cheapest on the fewest devices: ' if several else ''}{METHODS[best.method]} of {figures.model}"
+    beside = "" if best.as_asked else "Not as asked, but so it fits: "
+    return (
+        f"{beside}{subject} on {best.num_gpus:,} {best.accelerator} with {way(best)}:"
+        f" {units.nbytes(best.bytes_per_gpu)} of {budget} per device{_cost(best, figures)}."
+    )
+
+
+def way(option: Option) -> str:
+    """`full checkpointing`, `no checkpointing and ZeRO-3`."""
+    word = "no" if option.checkpointing == "none" else option.checkpointing
+    return f"{word} checkpointing" + (f" and ZeRO-{option.zero_stage}" if option.zero_stage else "")
+
+
+def hours(value: float, low: float, high: float) -> str:
+    """`1.9 hours (1.2 to 3.0)`; less than one in minutes."""
+    unit, each = ("hours", 1) if value >= 1 else ("minutes", 60)
+    shown = [f"{each * part:,.1f}" if each * part < 100 else f"{each * part:,.0f}" for part in (value, low, high)]
+    return f"{shown[0]} {unit}" + (f" ({shown[1]} to {shown[2]})" if low < high else "")
+
+
+def usd(value: float) -> str:
+    """Dollars, with cents below ten."""
+    return f"{value:,.0f} USD" if value >= 10 else f"{value:,.2f} USD"
+
+
+def _budget(figures: FinetuneFigures) -> int:
+    """Bytes of a device that may be filled."""
+    return figures.memory.total_bytes + figures.fit.free_bytes if figures.fit else 0
+
+
+def _cost(best: Option, figures: FinetuneFigures) -> str:
+    """`; 10.0 M tokens (assumed) take 1.9 hours (1.2 to 3.0), 0.65 USD`."""
+    run = figures.run
+    if run is None or best.hours is None or best.hours_low is None or best.hours_high is None:
+        return ""
+    assumed = "" if run.tokens_source.startswith("--") else " (assumed)"
+    price = "" if best.usd is None else f", {usd(best.usd)}"
+    spent = hours(best.hours, best.hours_low, best.hours_high)
+    return f"; {units.count(run.tokens)} tokens{assumed} take {spent}{price}"
+
+
+def conclusion(
+    spec: ModelSpec, recipe: Recipe, report: FinetuneFigures, options: list[Option], best: Option | None
+) -> list[str]:
     """What is held and used, what experts add, what checkpointing would change, whether it fits, how long it takes."""
     return [
         *_held(spec, recipe, report),
         *_experts(spec, recipe, report),
         *_checkpointing(spec, recipe),
-        *_verdict(recipe, report.fit),
+        *_verdict(recipe, report.fit, best),
         *_time(recipe, report),
+        *_left_out(options, best),
     ]
 
 
@@ -83,14 +152,17 @@ def _checkpointing(spec: ModelSpec, recipe: Recipe) -> Iterator[str]:
     )
 
 
-def _verdict(recipe: Recipe, fit: Fit | None) -> Iterator[str]:
+def _verdict(recipe: Recipe, fit: Fit | None, best: Option | None) -> Iterator[str]:
+    """Whether the figures' own recipe fits, and what would change that."""
     if fit is None:
         return
     devices = f"{recipe.num_gpus} {fit.accelerator}"
+    word = "no" if recipe.checkpointing == "none" else recipe.checkpointing
+    how = f"{METHODS[recipe.method]} with {word} checkpointing"
     if fit.fits:
-        yield f"It fits on {devices}; the largest batch per device is {fit.largest_batch_size}."
+        yield f"{how} fits on {devices}; the largest batch per device is {fit.largest_batch_size}."
         return
-    ways = []
+    ways = [f"{best.num_gpus:,} with {way(best)}"] if best and best.method == recipe.method else []
     if fit.gpus_needed:
         ways.append(f"{fit.gpus_needed:,}" + (f" with ZeRO-{recipe.zero}" if recipe.zero else ""))
     if fit.gpus_needed_zero3 and recipe.zero != 3:
@@ -98,18 +170,35 @@ def _verdict(recipe: Recipe, fit: Fit | None) -> Iterator[str]:
     needs = (
         f"it needs {', or '.join(ways)}" if ways else "no number of them holds it: try checkpointing or fewer tokens"
     )
-    yield f"It does not fit on {devices}: {needs}."
+    yield f"{how} does not fit on {devices}: {needs}."
 
 
 def _time(recipe: Recipe, figures: FinetuneFigures) -> Iterator[str]:
+    """Hours and dollars of the figures' own recipe, what is assumed, and what recomputation takes."""
     run = figures.run
-    if run is None or run.hours is None or run.hours_low is None or run.hours_high is None:
+    if run is None or figures.fit is None or not figures.fit.fits:
         return
-    if figures.fit is None or not figures.fit.fits:
-        return
-    band = "" if run.mfu_low == run.mfu_high else f" ({run.hours_low:,.1f} to {run.hours_high:,.1f})"
-    price = "" if run.usd is None else f", {run.usd:,.0f} USD"
+    price = "" if run.usd is None else f", {usd(run.usd)}"
+    again = f", {run.recomputation:.2f}x as long as without recomputation" if run.recomputation > 1 else ""
     yield (
-        f"{units.count(run.tokens or 0)} tokens take {run.hours:,.1f} hours{band} on {recipe.num_gpus}"
-        f" {figures.fit.accelerator} at an MFU of {run.mfu:.2f}{price}."
+        f"{units.count(run.tokens)} tokens take {hours(run.hours, run.hours_low, run.hours_high)} on {recipe.num_gpus}"
+        f" {figures.fit.accelerator} at an MFU of {run.mfu:.2f}{again}{price}."
     )
+
+
+def _left_out(options: list[Option], best: Option | None) -> Iterator[str]:
+    """What more devices would cost, and what hours do not contain."""
+    if best is None or best.hours is None:
+        return
+    cheaper = [option for option in options if option.fits and option.as_asked >= best.as_asked]
+    first = cheaper[0]
+    if first.num_gpus != best.num_gpus:
+        price = f", {usd(first.usd)}" if first.usd is not None else ""
+        yield (
+            f"More devices would cost less by the estimate, but hang on their link: {METHODS[first.method]} on"
+            f" {first.num_gpus:,} with {way(first)}{price}."
+        )
+    if best.method == "qlora":
+        yield "Hours of QLoRA are those of LoRA: the time of dequantizing its weights was not measured."
+    if best.num_gpus > 1:
+        yield "More devices take fewer hours in proportion, but for their exchange: the band contains that over NVLink."

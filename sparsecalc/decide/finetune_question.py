@@ -11,14 +11,17 @@ from sparsecalc.device.accelerator import Accelerator
 
 
 class TrainingMethod(Frozen):
-    """What is trained and how, in the words of the command line."""
+    """What is trained and how, in the words of the command line.
 
-    method: str = "full"
+    None: not named, so that the options range over it; the figures are of `full`, and of `none`.
+    """
+
+    method: str | None = None
     rank: int = 16
     target: str = "all"
     dtype: str = "bf16"
     optimizer: str = "adamw"
-    checkpointing: str = "none"
+    checkpointing: str | None = None
     kernels: str = "torch"
     fused_loss: bool = False
 
@@ -32,15 +35,18 @@ class TrainingLoad(Frozen):
 
 
 class Sharding(Frozen):
-    """Devices, the ZeRO stage that divides states over them, and how many of them split the experts."""
+    """Devices, the ZeRO stage that divides states over them, and how many of them split the experts.
 
-    num_gpus: int = 1
-    zero: int = 0
+    None: not named, so that the options range over it; the figures are of 1 device, and of stage 0.
+    """
+
+    num_gpus: int | None = None
+    zero: int | None = None
     ep: int = 1
 
 
 class TrainingRun(Frozen):
-    """Length of the run, and the model FLOPs utilization; None: measured ones."""
+    """Length of the run, None: that of data/training.json; the model FLOPs utilization, None: measured ones."""
 
     tokens: float | None = None
     epochs: float = 1
@@ -74,7 +80,7 @@ def ask_finetune(
 
     Raises InputError for sizes, shares and lengths out of range, and for an unknown accelerator.
     """
-    gpu, count = counted(gpu, options.get("num_gpus", 1) if options.get("num_gpus", 1) > 1 else None)
+    gpu, count = counted(gpu, options.get("num_gpus"))
     if count:
         options["num_gpus"] = count
     parts = {"training": TrainingMethod, "load": TrainingLoad, "sharding": Sharding, "run": TrainingRun}
@@ -104,7 +110,7 @@ def _check_numbers(asked: FinetuneQuestion) -> None:
     positive("number of accumulated batches", load.grad_accum)
     positive("number of GPUs", sharding.num_gpus)
     positive("number of expert-parallel devices", sharding.ep)
-    if not 0 <= sharding.zero <= 3:
+    if not 0 <= (sharding.zero or 0) <= 3:
         raise InputError(f"there is no ZeRO stage {sharding.zero}", hint="Stages: 0, 1, 2, 3")
     if run.mfu is not None and not 0 < run.mfu <= 1:
         raise InputError(f"the MFU is {run.mfu}", hint="It must be in (0, 1]")

@@ -1,6 +1,6 @@
 """Seconds, tokens per second, dollars and joules of a model on accelerators."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import exp
 
 from sparsecalc.core.errors import InputError
@@ -15,11 +15,11 @@ from sparsecalc.decide.multi_token_prediction import prediction_notes
 from sparsecalc.decide.ollama import ollama_estimate
 from sparsecalc.decide.question import Question
 from sparsecalc.documents.show import GridPoint
+from sparsecalc.estimate.closed_loop import by_formula
 from sparsecalc.estimate.deployment import Deployment, Drafting
 from sparsecalc.estimate.fit import DeviceMemory
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.estimate.results import PhasePrediction, Prediction, ServingPrediction, Speculation
-from sparsecalc.estimate.serving import Copies, tpot_seconds
 from sparsecalc.estimate.step import BAND, Step
 from sparsecalc.model.ledgers import Ledgers
 
@@ -45,13 +45,27 @@ def predict(
     if not (prediction.fits or is_paged(prediction)):
         text = f"{why_not(prediction, precision)}; the seconds are those of devices large enough"
         warnings.append(Note(code="does-not-fit", text=text, model=model.spec.id))
+    return prediction, _grid(deployments, question), warnings
+
+
+def grid_of(
+    model: Ledgers, precision: Precision, question: Question, *, requested: bool
+) -> tuple[list[GridPoint], list[Note]]:
+    """The points of one layout of several, and the warnings that belong to them."""
+    deployments = [deploy(model, precision, question, gpu) for gpu in question.devices.accelerators]
+    warnings = [note for deployed in deployments for note in format_warnings(deployed, requested)]
+    return _grid(deployments, question), warnings
+
+
+def _grid(deployments: list[Deployment], question: Question) -> list[GridPoint]:
+    """All points of the accelerators; none where it would be a single one."""
     batches, contexts = question.grid.batch_sizes, question.grid.context_lens
-    points: list[GridPoint] = []
-    if len(deployments) * len(batches) * len(contexts) > 1:
-        loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
-        replays = len(deployments) * sum(load.load.batch_size for load in loads) <= MOST_REPLAYED
-        points = [point for deployed in deployments for point in _points(deployed, question, loads, replays)]
-    return prediction, points, warnings
+    layouts = max(1, len(question.layouts))
+    if layouts * len(deployments) * len(batches) * len(contexts) == 1:
+        return []
+    loads = [question.at(batch_size=batch, context_len=context) for batch in batches for context in contexts]
+    replays = layouts * len(deployments) * sum(load.load.batch_size for load in loads) <= MOST_REPLAYED
+    return [point for deployed in deployments for point in _points(deployed, question, loads, replays)]
 
 
 def _prediction(deployed: Deployment, question: Question, draft: Drafting | None) -> Prediction:
@@ -89,8 +103,8 @@ def _timed(
     prompt = deployed.prompt(prompt_chunks(deployed, question, question.requests.prompt_len))
     decode = deployed.step([deployed.decode_of(question.load)])
     speculation = _speculation(deployed, question, draft, decode) if draft else None
-    serve = _serve if replays else _serve_by_formula
-    served = serve(deployed, question, draft, capacity, prompt)
+    how = serve if replays else _serve_by_formula
+    served = how(deployed, question, draft, capacity, prompt)
     return _Timed(prompt=prompt, decode=decode, speculation=speculation, serving=served)
 
 
@@ -106,7 +120,7 @@ def _phase(step: Step, tokens: int) -> PhasePrediction:
     )
 
 
-def _serve(
+def serve(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
     """Requests in a closed loop: replayed where several are in flight, by the formula for one and for very many."""
@@ -121,42 +135,21 @@ def _serve(
 def _serve_by_formula(
     deployed: Deployment, question: Question, draft: Drafting | None, capacity: HeldMemory, prompt: Step
 ) -> ServingPrediction:
-    """TPOT of the requests that run at once, by `tpot_seconds`; the others wait as Little's law has it.
-
-    A step of speculation yields `accepted_tokens`, and the draft model's steps come on top.
-    """
-    requests, guesses = question.requests, draft.draft_tokens if draft else 0
-    running, yielded = capacity.running(requests, question.load), draft.accepted_tokens if draft else 1.0
-    step = tpot_seconds(
-        requests.but(concurrency=running),
-        prompt_chunks(deployed, question, requests.prompt_len),
-        deployed.step,
-        lambda context_len, batch_size: deployed.decode(context_len, batch_size, guesses),
-        yielded,
-        Copies.of(deployed.placement, deployed.model.spec, deployed.device.engine.id),
-    )
-    context = requests.prompt_len + requests.output_len // 2
-    tpot = step.seconds + (draft.seconds(context, running) / yielded if draft else 0.0)
+    """The figures of `by_formula`, with TTFT's band."""
+    requests = question.requests
+    running = capacity.running(requests, question.load)
+    chunks = prompt_chunks(deployed, question, requests.prompt_len)
+    found = by_formula(deployed, requests, running, chunks, prompt.seconds, draft)
     engine = deployed.device.engine
-    idle = prompt.seconds + engine.first_token_seconds(requests.prompt_len)
-    spent = idle + (requests.output_len - 1) * tpot
-    rate = running * requests.output_len / spent
-    ttft = (idle + spent * (requests.concurrency / running - 1)) * engine.first_token_factor(running)
     beside = exp(BAND * float(engine.first_token_spread_at(running)))
     return ServingPrediction(
         **vars(requests),
         running=running,
         waiting=requests.concurrency - running,
-        ttft_seconds=ttft,
-        ttft_seconds_low=ttft / beside,
-        ttft_seconds_high=ttft * beside,
-        ttft_idle_seconds=idle * engine.first_token_factor(1),
-        tpot_seconds=tpot,
-        tpot_seconds_low=tpot * step.seconds_low / step.seconds,
-        tpot_seconds_high=tpot * step.seconds_high / step.seconds,
-        output_tokens_per_second=rate,
-        output_tokens_per_second_per_gpu=rate / deployed.placement.num_gpus,
-        joules_per_output_token_at_most=deployed.joules_per_token_at_most(rate),
+        **found,
+        ttft_seconds_low=found["ttft_seconds"] / beside,
+        ttft_seconds_high=found["ttft_seconds"] * beside,
+        joules_per_output_token_at_most=deployed.joules_per_token_at_most(found["output_tokens_per_second"]),
     )
 
 
@@ -203,6 +196,8 @@ def _point(
         tpot_seconds=serving.tpot_seconds,
         output_tokens_per_second_per_gpu=serving.output_tokens_per_second_per_gpu,
         usd_per_million_output_tokens=usd_per_million_tokens(usd_per_hour(gpu, plan.num_gpus), per_token),
+        placement=plan.name,
+        weights_dtype=deployed.precision.name,
     )
 
 
@@ -226,3 +221,10 @@ def why_not(fitting: Prediction, precision: Precision) -> str:
     if precision.weights.bits > 4:
         ways.append("weights in fewer bits (--dtype int4)")
     return f"{text}. Would fit, or come closer: {', '.join(ways)}"
+
+
+def serving_by_load(deployed: Deployment, question: Question) -> Callable[[int], ServingPrediction]:
+    """What so many requests in flight get of a deployment, by the formula and not by the replay: many loads at once."""
+    capacity, draft = HeldMemory(deployed, question), drafting(question, deployed)
+    prompt = deployed.prompt(prompt_chunks(deployed, question, question.requests.prompt_len))
+    return lambda load: _serve_by_formula(deployed, question.at(batch_size=load), draft, capacity, prompt)

@@ -1,6 +1,7 @@
 """What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sparsecalc.core.bench_tests import BenchTest, bench_tests
@@ -12,6 +13,7 @@ from sparsecalc.decide.asked_host import HostAsked, host_asked
 from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
 from sparsecalc.decide.counted import counted
 from sparsecalc.decide.engine_words import EngineWords, engine_options, engine_release, kv_cache_format
+from sparsecalc.decide.lists_of_words import formats
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
 from sparsecalc.estimate.load import Load, Requests
@@ -78,6 +80,13 @@ class LoadGrid(Frozen):
     context_lens: tuple[int, ...]
 
 
+class Layout(Frozen):
+    """One way of several to lay a model out: how devices share it, and in which formats."""
+
+    parallelism: Parallelism
+    formats: Formats
+
+
 class Question(Frozen):
     """What is asked of each model, checked and with defaults filled in. `ask` makes it.
 
@@ -100,6 +109,21 @@ class Question(Frozen):
     """What is counted beside the text decoder: vision, audio, mtp."""
     tests: tuple[BenchTest, ...] = ()
     """What llama-bench would measure."""
+    layouts: tuple[Layout, ...] = ()
+    """All of them where several degrees of parallelism or formats are asked for; the first is the question's own."""
+
+    def in_each_layout(self) -> "list[Question]":
+        """The question for each layout, itself where there is one."""
+        if not self.layouts:
+            return [self]
+        return [self.but(parallelism=each.parallelism, formats=each.formats) for each in self.layouts]
+
+    def in_one_layout(self) -> "Question":
+        """The question itself. Raises InputError where several layouts are asked for."""
+        if self.layouts:
+            text = f"{len(self.layouts)} layouts are asked for, by lists of --tp, --pp, --dp, --ep or --dtype"
+            raise InputError(text, hint="Lists are for show, compare and sweep: name one of each")
+        return self
 
     @property
     def devices(self) -> Hardware:
@@ -182,10 +206,10 @@ def ask(
     device_memory_share: float | None = None,
     calibration: str | None = None,
     num_gpus: int | None = None,
-    tp: int | None = None,
-    pp: int | None = None,
-    dp: int | None = None,
-    ep: int | None = None,
+    tp: int | Sequence[int] | None = None,
+    pp: int | Sequence[int] | None = None,
+    dp: int | Sequence[int] | None = None,
+    ep: int | Sequence[int] | None = None,
     eplb_replicas: int | None = None,
     offload: str | None = None,
     engine: str | None = None,
@@ -198,25 +222,36 @@ def ask(
 ) -> Question:
     """The question that options ask, named as those of `sparsecalc show`; `told`: what the engine is told of memory.
 
-    Several batch sizes, contexts or accelerators make a grid. Raises InputError for an option that makes no sense.
+    Several batch sizes, contexts, accelerators, degrees of parallelism or formats (`bf16,fp8`) make a grid.
+    Raises InputError for an option that makes no sense.
     """
     gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
     whole_experts, mtp, test = told.pop("enable_expert_parallel", False), told.pop("mtp", None), told.pop("test", None)
+    kv_format = kv_cache_format(kv_cache_dtype, dict(told))
+    layouts = [
+        Layout(
+            parallelism=_parallelism((num_gpus, *degrees, eplb_replicas), whole_experts, offload, dict(told)),
+            formats=Formats(dtype=fmt, kv_cache_dtype=kv_format),
+        )
+        for degrees in product(*map(_several, (tp, pp, dp, ep)))
+        for fmt in (formats(dtype) if dtype else (dtype,))
+    ]
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
-        formats=Formats(dtype=dtype, kv_cache_dtype=kv_cache_format(kv_cache_dtype, dict(told))),
+        formats=layouts[0].formats,
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=_parallelism((num_gpus, tp, pp, dp, ep, eplb_replicas), whole_experts, offload, dict(told)),
+        parallelism=layouts[0].parallelism,
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
         speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
+        layouts=tuple(layouts) if len(layouts) > 1 else (),
     ).with_tests(test)
 
 
@@ -275,7 +310,7 @@ def _loads(
     return LoadGrid(batch_sizes=batches, context_lens=contexts), load
 
 
-def _several(value: int | Sequence[int]) -> tuple[int, ...]:
+def _several(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, Sequence) else (value,)
 
 
@@ -300,8 +335,9 @@ def hardware_of(
         return None
     from sparsecalc.device.calibration import load_calibration
     from sparsecalc.device.find import load_accelerator
+    from sparsecalc.device.sheets import all_accelerators
 
-    names = [name.strip() for name in gpu.split(",")]
+    names = list(all_accelerators()) if gpu.strip().lower() == "all" else [name.strip() for name in gpu.split(",")]
     if not all(names):
         raise InputError(f"--gpu is {brief(gpu)}", hint="Name one, or several joined by commas: h100-sxm,l40s")
     accelerators = tuple(load_accelerator(name, calibration) for name in names)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.ops import Ledger
 from sparsecalc.core.text import printable
@@ -22,8 +23,7 @@ if TYPE_CHECKING:  # imported where llama.cpp holds the model
 def show(name: str, question: Question | None = None, *, commands: bool = False) -> ShowReport:
     """Everything about one model; `commands`: and what to type so that engines serve it so."""
     asked = question or ask()
-    variant = variant_of(name, asked)
-    shown, warnings = _report(name, variant, asked)
+    asked, variant, shown, warnings = _first_possible(name, asked)
     advice: Advice | None = None
     if asked.hardware:
         from sparsecalc.decide.advice import advice_for
@@ -50,7 +50,49 @@ def _file_buffers(variant: Variant, question: Question) -> "LlamaMemory | None":
 
 def model_report(name: str, question: Question) -> tuple[ModelReport, list[Note]]:
     """One model's figures, and the warnings that belong to them."""
-    return _report(name, variant_of(name, question), question)
+    _, _, shown, warnings = _first_possible(name, question)
+    return shown, warnings
+
+
+def _first_possible(name: str, question: Question) -> tuple[Question, Variant, ModelReport, list[Note]]:
+    """The report in the first layout that is possible, with the grid points of the others.
+
+    Layouts that cannot be are left out with a warning. Raises InputError where none can be.
+    """
+    if question.layouts and not question.hardware:
+        text = f"{len(question.layouts)} layouts or formats are compared on an accelerator, and none is named"
+        raise InputError(text, hint="Name one: --gpu h100-sxm, or sweep MODEL --vary dtype=bf16,fp8")
+    refused: list[InputError] = []
+    first: tuple[Question, Variant, ModelReport, list[Note]] | None = None
+    for asked in question.in_each_layout():
+        try:
+            variant = variant_of(name, asked)
+            if first is None:
+                first = asked, variant, *_report(name, variant, asked)
+                continue
+            points, notes = _others(variant, asked)
+        except InputError as error:
+            refused.append(error)
+            continue
+        report, warnings = first[2], first[3]
+        first = first[0], first[1], report.but(grid=[*report.grid, *points]), [*warnings, *notes]
+    if first is None:
+        raise refused[0]
+    left_out = [Note(code="left-out", text=str(error), model=first[1].loaded.spec.id) for error in refused]
+    return first[0], first[1], first[2], list(dict.fromkeys([*first[3], *left_out]))
+
+
+def _others(variant: Variant, question: Question) -> tuple[list[GridPoint], list[Note]]:
+    """The points of another layout."""
+    from sparsecalc.decide.predict import grid_of
+
+    requested = bool(variant.dtype or question.formats.dtype)
+    return grid_of(variant.model, variant.precision, question, requested=requested)
+
+
+def report_of(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:
+    """The same of a model that is loaded; of several layouts or formats it is loaded anew for each."""
+    return model_report(name, question) if question.layouts else _report(name, variant, question)
 
 
 def _report(name: str, variant: Variant, question: Question) -> tuple[ModelReport, list[Note]]:

@@ -16,3 +16,10 @@ def accelerator_ids() -> tuple[str, ...]:
 def built_in(name: str) -> Accelerator:
     """The accelerator of an id."""
     return Accelerator.model_validate(read_data(f"accelerators/{name}.json"))
+
+
+@cache
+def all_accelerators() -> tuple[str, ...]:
+    """Ids of what `--gpu all` means: every built-in GPU and other accelerator, no CPU and no whole computer."""
+    kinds = {name: read_data(f"accelerators/{name}.json")["kind"] for name in accelerator_ids()}
+    return tuple(name for name, kind in kinds.items() if kind in ("gpu", "asic"))

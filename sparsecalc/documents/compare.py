@@ -1,7 +1,7 @@
 """The document of `compare`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
@@ -55,6 +55,34 @@ RATIOS: dict[str, Callable[[ModelReport], float]] = {
 """The figure that each field of `Ratio` is taken of, as far as it needs no accelerator."""
 
 
+class ChoiceRange(Frozen):
+    """Loads at which one model costs the least."""
+
+    model: str
+    """Id of the model."""
+    concurrency_low: int
+    """Fewest requests in flight, of those that were looked at."""
+    concurrency_high: int
+    """Most requests in flight, of those that were looked at."""
+    ratio_low: float
+    """What it costs over the next best model, where it is ahead the most."""
+    ratio_high: float
+    """The same where it is ahead the least."""
+
+
+class Choice(Frozen):
+    """What the choice between the models depends on, on one accelerator: which is least at which loads."""
+
+    accelerator: str
+    """Id of the accelerator."""
+    num_gpus: int
+    """Number of devices."""
+    cost: Literal["usd_per_million_output_tokens", "seconds_per_output_token"]
+    """What is compared: the price, or, of accelerators without one, the time of all requests together."""
+    ranges: list[ChoiceRange]
+    """Ranges of requests in flight, rising."""
+
+
 class CompareReport(Document):
     """Several models side by side, their ratios to the first, and a conclusion in words."""
 
@@ -62,8 +90,12 @@ class CompareReport(Document):
     """The models, in the order in which they were named."""
     ratios: list[Ratio]
     """Each model's figures divided by the first model's, the first model's own among them."""
+    answer: str | None
+    """Which model is the cheapest at what was asked, in one sentence; None without `--gpu`."""
+    choices: list[Choice]
+    """What the choice depends on; none without `--gpu`, or where fewer than two models fit."""
     conclusion: list[str]
-    """Sentences that are computed from the figures."""
+    """Sentences that are computed from the figures, the last of them from `choices`."""
 
     def to_rows(self) -> list[dict[str, Any]]:
         """A row for each point of the models' grids; a row for each model where they have none."""

@@ -3,7 +3,7 @@
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.documents.base import Document
 from sparsecalc.estimate.results import Params
-from sparsecalc.estimate.training import Method, TrainingFlops, TrainingMemory
+from sparsecalc.estimate.training import Checkpointing, Method, TrainingFlops, TrainingMemory
 
 
 class Fit(Frozen):
@@ -42,15 +42,21 @@ class Run(Frozen):
     """Dense peak of one device in the format of training, in FLOP/s."""
     seconds_per_step: float
     """Seconds of one optimizer step."""
-    tokens: float | None
-    """Tokens of the run, all epochs; None without `--tokens`, as all below."""
-    steps: float | None
+    recomputation: float
+    """FLOPs with what checkpointing computes again over those of the model; the products take as much longer."""
+    exchange_seconds: float
+    """Seconds of a step in which slower links than NVLink 4 exchange weights and gradients, none of it overlapped."""
+    tokens: float
+    """Tokens of the run, all epochs."""
+    tokens_source: str
+    """Where their number comes from: `--tokens`, or the default that is assumed."""
+    steps: float
     """Optimizer steps of the run."""
-    hours: float | None
+    hours: float
     """Hours of the run."""
-    hours_low: float | None
-    """Hours at the highest utilization of the band."""
-    hours_high: float | None
+    hours_low: float
+    """Hours at the highest utilization of the band, where larger batches make up for recomputation and exchange."""
+    hours_high: float
     """Hours at the lowest utilization of the band."""
     usd: float | None
     """US dollars of all devices; None without a price."""
@@ -60,8 +66,43 @@ class Run(Frozen):
     """US dollars at the lowest utilization of the band."""
 
 
+class Option(Frozen):
+    """One way to train the model on the accelerator, and what it takes."""
+
+    method: Method
+    """The method of fine-tuning."""
+    checkpointing: Checkpointing
+    """Which activations are computed again: none, selective or full."""
+    zero_stage: int
+    """ZeRO stage, 0 to 3: the lowest that does with so few devices."""
+    accelerator: str
+    """Id of the accelerator."""
+    num_gpus: int
+    """The smallest number of devices that fits, or the one that is asked for."""
+    as_asked: bool
+    """Whether it keeps to the checkpointing, ZeRO stage and number of devices that are named."""
+    fits: bool
+    """Whether one step fits."""
+    bytes_per_gpu: int
+    """Bytes on one device at the peak of a step."""
+    memory: TrainingMemory
+    """The same by part."""
+    hours: float | None
+    """Hours of the run; None where the device has no known peak in the format of training, as all below."""
+    hours_low: float | None
+    """Shortest hours of the band."""
+    hours_high: float | None
+    """Longest hours of the band."""
+    usd: float | None
+    """US dollars of all devices; None without a price."""
+    usd_low: float | None
+    """US dollars of the shortest hours."""
+    usd_high: float | None
+    """US dollars of the longest hours."""
+
+
 class FinetuneFigures(Frozen):
-    """What fine-tuning one model takes."""
+    """What fine-tuning one model takes as asked: full, without checkpointing, on one device where nothing is named."""
 
     model: str
     """Id of the model."""
@@ -96,5 +137,11 @@ class FinetuneFigures(Frozen):
 class FinetuneReport(FinetuneFigures, Document):
     """What fine-tuning one model takes, and a conclusion in words."""
 
+    answer: str
+    """What to run and what it takes, in one sentence."""
+    options: list[Option]
+    """Ways to train the model on the accelerator: those that fit first, the cheapest first; none without `--gpu`."""
+    recommended: Option | None
+    """The cheapest on the fewest devices that fit and keep to what is named; where none do, of all that fit."""
     conclusion: list[str]
     """Sentences that are computed from the figures."""

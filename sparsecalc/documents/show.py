@@ -38,6 +38,10 @@ class GridPoint(Frozen):
     """Output tokens per second, divided by the number of accelerators."""
     usd_per_million_output_tokens: float | None
     """US dollars per million output tokens; None without a price."""
+    placement: str
+    """Parallelism, such as `tp 4`."""
+    weights_dtype: str
+    """Number format of the weights."""
 
 
 class TestTime(Frozen):

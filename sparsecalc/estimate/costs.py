@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from sparsecalc.core.arrays import Number, least, most
 from sparsecalc.core.components import Component
 from sparsecalc.core.ops import Ledger, Op
 from sparsecalc.core.precision import Precision
@@ -134,9 +135,9 @@ def working_bytes(spec: ModelSpec, precision: Precision, load: Load) -> tuple[in
     return activation_bytes(spec, precision, step_tokens(load)), logits_bytes(spec, precision, load.batch_size)
 
 
-def step_tokens(load: Load) -> int:
+def step_tokens(load: Load) -> Number:
     """Tokens of the largest step: one decode step (B), or one chunk of a prompt (at most max_num_batched_tokens)."""
-    return max(load.batch_size, min(load.max_num_batched_tokens, load.batch_size * load.context_len))
+    return most(load.batch_size, least(load.max_num_batched_tokens, load.batch_size * load.context_len))
 
 
 def activation_bytes(spec: ModelSpec, precision: Precision, tokens: int) -> int:
@@ -154,7 +155,7 @@ def activation_bytes(spec: ModelSpec, precision: Precision, tokens: int) -> int:
     return int(precision.activations.bits // 8) * (tokens * 2 * spec.hidden_size + max(live, default=0))
 
 
-def logits_bytes(spec: ModelSpec, precision: Precision, sequences: int) -> int:
+def logits_bytes(spec: ModelSpec, precision: Precision, sequences: Number) -> Number:
     """sequences * vocab_size * (bytes + 4 for the FP32 copy that is sampled from)."""
     copies = int(precision.activations.bits // 8) + whole_default("sampling_logit_bytes")
     return sequences * (spec.head.out_features * copies if spec.head else 0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 
+from sparsecalc.core.arrays import Number, each_of, is_array, most, up
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.largest import largest_within
 from sparsecalc.core.ops import Ledger
@@ -26,12 +27,12 @@ class DeviceBytes(Frozen):
     """Bytes that one device of a placement holds."""
 
     weights: int
-    caches: int
-    working: int
+    caches: Number
+    working: Number
     """Of the larger of a step's intermediate results and its logits."""
 
     @property
-    def total(self) -> int:
+    def total(self) -> Number:
         """All together."""
         return self.weights + self.caches + self.working
 
@@ -43,26 +44,33 @@ class DeviceMemory:
         caches  = the same over the cache and state of batch_size / dp sequences; working memory is held in full
 
     Each sequence has a cache and states of its own, so that the ledger of one batch at a context serves every batch.
-    Under llama.cpp each card holds its own layers, and the host what is left to it.
+    Under llama.cpp each card holds its own layers, and the host what is left to it. Arrays of batch sizes and contexts
+    broadcast where all devices hold the same share.
     """
 
     def __init__(self, model: Model, precision: Precision, plan: Placement) -> None:
         self.ledgers, self.precision, self.plan = Ledgers.of(model), precision, plan
         self._rows: dict[int, tuple[Ledger, int]] = {}
         self._activations: dict[int, int] = {}
+        self._weights: dict[int | None, int] = {}
 
     def at(self, load: Load) -> DeviceBytes:
         """Bytes under a load."""
         sequences = -(-load.batch_size // self.plan.dp)
-        if load.context_len not in self._rows:
-            work = Workload.decode(load.context_len, sequences)
-            self._rows[load.context_len] = self.ledgers.ops(work), sequences
-        rows, counted = self._rows[load.context_len]
+        rows, counted = self._counted(load.context_len, sequences)
         working = self._working_bytes(load.but(batch_size=sequences))
         cards: Sequence[int | None] = range(self.plan.cards) if self.plan.cards > 1 else (None,)
         held = [(self._weight_bytes(rows, card), self._cache_bytes(rows, counted, sequences, card)) for card in cards]
-        weights, caches = max(held, key=sum)
+        weights, caches = max(held, key=sum) if len(held) > 1 else held[0]
         return DeviceBytes(weights=weights, caches=caches, working=working)
+
+    def _counted(self, context_len: Number, sequences: Number) -> tuple[Ledger, int]:
+        """The ledger of a batch at a context, and its sequences."""
+        if is_array(context_len):
+            return self.ledgers.ops(Workload.decode(context_len)), 1
+        if context_len not in self._rows:
+            self._rows[context_len] = self.ledgers.ops(Workload.decode(context_len, sequences)), sequences
+        return self._rows[context_len]
 
     def on_host(self, load: Load) -> int:
         """Bytes of weights and caches that lie in host memory under a load."""
@@ -71,9 +79,9 @@ class DeviceMemory:
         self.at(load)
         rows, counted = self._rows[load.context_len]
         weights = rows.sum(lambda op: self.precision.weight_bytes(op) * host_share(self.plan, op))
-        return round(weights) + self._cache_bytes(rows, counted, -(-load.batch_size // self.plan.dp), HOST)
+        return round(weights) + int(self._cache_bytes(rows, counted, -(-load.batch_size // self.plan.dp), HOST))
 
-    def excess(self, load: Load, budget: int) -> int:
+    def excess(self, load: Load, budget: int) -> Number:
         """By how many bytes a load is too much for a device of `budget` bytes, or the host; 0 or less: it fits."""
         more, host = self.at(load).total - budget, self.plan.host
         if host is None:
@@ -82,32 +90,39 @@ class DeviceMemory:
         return more + there if host.is_shared else max(more, host.shortage_bytes(there))
 
     def _weight_bytes(self, rows: Ledger, card: int | None) -> int:
-        """On one device, or on a `card` of its own."""
-        plan, weight_bytes = self.plan, self.precision.weight_bytes
-        if card is not None:
-            return ceil(sum(weight_bytes(op) * op.layers * resident_share(plan, op, card) for op in rows))
-        held = sum(weight_bytes(op) * op.layers / plan.ways(op) * resident_share(plan, op) for op in rows)
-        return ceil(held / plan.pp)
+        """On one device, or on a `card` of its own; the same under every load."""
+        if card not in self._weights:
+            plan, weight_bytes = self.plan, self.precision.weight_bytes
+            if card is not None:
+                held = sum(weight_bytes(op) * op.layers * resident_share(plan, op, card) for op in rows)
+            else:
+                held = sum(weight_bytes(op) * op.layers / plan.ways(op) * resident_share(plan, op) for op in rows)
+                held /= plan.pp
+            self._weights[card] = ceil(held)
+        return self._weights[card]
 
-    def _cache_bytes(self, rows: Ledger, counted: int, sequences: int, card: int | None) -> int:
+    def _cache_bytes(self, rows: Ledger, counted: int, sequences: Number, card: int | None) -> Number:
         """Of `sequences`, from the ledger of `counted` ones; on one device, a `card` of its own, or the host."""
         precision, held = self.precision, 0.0
         for op in rows:
             elements = (op.kv_elements, op.index_elements, op.state_elements)
-            if not any(elements):
+            if not any(is_array(each) or each for each in elements):
                 continue
             kv, index, state = (count * sequences // counted for count in elements)
             state_bytes = state * precision.state_element_bytes(op)
             cached = precision.kv_cache_bytes(kv) + precision.kv_cache_bytes(index)
             split = self.plan.ways(op) * self.plan.pp if card is None else 1
             held += (cached + state_bytes) * op.layers / split * resident_cache_share(self.plan, op, card)
-        return ceil(held)
+        return up(held)
 
-    def _working_bytes(self, load: Load) -> int:
-        spec, tokens = self.ledgers.spec, step_tokens(load)
+    def _working_bytes(self, load: Load) -> Number:
+        logits = logits_bytes(self.ledgers.spec, self.precision, load.batch_size)
+        return most(each_of(self._activation_bytes, step_tokens(load)), logits)
+
+    def _activation_bytes(self, tokens: int) -> int:
         if tokens not in self._activations:
-            self._activations[tokens] = activation_bytes(spec, self.precision, tokens)
-        return max(self._activations[tokens], logits_bytes(spec, self.precision, load.batch_size))
+            self._activations[tokens] = activation_bytes(self.ledgers.spec, self.precision, tokens)
+        return self._activations[tokens]
 
 
 def budget_bytes(gpu: Accelerator, share: float | None) -> int:
@@ -132,7 +147,7 @@ def fit(
     held = devices.at(load)
 
     def excess(changed: Load) -> int:
-        return devices.excess(changed, budget)
+        return int(devices.excess(changed, budget))
 
     return Prediction(
         accelerator=gpu.id,

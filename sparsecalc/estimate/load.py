@@ -8,7 +8,10 @@ from sparsecalc.estimate.engine_defaults import whole_default
 
 
 class Load(Frozen):
-    """Sequences of `context_len` tokens that are held at once, and the prompt tokens that one step takes at most."""
+    """Sequences of `context_len` tokens that are held at once, and the prompt tokens that one step takes at most.
+
+    `DeviceMemory` takes arrays of the first two as well.
+    """
 
     batch_size: int = 1
     context_len: int
@@ -18,11 +21,11 @@ class Load(Frozen):
 class Requests(Frozen):
     """Requests of `prompt_len` tokens with `output_len` tokens of answer, `concurrency` of them always in flight.
 
-    For sweeps `prompt_len` and `concurrency` may be arrays that broadcast.
+    For sweeps the three may be arrays that broadcast.
     """
 
     prompt_len: Number
-    output_len: int
+    output_len: Number
     concurrency: Number
 
     @classmethod

@@ -51,7 +51,7 @@ class MlxDevice(FilledDevice):
     def _cached(self, context_len: int, sequences: int) -> int:
         rows = self.model.ops(Workload.decode(context_len, sequences))
         elements = rows.total("kv_elements") + rows.total("index_elements")
-        return self.precision.kv_cache_bytes(elements) + self.precision.state_bytes(rows)
+        return int(self.precision.kv_cache_bytes(elements) + self.precision.state_bytes(rows))
 
     def figures(self, load: Load) -> MlxMemory:
         """The parts of the peak under a load."""

@@ -98,16 +98,16 @@ def tpot_seconds(
     each has one: stalls = max(q, min(r K, 1 / G)). One copy: own_i = t(c - 1 with the chunk) - t(c), shared_i = 0,
     stalls = r K. Copies without common experts wait for nobody: r = (c / dp - 1) / (n - 1).
 
-    prompt_len and concurrency may be arrays that broadcast.
+    prompt_len, output_len and concurrency may be arrays that broadcast.
     """
     concurrency, steps = requests.concurrency, requests.output_len / tokens_per_step
     context = requests.prompt_len + requests.output_len // 2
     alone = step([decode(context, concurrency)])
-    if steps <= 1:
+    if not is_array(steps) and steps <= 1:
         return Step(alone.times, alone.seconds / tokens_per_step, alone.spread)
     others = decode(context, most(concurrency - 1, 1))
     seen = concurrency - 1 if copies.in_lockstep else most(concurrency / copies.count - 1, 0)
-    rate = seen / (steps - 1)
+    rate = seen / most(steps - 1, TINY) * (steps > 1)
     parts = sum(chunk.steps * (chunk.new_tokens > 0) for chunk in prompt)
     stalls = _stalls(rate * parts, copies) / parts
     extra: Number = 0.0
@@ -119,6 +119,10 @@ def tpot_seconds(
             shared = most(everywhere - longer, 0.0) / (copies.count - 1)
         extra = extra + ((longer - shared) * stalls + shared * rate) * chunk.steps * (chunk.new_tokens > 0)
     return Step(alone.times, (alone.seconds + extra) / tokens_per_step, alone.spread)
+
+
+TINY = 1e-9
+"""Keeps what is multiplied by zero finite."""
 
 
 def _stalls(chunks_per_step: Number, copies: Copies) -> Number:

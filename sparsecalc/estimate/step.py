@@ -1,6 +1,6 @@
 """One step of a model on devices: kernels, collectives and the engine's own time, with a band and what binds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp
 
@@ -17,7 +17,7 @@ from sparsecalc.estimate.kernels import kernels
 from sparsecalc.estimate.offload import offload_times
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.timing import KernelTime, kernel_time, transfer_time
-from sparsecalc.model.ledgers import Ledgers, Model
+from sparsecalc.model.ledgers import Ledgers, Model, work_key
 from sparsecalc.model.spec import ModelSpec
 
 BAND = 1.2816
@@ -120,7 +120,7 @@ def step_time(
         reach = ledgers.ops(_together(sum(work.tokens for work in whole), all_sequences, local[0].routing))
     apart = sides(rows, reach, local, precision, plan)
     here, reached = (apart.on_device, apart.reach_on_device) if apart else (rows, reach)
-    times = [kernel_time(kernel, device) for kernel in kernels(here, local, reached, setting, whole)]
+    times = _kernel_times(ledgers, setting, works, device, lambda: kernels(here, local, reached, setting, whole))
     times += host_times(apart, local, whole, precision, ledgers.spec.hidden_size) if apart else []
     times += offload_times(reach, local, precision, plan, device)
     times += _collectives(ledgers.spec, tokens, sequences, plan, device)
@@ -135,6 +135,36 @@ def step_time(
         return _anchored(step, engine.prompt_anchor, context)
     step = _anchored(step, engine.decode_anchor, context)
     return _anchored(step, engine.anchor, sequences * plan.dp * plan.pp)
+
+
+def _kernel_times(
+    ledgers: Ledgers, setting: Setting, works: Sequence[Workload], device: DeviceModel, make: Callable[[], list[Kernel]]
+) -> list[KernelTime]:
+    """Seconds of each kernel of a step.
+
+    Kernels are the same on every accelerator that multiplies the same formats, so that a search of many makes them once
+    (`Ledgers.kept`), of one precision and dense weights, and times those of a kind together: then the step's spread is
+    a little too large.
+    """
+    kept = ledgers.kept
+    if kept is None:
+        return [kernel_time(kernel, device) for kernel in make()]
+    from sparsecalc.estimate.stacked_kernels import stacked, summed
+
+    if UNITS not in kept:
+        formats = setting.precision.formats(ledgers.ops(Workload())).values()
+        kept[UNITS] = {*SIXTEEN_BITS, *(name for fmt in formats for name in (fmt.id, fmt.compute, fmt.compute_needs))}
+    units = tuple(name for name in setting.peaks if name in kept[UNITS])
+    own = (setting.placement, setting.mixed_tile_rows, setting.quantized_products, units)
+    key = (*own, *(value for work in works for value in work_key(work)))
+    if key not in kept:
+        kept[key] = stacked(make())
+    return [summed(kernel_time(kernel, device)) for kernel in kept[key]]
+
+
+UNITS = ("units",)
+"""Under which a search keeps the formats whose units decide what kernels are."""
+SIXTEEN_BITS = ("bf16", "fp16", "fp32")
 
 
 def _together(tokens: Number, sequences: Number, routing: Routing) -> Workload:

@@ -157,10 +157,11 @@ def trained_params(rows: Ledger, recipe: Recipe) -> tuple[int, int]:
             return op.params
         return adapter_params(op, recipe.rank) if is_adapted(op, recipe) else 0
 
-    return int(rows.sum(count, lambda op: not _is_expert(op))), int(rows.sum(count, _is_expert))
+    return int(rows.sum(count, lambda op: not is_expert(op))), int(rows.sum(count, is_expert))
 
 
-def _is_expert(op: Op) -> bool:
+def is_expert(op: Op) -> bool:
+    """Whether the op is of routed experts, which expert parallelism splits."""
     return op.kind == "experts" and op.component == "routed_experts"
 
 
@@ -187,7 +188,7 @@ def training_memory(spec: ModelSpec, recipe: Recipe) -> TrainingMemory:
     def per_param(nbytes: float, divided_from: int) -> int:
         return share(nbytes * dense, nbytes * experts, divided_from)
 
-    base = [rows.sum(recipe.base.weight_bytes, where) for where in (lambda op: not _is_expert(op), _is_expert)]
+    base = [rows.sum(recipe.base.weight_bytes, where) for where in (lambda op: not is_expert(op), is_expert)]
     activations, layer, logits = activation_bytes(spec, recipe)
     parts = {
         "weights_bytes": share(base[0], base[1], 3),
@@ -212,7 +213,7 @@ def _gathered_bytes(spec: ModelSpec, rows: Ledger, recipe: Recipe) -> int:
     def whole(op: Op) -> float:
         nbytes = recipe.base.weight_bytes(op) if recipe.zero == 3 else 0
         nbytes += op.params * recipe.size if recipe.zero >= 2 and recipe.method == "full" else 0
-        return nbytes / recipe.ep if _is_expert(op) else nbytes
+        return nbytes / recipe.ep if is_expert(op) else nbytes
 
     units = [Ledger(group.layer.ops(recipe.work)) for group in spec.layer_groups]
     units += [Ledger([op]) for op in rows if not op.group]

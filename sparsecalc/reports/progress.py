@@ -21,3 +21,12 @@ def progress_bar(count: int) -> Iterator[Callable[[str], None]]:
             bar.update(task, completed=done, description=name)
 
         yield step
+
+
+@contextmanager
+def counting_bar(count: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr of so many things, of which many are done at once; call the result with how many."""
+    columns = (BarColumn(), MofNCompleteColumn(separator=" / "), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=count)
+        yield lambda more: bar.update(task, advance=more)

@@ -30,14 +30,29 @@ class EngineDevice:
         self.weights = held.weight_bytes(model, precision, plan, rules, extra_weight_bytes)
         self.other = held.other_bytes(plan, rules)
         self.kinds = layer_kinds(model, precision, plan)
+        self._profiled: dict[tuple[float, ...], int] = {}
         self._fill(rules)
 
     def _fill(self, rules: EngineRules) -> None:
         self.rules = rules
-        self.activation = held.profile_bytes(self.model.spec, self.precision, self.plan, rules)
+        self.activation = self._profile_bytes(rules)
         self.graphs = held.graph_bytes(rules)
         self.room = self._room()
         self.blocks = cache_blocks(self.kinds, rules, self.room)
+
+    def _profile_bytes(self, rules: EngineRules) -> int:
+        """The peak of the profile, which copies of the device under other rules share as long as it is the same."""
+        step = (rules.max_num_batched_tokens, rules.profiled_seqs, rules.sampler_bytes_per_logit)
+        if step not in self._profiled:
+            self._profiled[step] = held.profile_bytes(self.model.spec, self.precision, self.plan, rules)
+        return self._profiled[step]
+
+    def under(self, rules: EngineRules) -> "EngineDevice":
+        """The same layout under other rules of the same engine, such as those of another accelerator."""
+        other = copy(self)
+        other.other = held.other_bytes(self.plan, rules)
+        other._fill(rules)
+        return other
 
     def serving(self, load: Load) -> "EngineDevice":
         """The device of a server that is told what the load needs: --max-num-seqs, where it is not given.

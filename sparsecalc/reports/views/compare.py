@@ -17,7 +17,8 @@ def view(document: CompareReport) -> View:
     rows = [_plain("family", [f"{model.model.model_type} ({model.model.kind})" for model in models])]
     rows += _formats(models)
     rows += [_row(list(same)) for same in zip(*_level([list(figures(model)) for model in models]), strict=True)]
-    return View(grids=[Grid(headers=headers, rows=rows), *grid_tables(models)], lines=document.conclusion)
+    grids = [*grid_tables(models), Grid(headers=headers, rows=rows)]
+    return View(answer=[document.answer] if document.answer else [], grids=grids, lines=document.conclusion)
 
 
 def _level(columns: list[list[Figure]]) -> list[list[Figure]]:

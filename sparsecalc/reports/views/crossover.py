@@ -16,14 +16,15 @@ MARK_A, MARK_B, MARK_BOTH = "█", "░", "▓"
 
 
 def view(document: CrossoverReport) -> View:
-    """Points of the grid with both costs and their ratios, all crossings, closed forms; a plot ends a screen."""
+    """Who is cheaper where, the last cost (dollars) first; points of the grid, crossings, closed forms, and a plot."""
     grids = [_curves(document)]
     if document.crossings:
         grids.append(_crossings(document))
     if document.closed_forms:
         grids.append(_closed_forms(document.closed_forms))
     head = f"{document.a} (A) against {document.b} (B) over {document.over}, {_where(document)}."
-    return View(grids=grids, lines=[head, *document.text], foot=["", *_plot(document)])
+    answer = [*document.text[-1:], *document.text[:-1]]
+    return View(answer=answer, grids=grids, lines=[head], foot=["", *_plot(document)])
 
 
 def _where(document: CrossoverReport) -> str:

@@ -160,14 +160,24 @@ GRID_HEADERS = [
 
 def grid_tables(models: Sequence[ModelReport]) -> list[Grid]:
     """One table of all points of the models' grids; none where a single load was asked for."""
-    rows = [_point(model.model.id, point) for model in models for point in model.grid]
-    return [Grid(headers=GRID_HEADERS, rows=rows, left=2)] if rows else []
+    points = [(model.model.id, point) for model in models for point in model.grid]
+    if not points:
+        return []
+    more = [name for name in GRID_LAYOUT if len({getattr(point, name) for _, point in points}) > 1]
+    rows = [_point(model, point, more) for model, point in points]
+    headers = [*GRID_HEADERS[:2], *(GRID_LAYOUT[name] for name in more), *GRID_HEADERS[2:]]
+    return [Grid(headers=headers, rows=rows, left=2 + len(more))]
 
 
-def _point(model: str, point: GridPoint) -> list[str]:
+GRID_LAYOUT = {"placement": "layout", "weights_dtype": "weights"}
+"""Columns of the grid that stand there where they differ."""
+
+
+def _point(model: str, point: GridPoint, more: Sequence[str]) -> list[str]:
     return [
         model,
         f"{point.num_gpus} x {point.accelerator}",
+        *(getattr(point, name) for name in more),
         f"{point.batch_size:,}",
         f"{point.context_len:,}",
         "yes" if point.fits else "no",

@@ -9,11 +9,17 @@ from sparsecalc.reports.view import Grid, View
 from sparsecalc.reports.views.llama_memory import advice_lines, desk_grids
 from sparsecalc.reports.views.model_figures import figures, grid_tables
 
+ONE_IN_FULL = "One of them in full: name one accelerator, layout, format, batch size and context."
+"""What a grid leaves out, and how to get it."""
+
 
 def view(document: ShowReport) -> View:
-    """Tables of figures, components and kinds of layers, then the grid; a sentence about the experts."""
+    """Tables of figures, components and kinds of layers, a sentence about the experts; of several loads the grid."""
+    if document.grid:
+        grids = [*grid_tables([document]), *_tests(document)]
+        return View(grids=grids, lines=[ONE_IN_FULL, *advice_lines(document.advice)])
     grids = [_figures(document), _components(document), _layers(document), *_engine(document)]
-    grids += [*desk_grids(document), *grid_tables([document]), *_tests(document)]
+    grids += [*desk_grids(document), *_tests(document)]
     lines = [_expert_sentence(document.experts)] if document.experts else []
     return View(grids=grids, lines=[*lines, *advice_lines(document.advice), *command_lines(document.commands)])
 
