@@ -1,5 +1,6 @@
 """`fit`: the least number of devices and the best precision that fit, and what would make the rest fit."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -316,3 +317,24 @@ def test_as_a_function() -> None:
     assert report.rows[0].fits
     with pytest.raises(InputError, match="no model"):
         sparsecalc.fit()
+
+
+def test_a_config_of_ones_own_from_a_file_or_standard_input(quick_run: Run, run: Run, tmp_path: Path) -> None:
+    config = (Path(__file__).parent / "real_configs" / "aya-vision-8b.json").read_text(encoding="utf-8")
+    (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    folder = quick_run("fit", str(tmp_path), "--gpu", "h100-sxm", "--commands")
+    assert f"  vllm serve {tmp_path} --max-model-len 4096" in folder.stdout.splitlines()
+    piped = run("fit", "-", "--gpu", "rtx-4090", "--json", stdin=config)
+    assert piped.json["rows"][0]["dtype"] == "q8_0"
+
+
+def test_sparse_weights_have_no_command(quick_run: Run) -> None:
+    rows = found(["llama-3.1-8b+2:4", "qwen3-8b+int4"], gpu="h100-sxm", commands=True).rows
+    commands = {row.model: row.command for row in rows}
+    assert commands == {"llama-3.1-8b+2:4": "", "qwen3-8b+int4": "vllm serve Qwen/Qwen3-8B-AWQ --max-model-len 4096"}
+
+
+def test_a_command_places_what_the_row_says_whole() -> None:
+    """Even where llama.cpp's own --fit would leave a margin free and move layers for it."""
+    rows = found(on="rtx-4090", context_len=32768, rows=4, commands=True).rows
+    assert all("-ngl 99" in row.command and "-ncmoe" not in row.command for row in rows if row.fits)

@@ -25,9 +25,8 @@ def advice_for(variant: Variant, question: Question) -> Advice | None:
     """Advice for a model on the first of the question's accelerators; None where its engine takes none."""
     if question.hardware is None:
         return None
-    return deployed_advice(
-        deploy(variant.model, variant.precision, question, question.devices.accelerators[0]), question
-    )
+    deployed = deploy(variant.model, variant.precision, question, question.devices.accelerators[0])
+    return deployed_advice(deployed, question)
 
 
 def deployed_advice(deployed: Deployment, question: Question) -> Advice | None:
@@ -35,20 +34,27 @@ def deployed_advice(deployed: Deployment, question: Question) -> Advice | None:
     return llama_advice(deployed, question) if is_llama(deployed) else _mlx_advice(deployed, question)
 
 
-def llama_advice(deployed: Deployment, question: Question, *, any_host: bool = False) -> Advice:
-    """Advice for a deployment under llama.cpp or its kin; `any_host`: with as much host memory as it takes."""
-    return _LlamaAdvice(deployed, question, any_host=any_host).found()
+def llama_advice(
+    deployed: Deployment, question: Question, *, any_host: bool = False, leaves_margin: bool = True
+) -> Advice:
+    """Advice for a deployment under llama.cpp or its kin.
+
+    `any_host`: with as much host memory as it takes; `leaves_margin`: of each card, as --fit does.
+    """
+    return _LlamaAdvice(deployed, question, any_host=any_host, leaves_margin=leaves_margin).found()
 
 
 class _LlamaAdvice:
     """Tries placements as llama.cpp spells them, with --fit's margin on each card."""
 
-    def __init__(self, deployed: Deployment, question: Question, *, any_host: bool = False) -> None:
+    def __init__(
+        self, deployed: Deployment, question: Question, *, any_host: bool = False, leaves_margin: bool = True
+    ) -> None:
         self.deployed, self.question, self.any_host = deployed, question, any_host
         self.layers = deployed.model.spec.num_hidden_layers + 1
         self.margin = 0
         device = self.device(self.layers, 0)
-        if question.devices.device_memory_share is None and not device.room.shared:
+        if leaves_margin and question.devices.device_memory_share is None and not device.room.shared:
             self.margin = device.model.rules.margin_bytes
 
     def device(self, gpu_layers: int, cpu_moe_layers: int) -> LlamaDevice:

@@ -4,7 +4,8 @@ from math import ceil
 from pathlib import Path
 
 from sparsecalc.core.errors import InputError
-from sparsecalc.decide.advice import deployed_advice
+from sparsecalc.core.text import brief
+from sparsecalc.decide.advice import deployed_advice, llama_advice
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.kubernetes import kubernetes_manifest
 from sparsecalc.decide.launch import How
@@ -16,6 +17,7 @@ from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.device.engines import GENERIC
 from sparsecalc.documents.show import Advice, RunCommand
 from sparsecalc.estimate.deployment import Deployment
+from sparsecalc.library.models import LoadedModel, is_hub_id
 
 SERVERS = LAUNCHERS[:3]
 """Engines that serve checkpoints as they are published."""
@@ -43,9 +45,13 @@ def commands_for(name: str, variant: Variant, question: Question, advice: Advice
 def _advised(name: str, variant: Variant, question: Question, engine: str, advice: Advice) -> RunCommand:
     """llama.cpp, Ollama and MLX: the advice has the command already."""
     reason = "" if advice.fits else "it does not fit, however its layers and experts are placed"
+    try:
+        served = served_name(name, variant, None)[0]
+    except InputError as error:
+        return RunCommand(engine=engine, command="", reason=str(error))
     if engine != LAUNCHERS[3] or not advice.fits:
         return RunCommand(engine=engine, command=advice.command, reason=reason)
-    bench = _bench(engine, served_name(name, variant, None)[0], question)
+    bench = _bench(engine, served, question)
     command = f"{advice.command} --port {engine_facts(engine)['port']}"
     return RunCommand(engine=engine, command=command, bench=bench)
 
@@ -53,6 +59,10 @@ def _advised(name: str, variant: Variant, question: Question, engine: str, advic
 def command_of(name: str, variant: Variant, dtype: str | None, deployed: Deployment, question: Question) -> str:
     """The command of a deployment's own engine; empty where it has none for it."""
     engine = deployed.device.engine.id
+    if variant.loaded.spec.techniques:
+        return ""
+    if is_llama(deployed):  # what fits to the last byte was asked for
+        return llama_advice(deployed, question, leaves_margin=False).command
     if advice := deployed_advice(deployed, question):
         return advice.command
     try:
@@ -129,14 +139,22 @@ def served_name(name: str, variant: Variant, dtype: str | None) -> tuple[str, st
     loaded = variant.loaded
     if loaded.spec.techniques:
         raise InputError(f"no checkpoint of {loaded.spec.id} with {name.partition('+')[2]} is known")
-    own = loaded.facts.get("hub_id") or name.removesuffix("/config.json")
-    if Path(own).name == "config.json":
-        own = str(Path(own).parent)
+    own = loaded.facts.get("hub_id") or _place(name, loaded)
     if not dtype:
         return own, None
     published = loaded.facts.get("checkpoints") or []
     found = next((each["hub_id"] for each in published if dtype.lower() in first_format(each["formats"])), None)
     return (found, None) if found else (own, dtype)
+
+
+def _place(name: str, loaded: LoadedModel) -> str:
+    """The folder or repository of a model that is not built in."""
+    path = Path(name)
+    if path.is_dir() or is_hub_id(loaded.origin):
+        return name
+    if path.name != "config.json":
+        raise InputError(f"{brief(name)} is a config alone", hint="Engines load a folder or a repository: name it")
+    return str(path.parent)
 
 
 def first_format(formats: str) -> tuple[str, str]:

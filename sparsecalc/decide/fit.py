@@ -1,6 +1,7 @@
 """Least number of devices, best precision, largest batch and context, speed and price: models on accelerators."""
 
 from sparsecalc.core import units
+from sparsecalc.core.errors import InputError
 from sparsecalc.core.notes import Note
 from sparsecalc.core.units import duration
 from sparsecalc.decide.commands import command_of, served_name
@@ -14,7 +15,7 @@ from sparsecalc.estimate.fit import LARGEST_CONTEXT
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 from sparsecalc.library.models import model_ids
 
-NEAR = 3
+NEAR = 2
 """Models that are just too large for the device, which are shown with what would make them fit."""
 
 
@@ -116,15 +117,17 @@ def _row(found: Found, asked: FitAsked) -> FitRow:
 def _command(tried: Tried) -> str:
     """What to type."""
     candidate = tried.candidate
-    return command_of(candidate.name, candidate.variant, candidate.dtype, tried.deployed, tried.question)
+    dtype = candidate.variant.dtype or candidate.dtype
+    return command_of(candidate.name, candidate.variant, dtype, tried.deployed, tried.question)
 
 
 def _checkpoint(tried: Tried) -> str:
     """What is loaded."""
     candidate = tried.candidate
-    if candidate.variant.loaded.spec.techniques:
+    try:
+        return served_name(candidate.name, candidate.variant, candidate.variant.dtype or candidate.dtype)[0]
+    except InputError:  # a config alone, or sparse weights
         return candidate.name
-    return served_name(candidate.name, candidate.variant, candidate.dtype)[0]
 
 
 def _largest_context(tried: Tried) -> int:

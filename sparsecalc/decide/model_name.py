@@ -66,6 +66,14 @@ def load_variant(
     return Variant(loaded=replace(loaded, notes=notes), model=model, dtype=formats, precision=precision)
 
 
+def in_format(variant: Variant, dtype: str, kv_cache_dtype: str | None = None) -> Variant:
+    """A model that has no formats of its own in a `dtype`, without reading it again. Raises InputError as above."""
+    loaded = variant.loaded
+    spec, rest = with_file_type(loaded.spec, dtype, loaded.config)
+    precision = precision_for(spec, rest, kv_cache_dtype)
+    return Variant(loaded=replace(loaded, spec=spec), model=Ledgers(spec), dtype=None, precision=precision)
+
+
 def _sort(parts: str | None) -> "tuple[list[Technique], str | None]":
     """Techniques, and the formats that are left."""
     if not parts:

@@ -3,7 +3,7 @@
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.fit_question import fit_table
-from sparsecalc.decide.model_name import Variant, load_variant, split_name
+from sparsecalc.decide.model_name import Variant, in_format, load_variant, split_name
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.run_commands import LAUNCHERS
 from sparsecalc.estimate.costs import params
@@ -15,8 +15,15 @@ from sparsecalc.read.number_formats import is_number_format, number_format
 class InPrecision:
     """A model in one precision, loaded when it is first needed."""
 
-    def __init__(self, name: str, dtype: str | None, question: Question, loaded: Variant | None = None) -> None:
-        self.name, self.dtype, self._question, self._variant = name, dtype, question, loaded
+    def __init__(
+        self,
+        name: str,
+        dtype: str | None,
+        question: Question,
+        loaded: Variant | None = None,
+        of: Variant | None = None,
+    ) -> None:
+        self.name, self.dtype, self._question, self._variant, self._of = name, dtype, question, loaded, of
         self.is_own = loaded is not None
         """Whether it is the model as it was named."""
         self._matrix_bytes: float | None = None
@@ -26,6 +33,9 @@ class InPrecision:
         """The model."""
         if self._variant is None:
             asked = self._question
+            if self._of and self.dtype:
+                self._variant = in_format(self._of, self.dtype, asked.formats.kv_cache_dtype)
+                return self._variant
             self._variant = load_variant(self.name, self.dtype, asked.formats.kv_cache_dtype, asked.parts_beside)
         return self._variant
 
@@ -80,7 +90,7 @@ class NamedModel:
         made = fit_table()["formats"].get(engine)
         if made:
             native = self._native(engine)
-            return [InPrecision(self.name, word, self.question) for word in ([native] if native else made)]
+            return [InPrecision(self.name, word, self.question, of=self.own) for word in ([native] if native else made)]
         return [own, *self._published()]
 
     def _native(self, engine: str) -> str | None:
@@ -106,7 +116,8 @@ class NamedModel:
             return []
         table = fit_table()["smaller_formats"]
         words = table.get(engine, table[""])
-        return [InPrecision(self.name, word, self.question) for word in words if is_format(word)]
+        of = None if self.is_fixed else self.own
+        return [InPrecision(self.name, word, self.question, of=of) for word in words if is_format(word)]
 
 
 def usable(deployed: Deployment) -> bool:
