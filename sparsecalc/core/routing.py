@@ -237,6 +237,8 @@ def _expected_largest(row: tuple[float, ...], arrangement: "Arrangement", tokens
     """E[max] over the ranks, of pairs and of distinct experts."""
     from sparsecalc.core.expected_max import expected_max, expected_max_hits
 
+    if len(set(row)) == 1 and all(n == 1 for rank in arrangement for _, n in rank):  # uniform: no expert by itself
+        return _largest_of_equal(row[0], [len(rank) for rank in arrangement], tokens)
     chances = {(e, n): row[e] / n for rank in arrangement for e, n in rank}
     hit = {slot: 1.0 - (1.0 - p) ** tokens for slot, p in chances.items()}
     distinct = expected_max_hits(tuple(hit[slot] for slot in rank) for rank in arrangement)
@@ -244,6 +246,19 @@ def _expected_largest(row: tuple[float, ...], arrangement: "Arrangement", tokens
         return distinct, distinct
     ranks = [[chances[slot] for slot in rank] for rank in arrangement if any(chances[slot] for slot in rank)]
     return expected_max((tokens * sum(rank), sum(p * p for p in rank) / sum(rank)) for rank in ranks), distinct
+
+
+def _largest_of_equal(chance: float, sizes: list[int], tokens: float) -> tuple[float, float]:
+    """The same of ranks with so many experts each, which are all as likely."""
+    from sparsecalc.core.expected_max import expected_max, expected_max_hits
+
+    hit = 1.0 - (1.0 - chance) ** tokens
+    distinct = expected_max_hits((hit,) * size for size in sizes)
+    if tokens == 1:
+        return distinct, distinct
+    sums = {size: (sum((chance,) * size), sum((chance * chance,) * size)) for size in {*sizes} if size and chance}
+    ranks = (sums[size] for size in sizes if size in sums)
+    return expected_max((tokens * whole, squares / whole) for whole, squares in ranks), distinct
 
 
 def _over_an_array(

@@ -13,13 +13,10 @@ from sparsecalc.decide.plan_models import checkpoints
 from sparsecalc.decide.plan_order import final_costs, final_key, is_tied, option_costs, option_key, unbeaten
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist, Finals
-from sparsecalc.decide.plan_search import NotHeld, Option, Search
+from sparsecalc.decide.plan_search import SLACK, NotHeld, Option, Search
 from sparsecalc.decide.plan_sentences import sentences
 from sparsecalc.decide.run_commands import run_command
 from sparsecalc.documents.plan import Candidate, PlanReport
-
-SLACK = 1.5
-"""How far the closed formula may be over a target for a layout that the replay may still bring under it."""
 
 
 def plan(names: list[str], asked: PlanAsked) -> PlanReport:

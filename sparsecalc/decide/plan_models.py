@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.commands import first_format, served_name
 from sparsecalc.decide.model_name import Variant, load_variant, split_name
 from sparsecalc.decide.question import Question
@@ -25,6 +26,17 @@ class PublishedModel:
     """Whether the formats were asked for."""
     devices: dict[Placement, EngineDevice] = field(default_factory=dict)
     """Its memory by layout, on the first accelerator."""
+
+    _read: dict[int, float] = field(default_factory=dict)
+
+    def read_bytes(self, sequences: int) -> float:
+        """Bytes of weights that a decode step of so many sequences reads, on all devices of a copy together."""
+        if self.variant.loaded.spec.techniques:
+            return 0.0  # their kernels may read less
+        if sequences not in self._read:
+            rows = self.variant.model.ops(Workload.decode(1, sequences))
+            self._read[sequences] = rows.sum(self.variant.precision.read_weight_bytes)
+        return self._read[sequences]
 
     @property
     def dtype(self) -> str:

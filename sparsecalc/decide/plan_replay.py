@@ -13,7 +13,7 @@ from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.prices import usd_per_million_tokens
 from sparsecalc.estimate.results import ServingPrediction
 
-REPLAY_UNITS, MODEL_UNITS = 1200, 500
+REPLAY_UNITS, MODEL_UNITS = 1000, 500
 """Work that replays may take, of one model, and for each further one; some half a millisecond each."""
 SETUP_UNITS = 80
 """Of a replay, beside one for each request in flight, half as much again where copies step together."""

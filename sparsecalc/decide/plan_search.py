@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecalc.core.arrays import Number
 from sparsecalc.core.errors import InputError
+from sparsecalc.core.units import duration
 from sparsecalc.core.workload import Workload
 from sparsecalc.decide.capacity import engine_device, prompt_chunks
 from sparsecalc.decide.deploy import deploy, lacking_formats
@@ -27,6 +28,8 @@ from sparsecalc.estimate.step import Step
 LARGEST_SHARE = 4096
 """Requests in flight on one replica up to which a rate is tried."""
 
+SLACK = 1.5
+"""How far the closed formula may be over a target for a layout that the replay may still bring under it."""
 SHORT_ANSWER = 64
 """Tokens of an answer below which the first one counts, so that its seconds are computed for themselves."""
 ROOM = 1.05
@@ -137,6 +140,8 @@ class Search:
         if self._known(plan).weights >= self.gpu.capacity_bytes:
             self._leave_memory(1)
             return []
+        if self._is_hopeless(plan):
+            return []
         device = self._device(plan)
         most, asked = self.asked.max_gpus // plan.num_gpus, self.asked
         if asked.rate:
@@ -150,6 +155,25 @@ class Search:
         tpots, idle = self._times(plan, list(shares.values()))  # of all: so layouts have their ledgers in common
         known, in_flight = dict(zip(counts, tpots, strict=True)), asked.concurrency or 1
         return [self._option(plan, count, shares[count], (known[count], idle), in_flight) for count in held]
+
+    def _is_hopeless(self, plan: Placement) -> bool:
+        """Whether weights alone, read at the data sheet's bandwidth, take far longer than the target of TPOT allows.
+
+        Of the fewest requests that a replica can have; a step passes all stages, each with its part of the batch.
+        """
+        asked, most = self.asked, self.asked.max_gpus // plan.num_gpus
+        if asked.tpot is None:
+            return False
+        fewest = 1 if asked.rate else asked.share(min(most, asked.concurrency or 1))
+        read = self.checkpoint.read_bytes(-(-fewest // plan.pp)) / (plan.tp * plan.dp)
+        least = read / self.gpu.memory_bytes_per_second
+        if least <= SLACK * asked.tpot:
+            return False
+        text = (
+            f"{plan.num_gpus} {self.gpu.id} ({plan.name}): reading the weights alone takes {duration(least)} per token"
+        )
+        self._leave("tpot", 1, text)
+        return True
 
     def _leave_memory(self, count: int) -> None:
         if count:
