@@ -409,3 +409,75 @@ def test_whole_is_one_number() -> None:
     assert whole("128k") == 131072
     with pytest.raises(InputError, match="no number"):
         whole("many")
+
+
+# --- lists in show and compare -------------------------------------------------------------------------------------
+
+
+def test_lists_of_layouts_and_formats_make_a_grid(quick_run: Run) -> None:
+    asked = ("show", "qwen3-30b-a3b", "--gpu", "h100-sxm,l40s", "--tp", "1,2,3", "--dtype", "bf16,int4")
+    found = quick_run(*asked, "--context", "4k,128k", "--json").json
+    grid = found["grid"]
+    points = [
+        (point["placement"], point["weights_dtype"], point["accelerator"], point["context_len"]) for point in grid
+    ]
+    assert points == [
+        (layout, fmt, gpu, context)
+        for layout in ("one device", "tp 2")
+        for fmt in ("bf16", "int4")
+        for gpu in ("h100-sxm", "l40s")
+        for context in (4096, 131072)
+    ]
+    assert [note["text"] for note in found["warnings"] if note["code"] == "left-out"]
+    alone = show("qwen3-30b-a3b", ask(gpu="l40s", tp=2, dtype="int4", context_len=131072)).prediction
+    assert alone is not None
+    assert alone.decode is not None
+    assert grid[-1]["decode_seconds"] == pytest.approx(alone.decode.seconds, rel=1e-9)
+    screen = quick_run(*asked).stdout
+    assert "layout" in screen.splitlines()[0]
+    assert "component" not in screen
+
+
+def test_compare_takes_lists_and_the_comparison_of_points_comes_first(quick_run: Run) -> None:
+    found = quick_run("compare", "mixtral-8x7b", "llama-2-7b", "--gpu", "h100-sxm", "--tp", "2,4")
+    assert found.rc == 0
+    head = found.stdout.splitlines()
+    assert head[0].split()[:3] == ["model", "on", "layout"]
+    assert [line.split()[0] for line in head[1:5]] == ["mixtral-8x7b"] * 2 + ["llama-2-7b"] * 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("simulate", "mixtral-8x7b", "--rate", "1", "--gpu", "h100-sxm", "--tp", "2,4"),
+        ("explain", "mixtral-8x7b", "decode", "--gpu", "h100-sxm", "--dtype", "bf16,fp8"),
+        ("show", "mixtral-8x7b", "--dtype", "bf16,fp8"),
+        ("show", "mixtral-8x7b", "--gpu", "h100-sxm", "--tp", "3,5"),
+        ("show", "mixtral-8x7b", "--gpu", "h100-sxm", "--tp", "2,x"),
+        ("show", "mixtral-8x7b", "--gpu", "h100-sxm", "--prompt-len", "8kk"),
+    ],
+)
+def test_lists_where_none_can_be_are_refused_in_one_line(quick_run: Run, asked: tuple[str, ...]) -> None:
+    found = quick_run(*asked)
+    assert (found.rc, found.stdout) == (2, "")
+    assert found.stderr.count("\n") == 1
+
+
+def test_a_part_with_a_format_of_its_own_is_no_list(quick_run: Run) -> None:
+    found = quick_run("show", "mixtral-8x7b", "--gpu", "h100-sxm", "--dtype", "int4,attention=bf16", "--json").json
+    assert found["memory"]["weights_dtype"] == "int4,attention=bf16"
+    assert found["grid"] == []
+
+
+def test_tokens_may_be_in_thousands(quick_run: Run) -> None:
+    asked = ("--prompt-len", "8k", "--output-len", "1k", "--max-num-batched-tokens", "2k")
+    inputs = quick_run("show", "mixtral-8x7b", "--gpu", "h100-sxm", *asked, "--json").json["inputs"]
+    assert (inputs["prompt_len"], inputs["output_len"], inputs["max_num_batched_tokens"]) == (8192, 1024, 2048)
+
+
+def test_all_accelerators_tell_their_notes_in_few_lines(quick_run: Run) -> None:
+    found = quick_run("show", "qwen3-30b-a3b", "--gpu", "all")
+    assert found.rc == 0
+    assert len(found.stdout.splitlines()) > 150
+    assert len(found.stderr.splitlines()) < 40
+    assert "more of this kind" in found.stderr

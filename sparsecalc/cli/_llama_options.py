@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sparsecalc.core.number_lists import whole
+
 
 def _also(kind: Any, of: str, *names: str) -> Any:
     """Other spellings of an option that help lists."""
@@ -11,7 +13,8 @@ def _also(kind: Any, of: str, *names: str) -> Any:
 
 
 MicroBatch = Annotated[
-    int | None, typer.Option("--ubatch-size", help="-ub of llama.cpp: prompt tokens computed at once (default: 512)")
+    int | None,
+    typer.Option("--ubatch-size", parser=whole, help="-ub of llama.cpp: prompt tokens computed at once (default: 512)"),
 ]
 KeyType = Annotated[str | None, typer.Option("--cache-type-k", help="-ctk of llama.cpp: cached keys (default: f16)")]
 ValueType = Annotated[

@@ -50,7 +50,8 @@ CacheBytes = Annotated[
     int | None, typer.Option("--kv-cache-memory-bytes", help="bytes of KV cache per device (default: what is left)")
 ]
 BlockSize = Annotated[
-    int | None, typer.Option("--block-size", help="tokens of a block of the KV cache (default: the engine's)")
+    int | None,
+    typer.Option("--block-size", parser=whole, help="tokens of a block of the KV cache (default: the engine's)"),
 ]
 EngineName = Annotated[
     str | None,

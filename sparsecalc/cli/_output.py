@@ -4,10 +4,12 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sparsecalc.core.errors import InputError, reason_of
+from sparsecalc.core.notes import Note
 from sparsecalc.core.text import printable
 from sparsecalc.documents.base import Document
 from sparsecalc.reports.formats import find_format, render
@@ -40,12 +42,27 @@ def emit(document: Document, name: str, output: str | None) -> None:
     to_terminal = not output and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if to_terminal else None
     content = render(document, name, width)
-    for note in document.warnings:
-        print(f"note: {printable(note.with_model, 2000)}", file=sys.stderr)
+    tell(document.warnings)
     if output and output != "-":
         write_atomically(Path(output), content)
     else:
         _print(content)
+
+
+MOST_ALIKE = 8
+"""Warnings of one kind that are told one by one."""
+
+
+def tell(notes: Sequence[Note]) -> None:
+    """Warnings on stderr, a line each; of very many of one kind the first ones, and how many more there are."""
+    seen: dict[str, int] = {}
+    for note in notes:
+        seen[note.code] = seen.get(note.code, 0) + 1
+        if seen[note.code] <= MOST_ALIKE:
+            print(f"note: {printable(note.with_model, 2000)}", file=sys.stderr)
+    for code, count in seen.items():
+        if count > MOST_ALIKE:
+            print(f"note: {count - MOST_ALIKE:,} more of this kind ({code}); --json lists all", file=sys.stderr)
 
 
 def _print(content: str | bytes) -> None:

@@ -6,14 +6,17 @@ import typer
 
 from sparsecalc.cli._measured_run import RUN, Model, measured_run
 from sparsecalc.cli._options import OUTPUT, check_output, emit_as_asked, takes
+from sparsecalc.core.number_lists import whole
 
 
 @takes(RUN, OUTPUT)
 def bench(
     model: Model,
     batch_size: Annotated[int, typer.Option("--batch-size", help="sequences that are generated at once")] = 1,
-    prompt_len: Annotated[int, typer.Option("--prompt-len", help="tokens of each prompt")] = 128,
-    output_len: Annotated[int, typer.Option("--output-len", help="tokens that each sequence generates")] = 32,
+    prompt_len: Annotated[int, typer.Option("--prompt-len", parser=whole, help="tokens of each prompt")] = 128,
+    output_len: Annotated[
+        int, typer.Option("--output-len", parser=whole, help="tokens that each sequence generates")
+    ] = 32,
     **given: Any,
 ) -> None:
     """Generate tokens with the whole model and random weights, through transformers, and vLLM if it is installed."""

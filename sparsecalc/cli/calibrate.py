@@ -6,21 +6,24 @@ import typer
 
 from sparsecalc.cli._options import (
     Concurrency,
-    Dp,
     Dtype,
     EngineName,
-    Ep,
     Format,
     Json,
     KvDtype,
     NumGpus,
     Options,
     OutputLen,
-    Pp,
     PromptLen,
-    Tp,
     takes,
 )
+from sparsecalc.core.number_lists import whole
+
+
+def _degree(name: str, of: str) -> Any:
+    """A degree of parallelism of the one stack that was measured."""
+    return Annotated[int | None, typer.Option(f"--{name}", parser=whole, help=of)]
+
 
 STACK: Options = {
     "model": (
@@ -29,10 +32,10 @@ STACK: Options = {
     ),
     "gpu": (Annotated[str | None, typer.Option(help="--from-...: the accelerator")], None),
     "num_gpus": (NumGpus, None),
-    "tp": (Tp, None),
-    "pp": (Pp, None),
-    "ep": (Ep, None),
-    "dp": (Dp, None),
+    "tp": (_degree("tp", "tensor-parallel devices"), None),
+    "pp": (_degree("pp", "pipeline stages"), None),
+    "ep": (_degree("ep", "ranks of expert parallelism, a divisor of tp x dp"), None),
+    "dp": (_degree("dp", "copies of the attention, each with its own sequences"), None),
     "engine": (EngineName, None),
     "dtype": (Dtype, None),
     "kv_cache_dtype": (KvDtype, None),

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from sparsecalc.cli._options import OUTPUT, Gpu, Options, Share, emit_as_asked, takes
+from sparsecalc.core.number_lists import whole
 
 Method = Annotated[str | None, typer.Option(help="full, lora or qlora (default: all three)")]
 Rank = Annotated[int, typer.Option(help="rank of LoRA's adapters")]
 Target = Annotated[str, typer.Option(help="matrices with adapters: all, attention or ffn")]
-SeqLen = Annotated[int, typer.Option("--seq-len", help="tokens per sequence")]
+SeqLen = Annotated[int, typer.Option("--seq-len", parser=whole, help="tokens per sequence: 8k")]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="sequences per device in one pass")]
 GradAccum = Annotated[int, typer.Option("--grad-accum", help="passes per step of the optimizer")]
 TrainingDtype = Annotated[str, typer.Option(help="format of training: bf16, fp16 or fp32")]

@@ -93,6 +93,7 @@ def _stream(plan: Any, name: str, output: str | None) -> None:
     """Rows as they come; the file is opened once there are any."""
     import sys
 
+    from sparsecalc.cli._output import tell
     from sparsecalc.cli._streamed import StoppedError, counted_rows, interrupted_between, opened
     from sparsecalc.core.errors import InputError
     from sparsecalc.reports.row_writers import check_parquet, row_writer
@@ -117,16 +118,7 @@ def _stream(plan: Any, name: str, output: str | None) -> None:
             raise StoppedError(f"interrupted after {written:,} of {plan.own_size:,} rows, which are kept") from error
         finally:
             writer.close()
-    _tell(plan.warnings())
-
-
-def _tell(notes: Any) -> None:
-    import sys
-
-    from sparsecalc.core.text import printable
-
-    for note in notes:
-        print(f"note: {printable(note.with_model, 2000)}", file=sys.stderr)
+    tell(plan.warnings())
 
 
 def _whole(plan: Any, name: str, output: str | None) -> None:

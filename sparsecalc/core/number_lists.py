@@ -21,10 +21,10 @@ def number(text: str) -> float:
     return float(word[:-1] if unit > 1 else word) * unit
 
 
-def whole(text: str) -> int:
-    """A number that is whole: tokens, sequences, devices. Raises InputError where it is none."""
+def whole(text: str | int) -> int:
+    """A number that is whole, as text or itself: tokens, sequences, devices. Raises InputError where it is none."""
     try:
-        value = number(text)
+        value = number(str(text))
     except ValueError as error:
         raise InputError(f"{brief(text)} is no number", hint="A whole number: 4096, 128k (x 1024), 1M") from error
     if not value.is_integer() or abs(value) > 2**53:

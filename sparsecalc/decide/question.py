@@ -1,7 +1,6 @@
 """What is asked of a model, resolved once: options are checked here and become one description of a few parts."""
 
 from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sparsecalc.core.bench_tests import BenchTest, bench_tests
@@ -9,11 +8,14 @@ from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
 from sparsecalc.core.routing import Routing
 from sparsecalc.core.text import brief, printable
-from sparsecalc.decide.asked_host import HostAsked, host_asked
-from sparsecalc.decide.asked_parts import Offload, Speculative, offload_of, speculative_of
+from sparsecalc.decide.asked_host import host_asked
+from sparsecalc.decide.asked_layouts import AskedLayout, asked_layouts
+from sparsecalc.decide.asked_layouts import Formats as Formats
+from sparsecalc.decide.asked_layouts import Parallelism as Parallelism
+from sparsecalc.decide.asked_parts import Offload as Offload
+from sparsecalc.decide.asked_parts import Speculative, offload_of, speculative_of
 from sparsecalc.decide.counted import counted
 from sparsecalc.decide.engine_words import EngineWords, engine_options, engine_release, kv_cache_format
-from sparsecalc.decide.lists_of_words import formats
 from sparsecalc.estimate.engine_defaults import whole_default
 from sparsecalc.estimate.engine_memory.rules import EngineOptions
 from sparsecalc.estimate.load import Load, Requests
@@ -24,13 +26,6 @@ if TYPE_CHECKING:  # pydantic is imported only where an accelerator is named
     from sparsecalc.device.accelerator import Accelerator
 
 LARGEST = 2**30
-
-
-class Formats(Frozen):
-    """Number formats of weights and KV cache by name; None: the model's own, and bf16."""
-
-    dtype: str | None = None
-    kv_cache_dtype: str | None = None
 
 
 class Hardware(Frozen):
@@ -47,44 +42,11 @@ class Hardware(Frozen):
     """What that file has of measured loads of a serving stack instead."""
 
 
-class Parallelism(Frozen):
-    """How devices are to share a model; what is None follows from the rest."""
-
-    num_gpus: int | None = None
-    tp: int | None = None
-    pp: int | None = None
-    dp: int | None = None
-    ep: int | None = None
-    expert_parallel: bool = False
-    """Whole experts on each device (vLLM's --enable-expert-parallel): ep = tp * dp, where `ep` is not given."""
-    eplb_replicas: int | None = None
-    offload: Offload = Offload()
-    host: HostAsked = HostAsked()
-    """What llama.cpp is told of the placement, and the host."""
-
-    @property
-    def num_devices(self) -> int:
-        """Devices in all, as far as they are told."""
-        return self.num_gpus or (self.tp or 1) * (self.pp or 1) * (self.dp or 1)
-
-    def without_experts(self) -> "Parallelism":
-        """As many devices for a dense model."""
-        offload = Offload() if self.offload.what == "experts" else self.offload
-        return Parallelism(num_gpus=self.num_devices, offload=offload, host=self.host.for_dense())
-
-
 class LoadGrid(Frozen):
     """The batch sizes and contexts that are asked for, each with each."""
 
     batch_sizes: tuple[int, ...]
     context_lens: tuple[int, ...]
-
-
-class Layout(Frozen):
-    """One way of several to lay a model out: how devices share it, and in which formats."""
-
-    parallelism: Parallelism
-    formats: Formats
 
 
 class Question(Frozen):
@@ -109,7 +71,7 @@ class Question(Frozen):
     """What is counted beside the text decoder: vision, audio, mtp."""
     tests: tuple[BenchTest, ...] = ()
     """What llama-bench would measure."""
-    layouts: tuple[Layout, ...] = ()
+    layouts: tuple[AskedLayout, ...] = ()
     """All of them where several degrees of parallelism or formats are asked for; the first is the question's own."""
 
     def in_each_layout(self) -> "list[Question]":
@@ -229,15 +191,12 @@ def ask(
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
     whole_experts, mtp, test = told.pop("enable_expert_parallel", False), told.pop("mtp", None), told.pop("test", None)
-    kv_format = kv_cache_format(kv_cache_dtype, dict(told))
-    layouts = [
-        Layout(
-            parallelism=_parallelism((num_gpus, *degrees, eplb_replicas), whole_experts, offload, dict(told)),
-            formats=Formats(dtype=fmt, kv_cache_dtype=kv_format),
-        )
-        for degrees in product(*map(_several, (tp, pp, dp, ep)))
-        for fmt in (formats(dtype) if dtype else (dtype,))
-    ]
+    degrees = {"num_gpus": num_gpus, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "eplb_replicas": eplb_replicas}
+    layouts = asked_layouts(
+        degrees,
+        (dtype, kv_cache_format(kv_cache_dtype, dict(told))),
+        {"expert_parallel": whole_experts, "offload": offload_of(offload), "host": host_asked(dict(told))},
+    )
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
@@ -251,17 +210,8 @@ def ask(
         speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
-        layouts=tuple(layouts) if len(layouts) > 1 else (),
+        layouts=layouts if len(layouts) > 1 else (),
     ).with_tests(test)
-
-
-def _parallelism(
-    degrees: tuple[int | None, ...], expert_parallel: bool, offload: str | None, told: dict[str, Any]
-) -> Parallelism:
-    """`degrees`: of devices, TP, PP, DP, EP and copies of experts, in this order; `told`: llama.cpp's options."""
-    names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
-    given: dict[str, Any] = dict(zip(names, degrees, strict=True))
-    return Parallelism(**given, expert_parallel=expert_parallel, offload=offload_of(offload), host=host_asked(told))
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:
@@ -310,7 +260,7 @@ def _loads(
     return LoadGrid(batch_sizes=batches, context_lens=contexts), load
 
 
-def _several(value: Any) -> tuple[Any, ...]:
+def _several(value: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, Sequence) else (value,)
 
 

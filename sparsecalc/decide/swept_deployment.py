@@ -1,10 +1,11 @@
 """One model on one layout of devices, as a sweep asks it: figures of many batch sizes and contexts at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sparsecalc.core.arrays import each_of
+from sparsecalc.core.arrays import each_of, most
 from sparsecalc.core.largest import largest_of_each
+from sparsecalc.core.workload import Workload
 from sparsecalc.decide.capacity import HeldMemory, chunk_tokens, prompt_chunks
 from sparsecalc.decide.deploy import drafting
 from sparsecalc.decide.model_name import Variant
@@ -16,12 +17,15 @@ from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.fit import LARGEST_BATCH
 from sparsecalc.estimate.load import Load, Requests
 from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
+from sparsecalc.estimate.serving import MOST_CHUNKS
 from sparsecalc.estimate.step import BAND
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
     Array = ndarray[Any, Any]
+FEW_POINTS = 2**12
+"""Points up to which prompts of any length are computed together, chunk by chunk: fewer steps, with idle ones."""
 
 
 class SweptDeployment(SweptModel):
@@ -125,17 +129,31 @@ class SweptDeployment(SweptModel):
 
         wanted, back = np.unique(prompts, return_inverse=True)
         seconds, spread = np.empty((2, wanted.size))
-        for part in self._alike(wanted):
-            step = self.deployed.prompt(prompt_chunks(self.deployed, self.question, wanted[part]))
-            seconds[part], spread[part] = step.seconds, step.spread
+        for part in self._alike(wanted, wanted.size):
+            chunks = prompt_chunks(self.deployed, self.question, wanted[part])
+            seconds[part], spread[part] = self._prompt_of(chunks)
         return seconds[back].reshape(prompts.shape), spread[back].reshape(prompts.shape)
 
-    def _alike(self, prompts: "Array") -> Iterator["Array"]:
-        """Places of prompts (along the last axis) that fall into the same chunks."""
+    def _prompt_of(self, chunks: Sequence[Workload]) -> tuple["Array", "Array"]:
+        """The same of prompts whose chunks are these; the shorter ones have no tokens in the last of them."""
+        if not all((chunk.new_tokens > 0).all() for chunk in chunks):
+            steps = [self.deployed.step([chunk.but(new_tokens=most(chunk.new_tokens, 1))]) for chunk in chunks]
+            counts = [chunk.steps * (chunk.new_tokens > 0) for chunk in chunks]
+            seconds = sum(count * step.seconds for count, step in zip(counts, steps, strict=True))
+            spread = sum(count * step.seconds * step.spread for count, step in zip(counts, steps, strict=True))
+            return seconds, spread / seconds
+        step = self.deployed.prompt(chunks)
+        return step.seconds, step.spread
+
+    def _alike(self, prompts: "Array", points: int) -> Iterator["Array"]:
+        """Places of prompts (along the last axis) that fall into the same chunks; of few points all short ones."""
         import numpy as np
 
         size, flat = chunk_tokens(self.deployed, self.question), prompts.ravel()
-        kinds = np.stack([flat // size, flat % size > 0])
+        full, rest = flat // size, flat % size > 0
+        if points <= FEW_POINTS and self.deployed.placement.places is None:
+            full, rest = np.where(full < MOST_CHUNKS, 0, full), rest | (full < MOST_CHUNKS)
+        kinds = np.stack([full, rest])
         for kind in np.unique(kinds, axis=1).T:
             yield np.flatnonzero((kinds == kind[:, None]).all(axis=0))
 
@@ -166,7 +184,7 @@ class SweptDeployment(SweptModel):
         out = {name: np.empty(tile.shape) for name in SERVED} | {"running": whole(running)}
         seconds, _ = self._prompt(asked.prompt_len)
         along = tile.contexts.shape
-        for part in self._alike(asked.prompt_len):
+        for part in self._alike(asked.prompt_len, running.size):
             prompts, outputs, alone = (
                 np.broadcast_to(each, along)[..., part] for each in (asked.prompt_len, asked.output_len, seconds)
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.frozen import Frozen
+from sparsecalc.core.number_lists import number
 from sparsecalc.core.text import brief
 from sparsecalc.decide.question import positive
 from sparsecalc.estimate.engine_defaults import engine_default, whole_default
@@ -101,12 +102,10 @@ def lengths_of(text: str | None, name: str, default: int) -> Lengths:
 
 
 def _number(text: str, name: str, typed: str) -> float:
-    kilo = text.strip().lower().endswith("k")
     try:
-        value = float(text.strip()[:-1] if kilo else text)
+        return number(text)
     except ValueError as error:
         raise InputError(f"{name} is {brief(typed)}", hint=LENGTH_HINT) from error
-    return value * 1024 if kilo else value
 
 
 def _whole(value: float, name: str) -> int:

@@ -112,10 +112,11 @@ def tpot_seconds(
     stalls = _stalls(rate * parts, copies) / parts
     extra: Number = 0.0
     for chunk in prompt:
-        longer = most(step([others, chunk]).seconds - alone.seconds, 0.0)
+        begun = chunk.but(new_tokens=most(chunk.new_tokens, 1))  # those of an array without any count nothing
+        longer = most(step([others, begun]).seconds - alone.seconds, 0.0)
         shared: Number = 0.0
         if copies.in_lockstep and copies.count > 1:
-            everywhere = step([others, chunk.but(batch_size=copies.count)]).seconds - alone.seconds
+            everywhere = step([others, begun.but(batch_size=copies.count)]).seconds - alone.seconds
             shared = most(everywhere - longer, 0.0) / (copies.count - 1)
         extra = extra + ((longer - shared) * stalls + shared * rate) * chunk.steps * (chunk.new_tokens > 0)
     return Step(alone.times, (alone.seconds + extra) / tokens_per_step, alone.spread)
