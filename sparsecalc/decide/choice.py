@@ -15,7 +15,7 @@ from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 
 LOADS = (1, 4, 16, 64, 256, 1024)
 """Requests in flight that are looked at; between two with unlike winners, the change is narrowed down."""
-CLOSE, CLOSE_OF_MANY = 1.05, 1.5
+CLOSE, CLOSE_OF_MANY = 1.05, 2
 """How closely: the load above a change over the load below; of more than two models, lest an answer take long."""
 MOST_SIDES = 12
 """Pairs of a model and an accelerator that are looked at, lest an answer take long: the first accelerators."""
