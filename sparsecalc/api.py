@@ -139,7 +139,7 @@ def sweep(
 def plan(models: list[str], **asked: Any) -> PlanReport:
     """Which accelerators, how many, in which layout and precision, as `sparsecalc plan`; `asked`: its options.
 
-    >>> plan(["llama-3.1-8b"], gpu="h100-sxm,l40s", concurrency=16, tpot="30ms").recommended.accelerator
+    >>> plan(["llama-3.1-8b"], gpu="h100-sxm,l40s", concurrency=16, tpot="30ms").plan.recommended.accelerator
     'h100-sxm'
     """
     return _plan(models, plan_asked(**plain(asked)))

@@ -38,6 +38,11 @@ def test_without_an_accelerator_there_is_no_choice() -> None:
     assert (found.answer, found.choices) == (None, [])
 
 
+def test_a_model_is_not_chosen_over_itself() -> None:
+    found = sparsecalc.compare(["qwen3-8b", "qwen3-8b"], gpu="h100-sxm")
+    assert (found.answer, found.choices) == (None, [])
+
+
 def test_what_does_not_fit_is_no_choice() -> None:
     assert (
         sparsecalc.compare(["mixtral-8x7b", "deepseek-v3"], gpu="h100-sxm").answer

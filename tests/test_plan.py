@@ -46,9 +46,9 @@ def shown(candidate: Candidate, name: str, **given: Any) -> Any:
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-30b-a3b"])
 def test_figures_are_those_of_show(name: str) -> None:
     report = planned(name, gpu="h100-sxm,l40s", concurrency=24, tpot="60ms")
-    assert report.candidates
-    assert report.recommended == report.candidates[0]
-    for candidate in report.candidates:
+    assert report.plan.candidates
+    assert report.plan.recommended == report.plan.candidates[0]
+    for candidate in report.plan.candidates:
         own = name if candidate.checkpoint == load_model(name).facts["hub_id"] else candidate.checkpoint
         found = shown(candidate, own)
         assert found.fits
@@ -105,16 +105,16 @@ def test_a_brute_force_finds_the_same_front(gpu: str, concurrency: int, prompt: 
             found.usd_per_hour * replicas / 3600 / rate * 1e6,
         )
     front = {key for key, costs in brute.items() if not any(beats(other, costs) for other in brute.values())}
-    listed = {(each.accelerator, each.tp, each.replicas) for each in report.candidates}
+    listed = {(each.accelerator, each.tp, each.replicas) for each in report.plan.candidates}
     assert listed == front
-    assert not any(beats(figures(a), figures(b)) for a in report.candidates for b in report.candidates)
+    assert not any(beats(figures(a), figures(b)) for a in report.plan.candidates for b in report.plan.candidates)
     cheapest = min(brute, key=lambda key: brute[key][2])
-    best = report.recommended
+    best = report.plan.recommended
     assert best
     assert (best.accelerator, best.tp, best.replicas) == cheapest
     plane = {key: costs[:2] for key, costs in brute.items() if key in front}
     on_plane = {key for key, costs in plane.items() if not any(beats(other, costs) for other in plane.values())}
-    assert {(each.accelerator, each.tp, each.replicas) for each in report.candidates if each.on_front} == on_plane
+    assert {(each.accelerator, each.tp, each.replicas) for each in report.plan.candidates if each.on_front} == on_plane
 
 
 @pytest.mark.parametrize(
@@ -149,75 +149,75 @@ def test_the_search_says_what_the_closed_formula_says(gpu: str, name: str) -> No
 
 def test_targets_budget_and_order() -> None:
     report = planned("llama-3.1-8b", gpu="all", concurrency=32, tpot="15ms", ttft="400ms", budget=3)
-    assert report.candidates
-    for each in report.candidates:
+    assert report.plan.candidates
+    for each in report.plan.candidates:
         assert each.tpot_seconds <= 0.015
         assert each.ttft_seconds <= 0.4
         assert each.usd_per_hour is not None
         assert each.usd_per_hour <= 3
-    dollars = [each.usd_per_million_output_tokens for each in report.candidates]
+    dollars = [each.usd_per_million_output_tokens for each in report.plan.candidates]
     assert dollars == sorted(dollars)
-    assert report.rejected["budget"]
+    assert report.plan.rejected["budget"]
     speed = planned("llama-3.1-8b", gpu="h100-sxm,l4", concurrency=8, sort="speed")
-    assert speed.recommended
-    assert speed.recommended.tpot_seconds == min(each.tpot_seconds for each in speed.candidates)
+    assert speed.plan.recommended
+    assert speed.plan.recommended.tpot_seconds == min(each.tpot_seconds for each in speed.plan.candidates)
     fewest = planned("llama-3.1-8b", gpu="h100-sxm,l4", concurrency=8, sort="gpus")
-    assert fewest.recommended
-    assert fewest.recommended.num_gpus == 1
+    assert fewest.plan.recommended
+    assert fewest.plan.recommended.num_gpus == 1
 
 
 def test_a_rate_is_kept() -> None:
     report = planned("llama-3.1-8b", gpu="l4,h100-sxm", rate=6, max_gpus=8)
-    assert report.candidates
-    for each in report.candidates:
+    assert report.plan.candidates
+    for each in report.plan.candidates:
         spent = each.ttft_seconds + 99 * each.tpot_seconds
         answered = max(each.replicas * each.batch_size / spent, each.output_tokens_per_second / 100)
         assert answered >= 0.98 * 6
-    hours = [each.usd_per_hour for each in report.candidates]
+    hours = [each.usd_per_hour for each in report.plan.candidates]
     assert hours == sorted(hours)
     waits = planned("qwen3-30b-a3b", gpu="h100-sxm", rate=10, ttft="1s", engine="sglang")
-    assert waits.candidates, "what a client waits for the first token besides keeps no server busy"
+    assert waits.plan.candidates, "what a client waits for the first token besides keeps no server busy"
     nothing = planned("llama-3.1-8b", gpu="l4", rate=5000, max_gpus=2)
-    assert not nothing.candidates
-    assert nothing.rejected["rate"]
+    assert not nothing.plan.candidates
+    assert nothing.plan.rejected["rate"]
 
 
 def test_several_models_and_published_precisions() -> None:
     report = planned("llama-3.1-70b", "llama-3.1-8b", gpu="h100-sxm,a100-80gb-sxm", concurrency=8)
-    assert report.recommended
-    assert report.recommended.model == "llama-3.1-8b"
-    assert report.rejected["format"] >= 2, "an A100 does not multiply FP8, and there is a checkpoint in 16 bits"
-    assert not any(each.accelerator.startswith("a100") and "fp8" in each.dtype for each in report.candidates)
+    assert report.plan.recommended
+    assert report.plan.recommended.model == "llama-3.1-8b"
+    assert report.plan.rejected["format"] >= 2, "an A100 does not multiply FP8, and there is a checkpoint in 16 bits"
+    assert not any(each.accelerator.startswith("a100") and "fp8" in each.dtype for each in report.plan.candidates)
     only = planned("gpt-oss-20b", gpu="h100-sxm", concurrency=8)
-    assert only.recommended
-    assert only.recommended.dtype.startswith("mxfp4"), "published in nothing that it multiplies"
+    assert only.plan.recommended
+    assert only.plan.recommended.dtype.startswith("mxfp4"), "published in nothing that it multiplies"
     assert any("multiplied in 16 bits" in note.text for note in only.warnings)
 
 
 def test_nothing_will_do() -> None:
     report = planned("llama-3.1-70b", gpu="h100-sxm,l4", tpot="1ms", concurrency=4)
-    assert report.recommended is None
-    assert report.candidates == []
+    assert report.plan.recommended is None
+    assert report.plan.candidates == []
     assert report.text[0].startswith("Nothing serves this within TPOT 1 ms")
     assert "% over 1 ms" in report.text[0]
-    assert {each.accelerator for each in report.near_misses} == {"h100-sxm", "l4"}
+    assert {each.accelerator for each in report.plan.near_misses} == {"h100-sxm", "l4"}
     small = planned("llama-3.1-405b", gpu="l4", max_gpus=2)
-    assert small.recommended is None
-    assert small.near_misses[0].reason == "memory"
-    assert set(small.rejected) == {"memory"}
+    assert small.plan.recommended is None
+    assert small.plan.near_misses[0].reason == "memory"
+    assert set(small.plan.rejected) == {"memory"}
 
 
 def test_ties_are_named() -> None:
     report = planned("llama-3.1-8b", gpu="h100-sxm", concurrency=8, dtype="bf16", max_gpus=1)
-    assert len(report.candidates) == 1
-    assert not report.candidates[0].tied
+    assert len(report.plan.candidates) == 1
+    assert not report.plan.candidates[0].tied
     both = planned("llama-3.1-8b", gpu="h100-sxm,h200-sxm", concurrency=64, dtype="bf16", max_gpus=1)
-    dollars = [each.usd_per_million_output_tokens for each in both.candidates]
-    assert [each.tied for each in both.candidates] == [False, dollars[1] <= dollars[0] * band()]
+    dollars = [each.usd_per_million_output_tokens for each in both.plan.candidates]
+    assert [each.tied for each in both.plan.candidates] == [False, dollars[1] <= dollars[0] * band()]
     assert any("so a tie" in line for line in both.text) == (dollars[1] <= dollars[0] * band())
     unpriced = planned("llama-3.1-8b", gpu="mi355x", concurrency=64, dtype="bf16", max_gpus=2)
-    assert unpriced.candidates
-    assert not any(each.tied for each in unpriced.candidates), "nothing to compare"
+    assert unpriced.plan.candidates
+    assert not any(each.tied for each in unpriced.plan.candidates), "nothing to compare"
 
 
 def band() -> float:
@@ -226,10 +226,10 @@ def band() -> float:
 
 def test_very_many_requests_are_few_replays() -> None:
     report = planned("llama-3.1-8b", gpu="h100-sxm", concurrency=5000, max_gpus=8, dtype="fp8")
-    assert report.candidates
+    assert report.plan.candidates
     single = planned("llama-3.1-8b", gpu="h100-sxm", output_len=1, concurrency=4, max_gpus=1, dtype="fp8")
-    assert single.recommended
-    assert single.recommended.ttft_seconds > 0
+    assert single.plan.recommended
+    assert single.plan.recommended.ttft_seconds > 0
 
 
 def test_layouts() -> None:
@@ -281,6 +281,7 @@ def test_the_command(quick_run: Any) -> None:
     options = ("--gpu", "h100-sxm,l40s", "--concurrency", "16", "--tpot", "30ms", "--prompt-len", "500")
     found = quick_run("plan", "llama-3.1-8b", *options, "--output-len", "100", "--json").json
     assert found["command"] == "plan"
+    found = found["plan"]
     assert found["recommended"] == found["candidates"][0]
     keys = {"model", "accelerator", "num_gpus", "tp", "ep", "pp", "dp", "replicas", "dtype", "batch_size", "fits"}
     keys |= {"tpot_seconds", "ttft_seconds", "output_tokens_per_second", "usd_per_hour", "on_front", "command"}

@@ -15,8 +15,9 @@ from sparsecalc.estimate.prices import usd_per_hour, usd_per_million_tokens
 
 LOADS = (1, 4, 16, 64, 256, 1024)
 """Requests in flight that are looked at; between two with unlike winners, the change is narrowed down."""
-CLOSE, CLOSE_OF_MANY = 1.05, 1.5
-"""How closely: the load above a change over the load below; of more than two models, lest an answer take long."""
+LOADS_OF_MANY = (1, 16, 256, 1024)
+CLOSE, CLOSE_OF_MANY = 1.05, 2
+"""How closely: the load above a change over the load below. Many models are looked at more coarsely."""
 MOST_SIDES = 12
 """Pairs of a model and an accelerator that are looked at, lest an answer take long: the first accelerators."""
 
@@ -62,6 +63,7 @@ def _side(variant: Variant, question: Question, gpu: Accelerator) -> Callable[[i
 def _ranges(costs: Callable[[int], dict[str, float]], models: int) -> list[ChoiceRange]:
     """Neighbouring loads with the same least model as one range each."""
     seen: dict[int, str] = {}
+    loads = LOADS if models <= 3 else LOADS_OF_MANY
     close = CLOSE if models == 2 else CLOSE_OF_MANY
 
     def winner(load: int) -> str:
@@ -77,7 +79,7 @@ def _ranges(costs: Callable[[int], dict[str, float]], models: int) -> list[Choic
         narrow(low, int(middle))
         narrow(int(middle), high)
 
-    for low, high in pairwise(LOADS):
+    for low, high in pairwise(loads):
         narrow(low, high)
     return _joined(sorted(seen), seen, costs)
 

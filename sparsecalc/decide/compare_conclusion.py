@@ -83,8 +83,11 @@ def _times(value: float, base: float) -> str:
 
 
 def answer(models: list[ModelReport]) -> str | None:
-    """Which model is the cheapest of those that fit, at the load that is asked for or at each point of the grid."""
-    if models[0].prediction is None:
+    """Which model is the cheapest of those that fit, at the load that is asked for or at each point of the grid.
+
+    None without an accelerator, and where all are the same model.
+    """
+    if models[0].prediction is None or len({model.model.id for model in models}) == 1:
         return None
     if models[0].grid:
         return _at_each_point(models)

@@ -16,7 +16,7 @@ from sparsecalc.decide.plan_replay import Finalist, Finals
 from sparsecalc.decide.plan_search import SLACK, NotHeld, Option, Search
 from sparsecalc.decide.plan_sentences import sentences
 from sparsecalc.decide.run_commands import run_command
-from sparsecalc.documents.plan import Candidate, PlanReport
+from sparsecalc.documents.plan import Candidate, Plan, PlanReport
 
 
 def plan(names: list[str], asked: PlanAsked) -> PlanReport:
@@ -46,11 +46,13 @@ def plan(names: list[str], asked: PlanAsked) -> PlanReport:
         command="plan",
         inputs=asked.inputs(names),
         warnings=_warnings(listed),
-        recommended=candidates[0] if candidates else None,
-        candidates=candidates,
-        near_misses=misses,
-        rejected={reason: count for reason, count in rejected.items() if count},
-        searched=len(options) + sum(one.count for one in left_out),
+        plan=Plan(
+            recommended=candidates[0] if candidates else None,
+            candidates=candidates,
+            near_misses=misses,
+            rejected={reason: count for reason, count in rejected.items() if count},
+            searched=len(options) + sum(one.count for one in left_out),
+        ),
         text=sentences(asked, candidates, misses, names),
     )
 

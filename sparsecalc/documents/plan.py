@@ -80,7 +80,7 @@ class NearMiss(Frozen):
     """By how much, in a sentence."""
 
 
-class PlanReport(Document):
+class Plan(Frozen):
     """The recommended way to serve one model or several, what else is worth a look, and why the rest is not."""
 
     recommended: Candidate | None
@@ -95,9 +95,16 @@ class PlanReport(Document):
     candidates by the closed formula."""
     searched: int
     """Layouts that were looked at, each number of replicas counted."""
+
+
+class PlanReport(Document):
+    """Which accelerators, how many, and in which layout and precision."""
+
+    plan: Plan
+    """What was found."""
     text: list[str]
     """Sentences that are computed from the figures; the first is the answer."""
 
     def to_rows(self) -> list[dict[str, Any]]:
         """A row for each candidate."""
-        return [candidate.to_dict() for candidate in self.candidates]
+        return [candidate.to_dict() for candidate in self.plan.candidates]

@@ -10,13 +10,14 @@ MOST_MISSES = 8
 
 def view(document: PlanReport) -> View:
     """The answer, then candidates in their order, near misses, and how many layouts were left out why."""
-    grids = [_candidates(document.candidates)] if document.candidates else []
-    if document.near_misses:
-        rows = [[each.model, each.accelerator, each.text] for each in document.near_misses[:MOST_MISSES]]
+    found = document.plan
+    grids = [_candidates(found.candidates)] if found.candidates else []
+    if found.near_misses:
+        rows = [[each.model, each.accelerator, each.text] for each in found.near_misses[:MOST_MISSES]]
         grids.append(Grid(headers=["not taken", "on", "nearest, and why not"], rows=rows, left=3))
-    lines = [f"Looked at {document.searched:,} layouts. Left out: {_counts(document.rejected)}."]
-    if document.recommended and document.recommended.command:
-        lines.append(f"Start each replica with: {document.recommended.command}")
+    lines = [f"Looked at {found.searched:,} layouts. Left out: {_counts(found.rejected)}."]
+    if found.recommended and found.recommended.command:
+        lines.append(f"Start each replica with: {found.recommended.command}")
     return View(answer=document.text, grids=grids, lines=lines)
 
 

@@ -10,7 +10,7 @@ WIDTH = 64
 
 
 def view(document: RoutingReport) -> View:
-    """Tables of batches, ranks and capacity factors; then the loads, where they differ, and the simulation."""
+    """The conclusion; tables of batches, ranks and capacity factors; the loads where they differ; the simulation."""
     grids = [_distinct(document), _ranks(document), _drops(document)]
     if document.times:
         grids.append(_times(document))
@@ -23,7 +23,7 @@ def view(document: RoutingReport) -> View:
         f"{document.model}: {document.num_experts_per_tok} of {document.num_experts} experts{zero} per token in"
         f" {document.layers} layers; routing {document.routing}."
     )
-    return View(grids=grids, lines=[head, *document.text], heat_map=document.loads)
+    return View(answer=document.text, grids=grids, lines=[head], heat_map=document.loads)
 
 
 def _both(document: RoutingReport, uniform: str, asked: str) -> list[str]:

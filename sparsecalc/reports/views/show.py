@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sparsecalc.core import units
 from sparsecalc.documents.show import ModelInfo, ModelReport, RunCommand, ShowReport
-from sparsecalc.estimate.results import Experts
+from sparsecalc.estimate.results import Experts, Prediction
 from sparsecalc.reports.view import Grid, View
 from sparsecalc.reports.views.llama_memory import advice_lines, desk_grids
 from sparsecalc.reports.views.model_figures import figures, grid_tables
@@ -14,14 +14,16 @@ ONE_IN_FULL = "One of them in full: name one accelerator, layout, format, batch 
 
 
 def view(document: ShowReport) -> View:
-    """Tables of figures, components and kinds of layers, a sentence about the experts; of several loads the grid."""
+    """Whether it fits and how fast it is; tables of figures, components and layers; of several loads the grid instead."""
+    answer = [_answer(document.model.id, document.prediction)] if document.prediction else []
     if document.grid:
         grids = [*grid_tables([document]), *_tests(document)]
-        return View(grids=grids, lines=[ONE_IN_FULL, *advice_lines(document.advice)])
+        return View(answer=answer, grids=grids, lines=[ONE_IN_FULL, *advice_lines(document.advice)])
     grids = [_figures(document), _components(document), _layers(document), *_engine(document)]
     grids += [*desk_grids(document), *_tests(document)]
     lines = [_expert_sentence(document.experts)] if document.experts else []
-    return View(grids=grids, lines=[*lines, *advice_lines(document.advice), *command_lines(document.commands)])
+    more = [*advice_lines(document.advice), *command_lines(document.commands)]
+    return View(answer=answer, grids=grids, lines=[*lines, *more])
 
 
 def command_lines(commands: list[RunCommand]) -> Iterator[str]:
@@ -33,6 +35,32 @@ def command_lines(commands: list[RunCommand]) -> Iterator[str]:
     if manifest:
         yield f"Kubernetes ({manifest.engine}; kubectl apply -f -):"
         yield from (f"  {line}" for line in manifest.manifest.splitlines())
+
+
+def _answer(name: str, found: Prediction) -> str:
+    """Whether a model fits on the devices as asked, what room is left, how fast it is, and its price."""
+    devices = f"{found.num_gpus} x {found.accelerator}"
+    held = f"{units.nbytes(found.bytes_per_gpu)} of {units.nbytes(found.capacity_bytes)} per device"
+    if found.host_memory_bytes:
+        held += f", {units.nbytes(found.host_memory_bytes)} in host memory"
+    if not found.fits:
+        ways = [f"{found.gpus_needed:,} devices"] if (found.gpus_needed or 0) > found.num_gpus else []
+        ways += [f"a batch of {found.largest_batch_size:,}"] if found.largest_batch_size else []
+        ways += [f"a context of {found.largest_context_len:,}"] if found.largest_context_len else []
+        excess = -found.free_bytes_per_gpu
+        lacking = f": {units.nbytes(excess)} per device too much" if excess > 0 else f" ({held})"
+        would = f"; would fit: {', '.join(ways)}" if ways else ""
+        return f"{name} does not fit on {devices}{lacking}{would}."
+    parts = [f"{name} fits on {devices} ({held})", f"largest batch {found.largest_batch_size:,}"]
+    parts.append(f"largest context {found.largest_context_len:,}")
+    if found.engine_memory:
+        parts.append(f"maximum concurrency {found.engine_memory.max_concurrency:.2f}x")
+    if found.serving:
+        served = found.serving
+        parts.append(f"{units.band(served.tpot_seconds, served.tpot_seconds_low, served.tpot_seconds_high)} per token")
+    if found.usd_per_million_output_tokens:
+        parts.append(f"{found.usd_per_million_output_tokens:.3g} USD per million output tokens")
+    return f"{parts[0]}: {', '.join(parts[1:])}." if len(parts) > 1 else f"{parts[0]}."
 
 
 def _figures(model: ModelReport) -> Grid:

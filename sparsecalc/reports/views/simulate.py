@@ -17,14 +17,24 @@ TIMES = {
 
 
 def view(document: SimulateReport) -> View:
-    """A table of times and one of figures for each model, then the ratios."""
+    """The highest rates, if they are asked for; a table of times and one of figures for each model, then the ratios."""
     if len(document.models) > MOST_IN_FULL:
         grids = [_rates(document.models)]
     else:
         grids = [grid for model in document.models for grid in (_times(model), _figures(model))]
     if document.ratios:
         grids.append(_ratios(document.ratios))
-    return View(grids=grids, lines=[f"{model.model}: {model.why}." for model in document.models if model.why])
+    answer = [line for model in document.models if (line := _highest_rate(model))]
+    return View(answer=answer, grids=grids)
+
+
+def _highest_rate(model: SimulatedModel) -> str:
+    """Up to which rate a model's server keeps the targets, or why that is not known; empty where it is not asked."""
+    if model.highest_rate is None:
+        return f"{model.model}: {model.why}." if model.why else ""
+    server = f"{model.num_gpus} x {model.accelerator} ({model.placement}), {model.engine}, {model.weights_dtype}"
+    why = f" ({model.why})" if model.why else ""
+    return f"{model.model} keeps the targets up to {model.highest_rate:,.4g} requests/s on {server}{why}."
 
 
 def _rates(models: list[SimulatedModel]) -> Grid:
