@@ -6,9 +6,9 @@ from math import inf
 from sparsecalc.core import units
 from sparsecalc.core.errors import InputError
 from sparsecalc.decide.capacity import HeldMemory
-from sparsecalc.decide.deploy import deploy
+from sparsecalc.decide.deploy import deploy, lacking_formats
 from sparsecalc.decide.fit_question import FitAsked, usual_engine
-from sparsecalc.decide.precisions import InPrecision, NamedModel, usable
+from sparsecalc.decide.precisions import InPrecision, NamedModel
 from sparsecalc.decide.question import Question
 from sparsecalc.device.accelerator import Accelerator
 from sparsecalc.estimate.deployment import Deployment
@@ -96,7 +96,7 @@ def fewest(model: NamedModel, gpu: Accelerator, question: Question, count: int) 
         if candidate.bytes_at_least(model.params_beside_embedding) > count * gpu.capacity_bytes:
             continue
         found = attempt(candidate, gpu, question, count)
-        if found and (candidate.is_own or usable(found.deployed)) and found.fits:
+        if found and (candidate.is_own or not lacking_formats(found.deployed)) and found.fits:
             return found
     return None
 
@@ -120,7 +120,7 @@ def smallest_usable(model: NamedModel, gpu: Accelerator, question: Question, cou
     """The smallest precision that the devices multiply, fitting or not; None where the model cannot be split so."""
     for candidate in reversed(model.candidates(question.engine or "")):
         found = attempt(candidate, gpu, question, count)
-        if found and (candidate.is_own or usable(found.deployed)):
+        if found and (candidate.is_own or not lacking_formats(found.deployed)):
             return found
     return None
 

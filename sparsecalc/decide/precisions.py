@@ -7,7 +7,6 @@ from sparsecalc.decide.model_name import Variant, in_format, load_variant, split
 from sparsecalc.decide.question import Question
 from sparsecalc.decide.run_commands import LAUNCHERS
 from sparsecalc.estimate.costs import params
-from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.library.formats import is_format
 from sparsecalc.read.number_formats import is_number_format, number_format
 
@@ -118,15 +117,6 @@ class NamedModel:
         words = table.get(engine, table[""])
         of = None if self.is_fixed else self.own
         return [InPrecision(self.name, word, self.question, of=of) for word in words if is_format(word)]
-
-
-def usable(deployed: Deployment) -> bool:
-    """Whether the device multiplies all formats of the weights, or its engine's kernels do."""
-    if deployed.device.engine.quantized_products:
-        return True
-    peaks = deployed.device.peak_flops_per_second
-    formats = deployed.precision.formats(deployed.model.ops(Workload())).values()
-    return all(not fmt.compute or fmt.compute_needs in peaks for fmt in formats)
 
 
 def models_of(names: list[str], question: Question) -> list[NamedModel]:
