@@ -13,10 +13,10 @@ from sparsecalc.decide.plan_models import checkpoints
 from sparsecalc.decide.plan_order import final_costs, final_key, is_tied, option_costs, option_key, unbeaten
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist, Finals
-from sparsecalc.decide.plan_search import SLACK, NotHeld, Option, Search
+from sparsecalc.decide.plan_search import SLACK, NotHeld, PlanOption, Search
 from sparsecalc.decide.plan_sentences import sentences
 from sparsecalc.decide.run_commands import run_command
-from sparsecalc.documents.plan import Candidate, Plan, PlanReport
+from sparsecalc.documents.plan import Candidate, PlanReport, PlanResult
 
 
 def plan(names: list[str], asked: PlanAsked) -> PlanReport:
@@ -46,7 +46,7 @@ def plan(names: list[str], asked: PlanAsked) -> PlanReport:
         command="plan",
         inputs=asked.inputs(names),
         warnings=_warnings(listed),
-        plan=Plan(
+        plan=PlanResult(
             recommended=candidates[0] if candidates else None,
             candidates=candidates,
             near_misses=misses,
@@ -57,8 +57,8 @@ def plan(names: list[str], asked: PlanAsked) -> PlanReport:
     )
 
 
-def _searched(names: list[str], asked: PlanAsked) -> tuple[list[Option], list[NotHeld]]:
-    options: list[Option] = []
+def _searched(names: list[str], asked: PlanAsked) -> tuple[list[PlanOption], list[NotHeld]]:
+    options: list[PlanOption] = []
     left_out: list[NotHeld] = []
     for name in dict.fromkeys(names):
         published = checkpoints(name, asked.question)
@@ -72,10 +72,10 @@ def _searched(names: list[str], asked: PlanAsked) -> tuple[list[Option], list[No
     return options, left_out
 
 
-def _screened(options: list[Option], asked: PlanAsked) -> tuple[list[Option], list[tuple[Option, str]]]:
+def _screened(options: list[PlanOption], asked: PlanAsked) -> tuple[list[PlanOption], list[tuple[PlanOption, str]]]:
     """Those within the budget that may meet the targets; the others with what they miss."""
-    within: list[Option] = []
-    over: list[tuple[Option, str]] = []
+    within: list[PlanOption] = []
+    over: list[tuple[PlanOption, str]] = []
     for option in options:
         per_hour = option.usd_per_hour
         if asked.budget is not None and (per_hour is None or per_hour > asked.budget):

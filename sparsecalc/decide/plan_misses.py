@@ -6,7 +6,7 @@ from sparsecalc.core import units
 from sparsecalc.decide.plan_order import is_tied
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist, requests_per_second
-from sparsecalc.decide.plan_search import NotHeld, Option
+from sparsecalc.decide.plan_search import NotHeld, PlanOption
 from sparsecalc.documents.plan import NearMiss
 
 
@@ -15,8 +15,8 @@ class Rest:
     """What is not listed: options over a target by the formula, others that were not replayed with what is expected of
     them, finalists that miss a target, layouts that hold no load."""
 
-    over: list[tuple[Option, str]]
-    untried: list[tuple[Option, float]]
+    over: list[tuple[PlanOption, str]]
+    untried: list[tuple[PlanOption, float]]
     missed: list[tuple[Finalist, str]]
     left_out: list[NotHeld]
 
@@ -48,12 +48,17 @@ def near_misses(asked: PlanAsked, met: list[Finalist], listed: list[Finalist], r
     return [miss for _, miss in sorted(found.values(), key=lambda each: each[0])]
 
 
-def _place(option: Option) -> Place:
+def _place(option: PlanOption) -> Place:
     return option.checkpoint.model, option.gpu.id
 
 
 def _keep(
-    found: dict[Place, tuple[float, NearMiss]], option: Option, factor: float, reason: str, text: str, done: set[Place]
+    found: dict[Place, tuple[float, NearMiss]],
+    option: PlanOption,
+    factor: float,
+    reason: str,
+    text: str,
+    done: set[Place],
 ) -> None:
     """The nearest of each place so far."""
     place = _place(option)
@@ -80,7 +85,7 @@ def _final_miss(asked: PlanAsked, final: Finalist, reason: str) -> tuple[float, 
     return _over(asked, final.option, reason, values[reason])
 
 
-def _untried_miss(asked: PlanAsked, option: Option, tpot: float, why: str) -> tuple[float, str]:
+def _untried_miss(asked: PlanAsked, option: PlanOption, tpot: float, why: str) -> tuple[float, str]:
     """What was left to the closed formula: over the target, or behind what was replayed."""
     if asked.tpot is not None and tpot > asked.tpot:
         factor, text = _over(asked, option, "tpot", tpot)
@@ -92,7 +97,7 @@ def _untried_miss(asked: PlanAsked, option: Option, tpot: float, why: str) -> tu
     )
 
 
-def _option_miss(asked: PlanAsked, option: Option, reason: str) -> tuple[float, str]:
+def _option_miss(asked: PlanAsked, option: PlanOption, reason: str) -> tuple[float, str]:
     values = {"tpot": option.tpot_seconds, "ttft": option.idle_seconds, "budget": option.usd_per_hour}
     value = values[reason]
     if value is None:
@@ -103,7 +108,7 @@ def _option_miss(asked: PlanAsked, option: Option, reason: str) -> tuple[float, 
 NAMES = {"tpot": "TPOT", "ttft": "TTFT", "budget": "USD per hour"}
 
 
-def _over(asked: PlanAsked, option: Option, reason: str, value: float) -> tuple[float, str]:
+def _over(asked: PlanAsked, option: PlanOption, reason: str, value: float) -> tuple[float, str]:
     """How many times the target a value is, and that in words."""
     target = {"tpot": asked.tpot, "ttft": asked.ttft, "budget": asked.budget}[reason]
     assert target is not None
@@ -111,5 +116,5 @@ def _over(asked: PlanAsked, option: Option, reason: str, value: float) -> tuple[
     return value / target, f"{_label(option)}: {NAMES[reason]} {shown[0]}, {value / target - 1:.0%} over {shown[1]}"
 
 
-def _label(option: Option) -> str:
+def _label(option: PlanOption) -> str:
     return f"{option.label} in {option.checkpoint.dtype}"

@@ -5,7 +5,7 @@ from math import exp, inf, isfinite
 from sparsecalc.decide.plan_front import on_front
 from sparsecalc.decide.plan_question import PlanAsked
 from sparsecalc.decide.plan_replay import Finalist
-from sparsecalc.decide.plan_search import Option
+from sparsecalc.decide.plan_search import PlanOption
 from sparsecalc.estimate.engine_defaults import engine_default
 from sparsecalc.estimate.step import BAND
 
@@ -16,7 +16,7 @@ def _dollars(per_million: float | None, per_hour: float | None, asked: PlanAsked
     return inf if found is None else found
 
 
-def option_key(option: Option, asked: PlanAsked) -> tuple[float, ...]:
+def option_key(option: PlanOption, asked: PlanAsked) -> tuple[float, ...]:
     """What options are sorted by, the smallest first."""
     dollars = _dollars(option.usd_per_million, option.usd_per_hour, asked)
     return _order(asked, dollars, option.tpot_seconds, option.num_gpus)
@@ -34,7 +34,7 @@ def _order(asked: PlanAsked, dollars: float, tpot: float, num_gpus: int) -> tupl
     return (num_gpus, dollars, tpot) if asked.sort == "gpus" else (dollars, num_gpus, tpot)
 
 
-def option_costs(option: Option) -> tuple[float, ...]:
+def option_costs(option: PlanOption) -> tuple[float, ...]:
     """Seconds per token of a user, device seconds per token, dollars per token."""
     per_token = option.num_gpus / option.tokens_per_second
     return option.tpot_seconds, per_token, _or_inf(option.usd_per_million)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sparsecalc.decide.capacity import HeldMemory, prompt_chunks
 from sparsecalc.decide.deploy import deploy
 from sparsecalc.decide.plan_question import PlanAsked
-from sparsecalc.decide.plan_search import Option
+from sparsecalc.decide.plan_search import PlanOption
 from sparsecalc.decide.predict import MOST_REPLAYED, serve
 from sparsecalc.decide.question import Parallelism, Question
 from sparsecalc.estimate.deployment import Deployment
@@ -27,7 +27,7 @@ RATE_SHARE = 0.98
 class Finalist:
     """An option with the figures of `show` for its layout and its requests in flight."""
 
-    option: Option
+    option: PlanOption
     question: Question
     """That of one replica, with its requests in flight."""
     deployed: Deployment
@@ -53,7 +53,7 @@ class Finalist:
         return usd_per_million_tokens(self.option.usd_per_hour, 1 / self.tokens_per_second)
 
 
-def replayed(asked: PlanAsked, option: Option) -> Finalist:
+def replayed(asked: PlanAsked, option: PlanOption) -> Finalist:
     """The figures of `show` with the option's layout, and of all replicas together."""
     plan, question = option.plan, asked.question
     parallelism = Parallelism(tp=plan.tp, pp=plan.pp, dp=plan.dp, ep=plan.ep)
@@ -101,7 +101,7 @@ def requests_per_second(finalist: Finalist) -> float:
     return option.replicas * each
 
 
-Key = Callable[[Option], tuple[float, ...]]
+Key = Callable[[PlanOption], tuple[float, ...]]
 
 
 class Finals:
@@ -112,7 +112,7 @@ class Finals:
     accelerator, then what would be on the front, then what is next in order.
     """
 
-    def __init__(self, asked: PlanAsked, options: list[Option], key: Key, models: int) -> None:
+    def __init__(self, asked: PlanAsked, options: list[PlanOption], key: Key, models: int) -> None:
         self.asked, self.key = asked, key
         self.options = sorted(options, key=key)
         self.units: float = REPLAY_UNITS + MODEL_UNITS * (models - 1)
@@ -121,7 +121,7 @@ class Finals:
         self._ratio: dict[bool, float] = {}
         self._tried: set[int] = set()
 
-    def run(self, front: Callable[[Iterable[Option]], list[Option]]) -> None:
+    def run(self, front: Callable[[Iterable[PlanOption]], list[PlanOption]]) -> None:
         """Fill `met` and `missed`. `front`: those that no other one beats in everything, by the formula."""
         half = self.units / 2
         while self._has_time(half) and self._try(self._leaders()):
@@ -140,7 +140,7 @@ class Finals:
         """Whether more work is left than this, or hardly anything has been replayed."""
         return self.units > least or len(self._tried) < LEAST_REPLAYS
 
-    def _try(self, options: list[Option]) -> bool:
+    def _try(self, options: list[PlanOption]) -> bool:
         """Replay the first of these that has not been; whether there was one."""
         option = next((each for each in options if id(each) not in self._tried), None)
         if option is None:
@@ -157,35 +157,35 @@ class Finals:
             self.met.append(found)
         return True
 
-    def expected(self, option: Option) -> float:
+    def expected(self, option: PlanOption) -> float:
         """TPOT by the closed formula, times what replays have made of it so far."""
         return option.tpot_seconds * self._ratio.get(option.plan.dp > 1, 1.0)
 
-    def _promising(self) -> list[Option]:
+    def _promising(self) -> list[PlanOption]:
         """What is expected to meet the targets, in order."""
         return [each for each in self.options if self._may_meet(each)]
 
-    def _may_meet(self, option: Option) -> bool:
+    def _may_meet(self, option: PlanOption) -> bool:
         return self.asked.tpot is None or self.expected(option) <= self.asked.tpot
 
-    def _leaders(self) -> list[Option]:
+    def _leaders(self) -> list[PlanOption]:
         """The first of each model on each accelerator that has none yet."""
         done = {_place(each.option) for each in self.met}
-        leaders: dict[tuple[str, str], Option] = {}
+        leaders: dict[tuple[str, str], PlanOption] = {}
         for option in self._promising():
             if _place(option) not in done and id(option) not in self._tried:
                 leaders.setdefault(_place(option), option)
         return list(leaders.values())
 
     @property
-    def untried(self) -> list[Option]:
+    def untried(self) -> list[PlanOption]:
         """What was not replayed, in order."""
         return [each for each in self.options if id(each) not in self._tried]
 
-    def _all_left(self) -> list[Option]:
+    def _all_left(self) -> list[PlanOption]:
         """By how far the formula is within the targets."""
         return sorted(self.options, key=lambda each: (self.expected(each), each.idle_seconds))
 
 
-def _place(option: Option) -> tuple[str, str]:
+def _place(option: PlanOption) -> tuple[str, str]:
     return option.checkpoint.model, option.gpu.id

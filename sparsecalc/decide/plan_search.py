@@ -39,7 +39,7 @@ MOST_BEYOND = 4
 
 
 @dataclass(slots=True)
-class Option:
+class PlanOption:
     """A layout with a number of replicas, and what the closed formula says of it."""
 
     checkpoint: PublishedModel
@@ -106,7 +106,7 @@ class Search:
         self.lacking = lacking_formats(self.base)
         """Formats that the accelerator has no units to multiply in."""
 
-    def options(self, *, may_widen: bool) -> list[Option]:
+    def options(self, *, may_widen: bool) -> list[PlanOption]:
         """What fits; `left_out` has the rest.
 
         `may_widen`: weights that are stored in less than 16 bits may be multiplied in 16, as engines do; for a model
@@ -122,7 +122,7 @@ class Search:
             fast_links=self.gpu.scale_up is not None,
         )
         plans = [plan for plan in plans if _has_options(self.asked.engine, plan)]
-        found: list[Option] = []
+        found: list[PlanOption] = []
         for plan in sorted(plans, key=lambda plan: plan.num_gpus):
             if found and plan.num_gpus > max(self.base.device.domain_size, MOST_BEYOND * found[0].plan.num_gpus):
                 break
@@ -135,7 +135,7 @@ class Search:
     def _leave(self, reason: str, count: int, text: str) -> None:
         self.left_out.append(NotHeld(self.checkpoint, self.gpu, reason, count, text))
 
-    def _of(self, plan: Placement) -> list[Option]:
+    def _of(self, plan: Placement) -> list[PlanOption]:
         """The options of one layout: each number of replicas whose share of the requests it holds."""
         if self._known(plan).weights >= self.gpu.capacity_bytes:
             self._leave_memory(1)
@@ -221,12 +221,12 @@ class Search:
 
     def _option(
         self, plan: Placement, replicas: int, share: int, times: tuple[float, float], in_flight: float
-    ) -> Option:
+    ) -> PlanOption:
         (tpot, idle), answer = times, self.asked.question.requests.output_len
         rate = in_flight * answer / (idle + (answer - 1) * tpot)
-        return Option(self.checkpoint, self.gpu, plan, replicas, share, tpot, idle, rate)
+        return PlanOption(self.checkpoint, self.gpu, plan, replicas, share, tpot, idle, rate)
 
-    def _at_rate(self, plan: Placement, device: EngineDevice, counts: list[int]) -> Iterator[Option]:
+    def _at_rate(self, plan: Placement, device: EngineDevice, counts: list[int]) -> Iterator[PlanOption]:
         """The same under a rate: as many in flight on a replica as its share of the rate makes (Little's law)."""
         tried = powers(LARGEST_SHARE)
         shares = [share for share in tried if self._holds(device, share)]

@@ -80,7 +80,7 @@ class NearMiss(Frozen):
     """By how much, in a sentence."""
 
 
-class Plan(Frozen):
+class PlanResult(Frozen):
     """The recommended way to serve one model or several, what else is worth a look, and why the rest is not."""
 
     recommended: Candidate | None
@@ -100,7 +100,7 @@ class Plan(Frozen):
 class PlanReport(Document):
     """Which accelerators, how many, and in which layout and precision."""
 
-    plan: Plan
+    plan: PlanResult
     """What was found."""
     text: list[str]
     """Sentences that are computed from the figures; the first is the answer."""

@@ -14,7 +14,7 @@ ONE_IN_FULL = "One of them in full: name one accelerator, layout, format, batch 
 
 
 def view(document: ShowReport) -> View:
-    """Whether it fits and how fast it is; tables of figures, components and layers; of several loads the grid instead."""
+    """Whether it fits, how fast it is; tables of figures, components and layers; of several loads the grid instead."""
     answer = [_answer(document.model.id, document.prediction)] if document.prediction else []
     if document.grid:
         grids = [*grid_tables([document]), *_tests(document)]
