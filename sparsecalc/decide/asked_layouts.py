@@ -51,20 +51,19 @@ class AskedLayout(Frozen):
 
 
 def asked_layouts(
-    degrees: Mapping[str, Any], dtypes: tuple[str | None, str | None], same: Mapping[str, Any]
+    degrees: Mapping[str, Any], dtype: str | None, kv_cache_dtype: str | None, same: Mapping[str, Any]
 ) -> tuple[AskedLayout, ...]:
     """Every combination of the degrees of parallelism, each a number or several, and of the weights' formats.
 
-    `dtypes`: of weights, where commas may separate several, and of the KV cache; `same`: other fields of `Parallelism`.
+    `dtype`: of the weights, several between commas; `same`: other fields of `Parallelism`.
     """
-    weights, cache = dtypes
     return tuple(
         AskedLayout(
             parallelism=Parallelism(**dict(zip(degrees, each, strict=True)), **same),
-            formats=Formats(dtype=fmt, kv_cache_dtype=cache),
+            formats=Formats(dtype=fmt, kv_cache_dtype=kv_cache_dtype),
         )
         for each in product(*map(_several, degrees.values()))
-        for fmt in (formats(weights) if weights else (None,))
+        for fmt in (formats(dtype) if dtype else (None,))
     )
 
 

@@ -192,11 +192,8 @@ def ask(
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
     whole_experts, mtp, test = told.pop("enable_expert_parallel", False), told.pop("mtp", None), told.pop("test", None)
     degrees = {"num_gpus": num_gpus, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "eplb_replicas": eplb_replicas}
-    layouts = asked_layouts(
-        degrees,
-        (dtype, kv_cache_format(kv_cache_dtype, dict(told))),
-        {"expert_parallel": whole_experts, "offload": offload_of(offload), "host": host_asked(dict(told))},
-    )
+    same = {"expert_parallel": whole_experts, "offload": offload_of(offload), "host": host_asked(dict(told))}
+    layouts = asked_layouts(degrees, dtype, kv_cache_format(kv_cache_dtype, dict(told)), same)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
