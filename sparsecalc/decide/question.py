@@ -196,26 +196,26 @@ def ask(
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        **vars(layouts[0]),
+        **layouts,
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
         speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
-        layouts=layouts if len(layouts) > 1 else (),
     ).with_tests(test)
 
 
 def _layouts(
     degrees: tuple[Any, ...], dtypes: tuple[str | None, str | None], offload: str | None, told: dict[str, Any]
-) -> tuple[AskedLayout, ...]:
-    """`degrees`: of devices, TP, PP, DP, EP and copies of experts; `dtypes`: of weights and KV cache."""
+) -> dict[str, Any]:
+    """The fields of a question that say it. `degrees`: of devices, TP, PP, DP, EP and copies of experts; `dtypes`: of weights and KV cache."""
     names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
     experts, host = told.get("enable_expert_parallel", False), host_asked(told)
     same = {"expert_parallel": experts, "offload": offload_of(offload), "host": host}
     given = dict(zip(names, degrees, strict=True))
-    return asked_layouts(given, dtypes[0], kv_cache_format(dtypes[1], told), same)
+    found = asked_layouts(given, dtypes[0], kv_cache_format(dtypes[1], told), same)
+    return {**vars(found[0]), "layouts": found if len(found) > 1 else ()}
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:
