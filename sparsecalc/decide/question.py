@@ -209,7 +209,10 @@ def ask(
 def _layouts(
     degrees: tuple[Any, ...], dtypes: tuple[str | None, str | None], offload: str | None, told: dict[str, Any]
 ) -> dict[str, Any]:
-    """The fields of a question that say it. `degrees`: of devices, TP, PP, DP, EP and copies of experts; `dtypes`: of weights and KV cache."""
+    """The fields of a question that say how it is laid out.
+
+    `degrees`: of devices, TP, PP, DP, EP and copies of experts; `dtypes`: of weights and KV cache.
+    """
     names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
     experts, host = told.get("enable_expert_parallel", False), host_asked(told)
     same = {"expert_parallel": experts, "offload": offload_of(offload), "host": host}
