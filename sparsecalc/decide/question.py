@@ -182,33 +182,43 @@ def ask(
     with_parts: str | None = None,
     **told: Unpack[EngineWords],
 ) -> Question:
-    """The question that options ask, named as those of `sparsecalc show`; `told`: what the engine is told of memory.
+    """The question that options ask, as `sparsecalc show` names them; several values of one make a grid.
 
-    Several batch sizes, contexts, accelerators, degrees of parallelism or formats (`bf16,fp8`) make a grid.
-    Raises InputError for an option that makes no sense.
+    `told`: what the engine is told of memory. Raises InputError for an option that makes no sense.
     """
     gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
-    whole_experts, mtp, test = told.pop("enable_expert_parallel", False), told.pop("mtp", None), told.pop("test", None)
-    degrees = {"num_gpus": num_gpus, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "eplb_replicas": eplb_replicas}
-    same = {"expert_parallel": whole_experts, "offload": offload_of(offload), "host": host_asked(dict(told))}
-    layouts = asked_layouts(degrees, dtype, kv_cache_format(kv_cache_dtype, dict(told)), same)
+    layouts = _layouts((num_gpus, tp, pp, dp, ep, eplb_replicas), (dtype, kv_cache_dtype), offload, dict(told))
+    mtp, test, _ = told.pop("mtp", None), told.pop("test", None), told.pop("enable_expert_parallel", False)
     return Question(
         load=load,
         requests=Requests.filling(load.context_len, concurrency or load.batch_size, prompt_len, output_len),
         grid=grid,
-        formats=layouts[0].formats,
         hardware=hardware_of(gpu, device_memory_share, calibration),
-        parallelism=layouts[0].parallelism,
+        **layouts,
         engine=engine,
         engine_options=engine_options(max_num_batched_tokens=max_num_batched_tokens, **told),
         routing=routing,
         speculative=speculative_of(draft_tokens, acceptance, draft_model, mtp),
         context_is_asked=context_len is not None or prompt_len is not None,
         parts_beside=asked_parts(with_parts),
-        layouts=layouts if len(layouts) > 1 else (),
     ).with_tests(test)
+
+
+def _layouts(
+    degrees: tuple[Any, ...], dtypes: tuple[str | None, str | None], offload: str | None, told: dict[str, Any]
+) -> dict[str, Any]:
+    """The fields of a question that say how it is laid out.
+
+    `degrees`: of devices, TP, PP, DP, EP and copies of experts; `dtypes`: of weights and KV cache.
+    """
+    names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
+    experts, host = told.get("enable_expert_parallel", False), host_asked(told)
+    same = {"expert_parallel": experts, "offload": offload_of(offload), "host": host}
+    given = dict(zip(names, degrees, strict=True))
+    found = asked_layouts(given, dtypes[0], kv_cache_format(dtypes[1], told), same)
+    return {**vars(found[0]), "layouts": found if len(found) > 1 else ()}
 
 
 def routing_of(spec: ModelSpec, question: Question) -> Routing:
