@@ -306,3 +306,11 @@ def test_every_priced_accelerator_is_searched() -> None:
     assert all(each.vendor == "NVIDIA" for each in trt)
     with pytest.raises(InputError):
         plan_asked(gpu="")
+
+
+def test_a_context_is_prompt_and_answer() -> None:
+    told = plan_asked(context_len=8192, output_len=1024, gpu="h100-sxm")
+    assert (told.question.requests.prompt_len, told.question.requests.output_len) == (7168, 1024)
+    for wrong in ({"prompt_len": 10}, {"output_len": 8192}):
+        with pytest.raises(InputError, match="--context"):
+            plan_asked(context_len=8192, gpu="h100-sxm", **wrong)

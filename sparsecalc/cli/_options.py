@@ -25,6 +25,9 @@ Gpu = Annotated[
     typer.Option(help="accelerators (sparsecalc gpus), 2xh100, local, 8gb:448gb/s:20tflops, a list, all: does it fit"),
 ]
 NumGpus = Annotated[int | None, typer.Option("--num-gpus", help="how many of them (default: what tp, pp, dp make)")]
+SeveralNumGpus = Annotated[
+    str | None, typer.Option("--num-gpus", help="how many of them, a list: 2,4 (default: what tp, pp, dp make)")
+]
 Batch = Annotated[str, typer.Option("--batch-size", help="sequences held at once (not llama.cpp's -b), a list: 1,8,64")]
 Context = Annotated[
     str | None,
@@ -163,7 +166,7 @@ FORMATS_ASKED: Options = {
 LOAD: Options = {"batch_size": (Batch, "1"), "context": (Context, None), **CONTEXT_SIZE, **FORMATS_ASKED}
 DEVICES: Options = {
     "gpu": (Gpu, None),
-    "num_gpus": (NumGpus, None),
+    "num_gpus": (SeveralNumGpus, None),
     "tp": (Tp, None),
     "pp": (Pp, None),
     "ep": (Ep, None),
@@ -306,11 +309,12 @@ def question_options(values: dict[str, Any]) -> dict[str, Any]:
         given.pop("context_len", None)
     for name in DEGREES:
         if name in given:
-            given[name] = whole_numbers(given[name], f"--{name}")
+            counts = whole_numbers(given[name], f"--{name.replace('_', '-')}")
+            given[name] = counts if len(counts) > 1 else counts[0]
     return given
 
 
-DEGREES = ("tp", "pp", "dp", "ep")
+DEGREES = ("num_gpus", "tp", "pp", "dp", "ep")
 """Options that take lists of whole numbers."""
 _NAMES = {"context": "context_len"}
 """Options whose names are not those of `ask`."""

@@ -4,7 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
-from sparsecalc.cli._options import FORMATS_ASKED, OUTPUT, Batched, OutputLen, PromptLen, Share, emit_as_asked, takes
+from sparsecalc.cli._options import (
+    FORMATS_ASKED,
+    OUTPUT,
+    Batched,
+    OutputLen,
+    PromptLen,
+    Share,
+    emit_as_asked,
+    takes,
+    whole_numbers,
+)
 
 
 @takes(FORMATS_ASKED, OUTPUT)
@@ -19,6 +29,7 @@ def plan(
     rate: Annotated[float | None, typer.Option(help="requests per second that arrive, in place of these")] = None,
     prompt_len: PromptLen = None,
     output_len: OutputLen = None,
+    context: Annotated[str | None, typer.Option("--context", help="prompt and answer together: 8k")] = None,
     tpot: Annotated[str | None, typer.Option(help="time per output token, at most: 30ms")] = None,
     ttft: Annotated[str | None, typer.Option(help="time to first token, at most: 1s")] = None,
     budget: Annotated[float | None, typer.Option(help="US dollars per hour, at most")] = None,
@@ -37,6 +48,7 @@ def plan(
         "rate": rate,
         "prompt_len": prompt_len,
         "output_len": output_len,
+        "context_len": whole_numbers(context, "--context")[0] if context else None,
         "tpot": tpot,
         "ttft": ttft,
         "budget": budget,

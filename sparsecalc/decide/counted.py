@@ -1,6 +1,7 @@
 """`2x4090`: a number of devices in front of an accelerator's name."""
 
 import re
+from collections.abc import Sequence
 
 from sparsecalc.core.errors import InputError
 from sparsecalc.core.text import brief
@@ -9,7 +10,7 @@ _COUNTED = re.compile(r"(\d{1,10})\s*[x×*]\s*(?=\S*\d|\S{3})(\S.*)", re.IGNOREC
 """The name is at least three characters long or has a digit: `7900 XTX` and `7950x` are names, `2x T4` is two T4."""
 
 
-def counted(gpu: str | None, num_gpus: int | None) -> tuple[str | None, int | None]:
+def counted(gpu: str | None, num_gpus: int | Sequence[int] | None) -> tuple[str | None, int | Sequence[int] | None]:
     """The name without its count, and how many devices that makes.
 
     Raises InputError where several accelerators are named, or `num_gpus` says otherwise.

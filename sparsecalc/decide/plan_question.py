@@ -65,6 +65,7 @@ def plan_asked(
     rate: float | None = None,
     prompt_len: int | None = None,
     output_len: int | None = None,
+    context_len: int | None = None,
     tpot: str | float | None = None,
     ttft: str | float | None = None,
     budget: float | None = None,
@@ -79,12 +80,12 @@ def plan_asked(
     wanted = engine or DEFAULT_ENGINE
     _check(wanted, max_gpus, {"--users": users, "--concurrency": concurrency, "--rate": rate}, budget)
     every = gpu.strip().lower() == "all"
-    dtype = more.pop("dtype", None)
+    dtype, answer = more.pop("dtype", None), DEFAULT_OUTPUT_LEN if output_len is None else output_len
     question = ask(
         gpu=",".join(priced_accelerators(engine_name(wanted).id)) if every else gpu,
         engine=wanted,
-        prompt_len=DEFAULT_PROMPT_LEN if prompt_len is None else prompt_len,
-        output_len=DEFAULT_OUTPUT_LEN if output_len is None else output_len,
+        prompt_len=_prompt_len(prompt_len, context_len, answer),
+        output_len=answer,
         dtype=None if dtype == "auto" else dtype,
         **more,
     )
@@ -102,6 +103,17 @@ def plan_asked(
         budget=budget,
         sort=_sort(sort),
     )
+
+
+def _prompt_len(prompt_len: int | None, context_len: int | None, output_len: int) -> int:
+    """The prompt that is told, or what a context leaves beside the answer."""
+    if context_len is None:
+        return DEFAULT_PROMPT_LEN if prompt_len is None else prompt_len
+    if prompt_len is not None:
+        raise InputError("--context and --prompt-len are both given", hint="A context is prompt and answer: say one")
+    if context_len <= output_len:
+        raise InputError(f"--context is {context_len:,}, an answer {output_len:,} tokens", hint="It must be longer")
+    return context_len - output_len
 
 
 def _target(value: str | float | None, name: str) -> float | None:

@@ -167,7 +167,7 @@ def ask(
     gpu: str | None = None,
     device_memory_share: float | None = None,
     calibration: str | None = None,
-    num_gpus: int | None = None,
+    num_gpus: int | Sequence[int] | None = None,
     tp: int | Sequence[int] | None = None,
     pp: int | Sequence[int] | None = None,
     dp: int | Sequence[int] | None = None,
@@ -187,7 +187,8 @@ def ask(
     `told`: what the engine is told of memory. Raises InputError for an option that makes no sense.
     """
     gpu, num_gpus = counted(gpu, num_gpus)
-    _check(engine, {"number of GPUs": num_gpus, "output length": output_len, "concurrency": concurrency})
+    _check(engine, {"output length": output_len, "concurrency": concurrency})
+    positive("number of GPUs", *(_several(num_gpus) if num_gpus is not None else ()))
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
     layouts = _layouts((num_gpus, tp, pp, dp, ep, eplb_replicas), (dtype, kv_cache_dtype), offload, dict(told))
     mtp, test, _ = told.pop("mtp", None), told.pop("test", None), told.pop("enable_expert_parallel", False)
