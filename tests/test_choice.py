@@ -89,7 +89,7 @@ def test_the_change_is_where_crossover_finds_it(num_gpus: int, context: int) -> 
     assert below.concurrency_high < above.concurrency_low <= 1.05 * below.concurrency_high + 1
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.lists(
         st.sampled_from(["llama-3.2-3b", "olmoe-1b-7b", "qwen3-8b", "qwen3-8b+int4", "gemma-3-4b"]),

@@ -457,7 +457,7 @@ OPTION_QUESTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(MODELS, OPTION_QUESTIONS)
 def test_each_option_is_what_it_says(name: str, how: dict[str, Any]) -> None:
     """Asked for by name, an option has the same bytes, verdict, hours and dollars; the order is that of the costs."""
@@ -482,7 +482,7 @@ def test_each_option_is_what_it_says(name: str, how: dict[str, Any]) -> None:
         assert found.recommended in wanted
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(MODELS, QUESTIONS)
 def test_checkpointing_never_needs_more_memory_nor_less_time(name: str, how: dict[str, Any]) -> None:
     none, selective, full = (
@@ -494,7 +494,7 @@ def test_checkpointing_never_needs_more_memory_nor_less_time(name: str, how: dic
     assert full.run.hours >= none.run.hours
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(MODELS, QUESTIONS, st.integers(1, 64))
 def test_more_devices_never_need_more_bytes_each(name: str, how: dict[str, Any], count: int) -> None:
     """With the best of the ZeRO stages, and at each of them from two devices on (one has nothing to gather)."""

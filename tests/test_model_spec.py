@@ -205,9 +205,10 @@ def test_ledgers_of_what_keeps_them_already() -> None:
     assert Ledgers.of(kept) is kept
 
 
-def test_ledgers_of_arrays_are_built_anew() -> None:
+def test_ledgers_of_arrays_are_told_by_their_numbers() -> None:
     kept, work = Ledgers(SPEC), Workload.decode(np.array([5.0, 9.0]), 2)
-    assert kept.ops(work) is not kept.ops(work)
+    assert kept.ops(work) is kept.ops(Workload.decode(np.array([5.0, 9.0]), 2))
+    assert kept.ops(work) is not kept.ops(Workload.decode(np.array([5.0, 8.0]), 2))
     # the cache of both layers: K (h + h) elements for all tokens, and for two
     assert kept.ops(work).sum("kv_elements").tolist() == [2 * (5 + 2) * 6, 2 * (9 + 2) * 6]  # type: ignore[attr-defined]
 

@@ -81,7 +81,7 @@ def beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
     st.integers(2, 200),
     st.sampled_from(["bf16", "fp8"]),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_brute_force_finds_the_same_front(gpu: str, concurrency: int, prompt: int, answer: int, dtype: str) -> None:
     lengths = {"prompt_len": prompt, "output_len": answer}
     if dtype == "fp8" and "a100" in gpu:
