@@ -188,7 +188,6 @@ def ask(
     """
     gpu, num_gpus = counted(gpu, num_gpus)
     _check(engine, {"output length": output_len, "concurrency": concurrency})
-    positive("number of GPUs", *(_several(num_gpus) if num_gpus is not None else ()))
     grid, load = _loads(batch_size, context_len, prompt_len, output_len, max_num_batched_tokens)
     layouts = _layouts((num_gpus, tp, pp, dp, ep, eplb_replicas), (dtype, kv_cache_dtype), offload, dict(told))
     mtp, test, _ = told.pop("mtp", None), told.pop("test", None), told.pop("enable_expert_parallel", False)
@@ -215,6 +214,7 @@ def _layouts(
     `degrees`: of devices, TP, PP, DP, EP and copies of experts; `dtypes`: of weights and KV cache.
     """
     names = ("num_gpus", "tp", "pp", "dp", "ep", "eplb_replicas")
+    positive("number of GPUs", *(_several(degrees[0]) if degrees[0] is not None else ()))
     experts, host = told.get("enable_expert_parallel", False), host_asked(told)
     same = {"expert_parallel": experts, "offload": offload_of(offload), "host": host}
     given = dict(zip(names, degrees, strict=True))
