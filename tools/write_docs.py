@@ -24,10 +24,11 @@ import sparsecalc.documents
 from sparsecalc.cli.main import COMMANDS
 from sparsecalc.core.components import COMPONENTS, Component
 from sparsecalc.data_files import read_data
-from sparsecalc.decide.desk_errors import by_device, by_engine, by_kind, error_groups, left_out_checks
+from sparsecalc.decide.desk_errors import by_device, by_engine, by_kind, left_out_checks
 from sparsecalc.decide.desk_host import offload_checks
 from sparsecalc.decide.desk_logs import desk_logs
 from sparsecalc.decide.engine_logs import engine_logs
+from sparsecalc.decide.error_groups import by_group
 from sparsecalc.documents.base import Document
 from sparsecalc.reports.desk_page import desk_page
 from sparsecalc.reports.engine_memory_page import engine_memory_page
@@ -273,10 +274,10 @@ def desk_errors_page() -> str:
     """docs/desk.md."""
     checks = left_out_checks()
     groups = {
-        "By phase and kind of model": error_groups(checks, by_kind),
-        "By engine and backend": error_groups(checks, by_engine),
-        "By device": error_groups(checks, by_device),
-        "A part in host memory": error_groups(offload_checks(), by_kind),
+        "By phase and kind of model": by_group(checks, by_kind),
+        "By engine and backend": by_group(checks, by_engine),
+        "By device": by_group(checks, by_device),
+        "A part in host memory": by_group(offload_checks(), by_kind),
     }
     return desk_page(groups, read_data("desk_engines.json")["engines"], read_data("desk_anchor.json")["left_out"])
 

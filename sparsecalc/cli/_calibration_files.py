@@ -9,6 +9,7 @@ from typing import Any
 from sparsecalc.cli._measuring import measuring, progress
 from sparsecalc.cli._output import write_atomically
 from sparsecalc.core.errors import InputError, reason_of
+from sparsecalc.core.notes import Note
 from sparsecalc.device.calibration import Calibration, local_path, read_calibration
 from sparsecalc.documents.calibrate import CalibrationReport
 
@@ -66,16 +67,7 @@ def anchor_stack(files: list[str], given: dict[str, Any], output: str | None) ->
 
     told = {name: value for name, value in given.items() if value is not None}
     calibration, warnings = anchor_from_serving(files, ServingRow(where="", tool="", **told))
-    if output:
-        _make_folder(Path(output).parent)
-        write_atomically(Path(output), dumps(calibration.to_dict()) + "\n")
-    return CalibrationReport(
-        command="calibrate",
-        inputs={"from_serving": files, **told},
-        warnings=warnings,
-        written=output or "",
-        **vars(calibration),
-    )
+    return _anchored(calibration, warnings, {"from_serving": files, **told}, output)
 
 
 def anchor_machine(files: list[str], given: dict[str, Any], output: str | None) -> CalibrationReport:
@@ -88,15 +80,18 @@ def anchor_machine(files: list[str], given: dict[str, Any], output: str | None) 
     calibration, warnings = anchor_from_tests(
         files, Told(models=models, **{name: value for name, value in told.items() if name != "model"})
     )
+    return _anchored(calibration, warnings, {"from_llama_bench": files, **told}, output)
+
+
+def _anchored(
+    calibration: Calibration, warnings: list[Note], inputs: dict[str, Any], output: str | None
+) -> CalibrationReport:
+    """The report of an anchor, which is written to `output` where there is one."""
     if output:
         _make_folder(Path(output).parent)
         write_atomically(Path(output), dumps(calibration.to_dict()) + "\n")
     return CalibrationReport(
-        command="calibrate",
-        inputs={"from_llama_bench": files, **told},
-        warnings=warnings,
-        written=output or "",
-        **vars(calibration),
+        command="calibrate", inputs=inputs, warnings=warnings, written=output or "", **vars(calibration)
     )
 
 

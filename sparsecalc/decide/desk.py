@@ -1,8 +1,10 @@
 """Measured steps on consumer machines, each beside what the time model says of it."""
 
 from functools import cache
+from math import exp
 from typing import Any
 
+from sparsecalc.core.arrays import Number
 from sparsecalc.core.precision import Precision
 from sparsecalc.core.workload import Workload
 from sparsecalc.data_files import read_data
@@ -11,9 +13,10 @@ from sparsecalc.decide.published import fixed_batch_rows
 from sparsecalc.device.engines import engine_entry
 from sparsecalc.device.find import accelerator_ids, load_accelerator
 from sparsecalc.device.time_constants import DeviceModel
+from sparsecalc.documents.validate import Check
 from sparsecalc.estimate.placement import Placement
 from sparsecalc.estimate.serving import prefill_step
-from sparsecalc.estimate.step import Step, step_time
+from sparsecalc.estimate.step import BAND, Step, step_time
 from sparsecalc.model.ledgers import Ledgers
 
 Row = dict[str, Any]
@@ -71,3 +74,22 @@ def kind_of(row: Row) -> str:
     """`moe` for a mixture of experts, else `dense`."""
     spec = as_run(row["model"], row["weights"], row["kv_cache"])[0].spec
     return "moe" if spec.mixtures else "dense"
+
+
+def left_out_check(row: Row, ratio: float, spread: Number, placed: str) -> Check:
+    """A row beside `ratio` times its time, which was predicted without its stack; `placed`: what `where` says of it."""
+    predicted, beside = row["seconds_per_step"] * ratio, exp(BAND * float(spread))
+    return Check(
+        source="desk",
+        what=row["phase"],
+        model=row["model"],
+        gpu=row["gpu"],
+        engine=engine_of(row),
+        where=f"{row['weights']}, {placed}, context {row['context_len']}",
+        measured_seconds=row["seconds_per_step"],
+        predicted_seconds=predicted,
+        seconds_low=predicted / beside,
+        seconds_high=predicted * beside,
+        quality=row["quality"],
+        sparse=kind_of(row) == "moe",
+    )

@@ -1,18 +1,12 @@
 """Errors of llama.cpp and its like on consumer machines, each row with its stack left out of the fit."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from math import exp
-from statistics import fmean
 from typing import Any
 
 from sparsecalc.data_files import read_data
-from sparsecalc.decide.desk import desk_rows, engine_of, kind_of, on_device, predict_desk_row
-from sparsecalc.decide.error_groups import accuracy_of
+from sparsecalc.decide.desk import desk_rows, engine_of, left_out_check, on_device, predict_desk_row
 from sparsecalc.device.assemble import device_model
 from sparsecalc.device.find import load_accelerator
-from sparsecalc.documents.validate import Accuracy, Check
-from sparsecalc.estimate.step import BAND
+from sparsecalc.documents.validate import Check
 
 Row = dict[str, Any]
 PHASES = {"decode": "decode", "prefill": "prompts"}
@@ -28,34 +22,9 @@ def left_out_checks() -> list[Check]:
 
 
 def _check(row: Row, ratio: float) -> Check:
-    gpu, engine = load_accelerator(row["gpu"]), engine_of(row)
-    spread = float(predict_desk_row(row, device_model(gpu, engine, without=(gpu.id,))).spread)
-    predicted = row["seconds_per_step"] * ratio
-    return Check(
-        source="desk",
-        what=row["phase"],
-        model=row["model"],
-        gpu=row["gpu"],
-        engine=engine,
-        where=f"{row['weights']}, batch {row['batch_size']}, context {row['context_len']}",
-        measured_seconds=row["seconds_per_step"],
-        predicted_seconds=predicted,
-        seconds_low=predicted * exp(-BAND * spread),
-        seconds_high=predicted * exp(BAND * spread),
-        quality=row["quality"],
-        sparse=kind_of(row) == "moe",
-    )
-
-
-def error_groups(checks: Iterable[Check], group: Callable[[Check], str]) -> list[Accuracy]:
-    """Errors and coverage by group."""
-    found: dict[str, list[Check]] = defaultdict(list)
-    for check in checks:
-        found[group(check)].append(check)
-    return [
-        accuracy_of(name, [check.error for check in found[name]], fmean(check.inside for check in found[name]))
-        for name in sorted(found)
-    ]
+    gpu = load_accelerator(row["gpu"])
+    step = predict_desk_row(row, device_model(gpu, engine_of(row), without=(gpu.id,)))
+    return left_out_check(row, ratio, step.spread, f"batch {row['batch_size']}")
 
 
 def by_kind(check: Check) -> str:

@@ -1,11 +1,10 @@
 """Measured steps of which a part lay in host memory, each beside what the time model says of it."""
 
-from math import exp
 from typing import Any
 
 from sparsecalc.decide.asked_host import host_asked
 from sparsecalc.decide.asked_parts import offload_of
-from sparsecalc.decide.desk import as_run, desk_rows, engine_of, kind_of, on_device, steps_of
+from sparsecalc.decide.desk import as_run, desk_rows, engine_of, left_out_check, on_device, steps_of
 from sparsecalc.decide.placement import placement_on
 from sparsecalc.decide.question import Parallelism
 from sparsecalc.device.assemble import device_model
@@ -14,7 +13,7 @@ from sparsecalc.documents.validate import Check
 from sparsecalc.estimate.deployment import Deployment
 from sparsecalc.estimate.host import host_table
 from sparsecalc.estimate.placement import Placement
-from sparsecalc.estimate.step import BAND, Step
+from sparsecalc.estimate.step import Step
 
 Row = dict[str, Any]
 PAGING = "pages from disk"
@@ -47,18 +46,5 @@ def offload_checks() -> list[Check]:
 
 
 def _check(row: Row, ratio: float) -> Check:
-    spread, predicted = float(offload_step(row)[0].spread), row["seconds_per_step"] * ratio
-    return Check(
-        source="desk",
-        what=row["phase"],
-        model=row["model"],
-        gpu=row["gpu"],
-        engine=engine_of(row),
-        where=f"{row['weights']}, {row.get('offload') or row.get('n_gpu_layers')}, context {row['context_len']}",
-        measured_seconds=row["seconds_per_step"],
-        predicted_seconds=predicted,
-        seconds_low=predicted * exp(-BAND * spread),
-        seconds_high=predicted * exp(BAND * spread),
-        quality=row["quality"],
-        sparse=kind_of(row) == "moe",
-    )
+    placed = row.get("offload") or row.get("n_gpu_layers")
+    return left_out_check(row, ratio, offload_step(row)[0].spread, str(placed))

@@ -12,13 +12,12 @@ from sparsecalc.decide.question import LARGEST, Question, ask
 from sparsecalc.decide.targets import seconds_of
 from sparsecalc.device.engines import engine_name
 from sparsecalc.device.served import planned_engines, priced_accelerators
+from sparsecalc.estimate.engine_defaults import whole_default
 
 Sort = Literal["usd", "speed", "gpus"]
 SORTS: tuple[Sort, ...] = ("usd", "speed", "gpus")
 DEFAULT_ENGINE = "vllm"
 DEFAULT_MAX_GPUS, MOST_GPUS = 8, 4096
-DEFAULT_PROMPT_LEN, DEFAULT_OUTPUT_LEN = 1024, 256
-"""A chat's request; taken, with a note, where no lengths are given."""
 
 
 class PlanAsked(Frozen):
@@ -80,7 +79,7 @@ def plan_asked(
     wanted = engine or DEFAULT_ENGINE
     _check(wanted, max_gpus, {"--users": users, "--concurrency": concurrency, "--rate": rate}, budget)
     every = gpu.strip().lower() == "all"
-    dtype, answer = more.pop("dtype", None), DEFAULT_OUTPUT_LEN if output_len is None else output_len
+    dtype, answer = more.pop("dtype", None), whole_default("planned_output_len") if output_len is None else output_len
     question = ask(
         gpu=",".join(priced_accelerators(engine_name(wanted).id)) if every else gpu,
         engine=wanted,
@@ -108,7 +107,7 @@ def plan_asked(
 def _prompt_len(prompt_len: int | None, context_len: int | None, output_len: int) -> int:
     """The prompt that is told, or what a context leaves beside the answer."""
     if context_len is None:
-        return DEFAULT_PROMPT_LEN if prompt_len is None else prompt_len
+        return whole_default("planned_prompt_len") if prompt_len is None else prompt_len
     if prompt_len is not None:
         raise InputError("--context and --prompt-len are both given", hint="A context is prompt and answer: say one")
     if context_len <= output_len:

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import combinations
 from math import exp, log
-from statistics import fmean, median
+from statistics import median
 
 from sparsecalc.data_files import read_data
-from sparsecalc.decide.error_groups import accuracy_of
+from sparsecalc.decide.error_groups import accuracy, accuracy_of, by_group
 from sparsecalc.decide.kin_errors import STRIDE, kin_groups
 from sparsecalc.decide.load_tables import mlperf_tables, replay_tables
 from sparsecalc.decide.mlperf import offline_checks
@@ -70,18 +70,10 @@ def validate(*, whole: bool = False) -> ValidateReport:
     )
 
 
-def accuracy(group: str, checks: list[Check]) -> Accuracy:
-    """Errors and coverage of a group."""
-    return accuracy_of(group, [check.error for check in checks], fmean(check.inside for check in checks))
-
-
 def _table(
     name: str, title: str, checks: Iterable[Check], group: Callable[[Check], str], note: str = ""
 ) -> AccuracyTable:
-    groups: dict[str, list[Check]] = defaultdict(list)
-    for check in checks:
-        groups[group(check)].append(check)
-    return AccuracyTable(id=name, title=title, note=note, groups=[accuracy(key, groups[key]) for key in sorted(groups)])
+    return AccuracyTable(id=name, title=title, note=note, groups=by_group(checks, group))
 
 
 def _kind(check: Check) -> str:
